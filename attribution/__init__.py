@@ -1,0 +1,32 @@
+"""Why an image classifier decided what it did.
+
+Words that are used everywhere:
+
+    x           (3, H, W), the photo as the network sees it, pixels in [0, 1]
+    target      the class and the score that are explained
+    score       the explained number: a probability, log-odds in nats, or a logit
+    baseline    the image that stands for "nothing to see"
+    path, steps from the baseline to the photo, and how many gradients are taken on it
+    delta       what the values of a complete method miss: their sum minus the score difference
+
+The source of every method stands in its class.
+"""
+
+from attribution import baselines as baselines
+from attribution.baselines import BASELINES as BASELINES
+from attribution.engine import attribute as attribute
+from attribution.engine import compare as compare
+from attribution.images import open_image as open_image
+from attribution.methods import METHODS as METHODS
+from attribution.methods.gradient import Gradient as Gradient
+from attribution.methods.guided_backprop import GuidedBackprop as GuidedBackprop
+from attribution.methods.integrated_gradients import IntegratedGradients as IntegratedGradients
+from attribution.methods.zeiler_fergus import ZeilerFergus as ZeilerFergus
+from attribution.model import Model as Model
+from attribution.models import MODELS as MODELS
+from attribution.models import load_model as load_model
+from attribution.refusal import Refusal as Refusal
+from attribution.result import VERSION as VERSION
+from attribution.result import Attribution as Attribution
+from attribution.result import load as load
+from attribution.target import Target as Target

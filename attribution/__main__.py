@@ -1,0 +1,168 @@
+"""The command line: python -m attribution explain|models|methods|baselines."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from attribution.baselines import BASELINES
+from attribution.engine import compare
+from attribution.export import write_folder
+from attribution.images import open_image
+from attribution.methods import METHODS
+from attribution.methods.method import Method
+from attribution.model import Model, full_precision
+from attribution.models import DEFAULT, MODELS, load_model
+from attribution.refusal import Refusal
+from attribution.result import VERSION, Attribution
+from attribution.settings import Configurable, default, described, read
+from attribution.target import SCORES, Target
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Exit with status 2 and one line."""
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+class _Bar:
+    """A progress bar on a terminal; silent where standard error is none."""
+
+    WIDTH = 30
+
+    def __init__(self, label: str) -> None:
+        self.label, self.shown = label, sys.stderr.isatty()
+
+    def __call__(self, fraction: float, partial: Attribution | None = None) -> None:
+        del partial
+        if self.shown:
+            full = round(fraction * self.WIDTH)
+            print(f"\r{self.label} [{'#' * full}{'.' * (self.WIDTH - full)}] {fraction:4.0%}", end="", file=sys.stderr)
+
+    def download(self, size: int, total: int) -> None:
+        self(size / total if total else 0.0)
+
+    def clear(self) -> None:
+        if self.shown:
+            print("\r\033[K", end="", file=sys.stderr)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Returns:
+        Exit status: 0, or 2 if something could not be served; one line on standard error says what.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        return options.run(options)  # type: ignore[no-any-return]
+    except Refusal as refusal:
+        print(refusal, file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="attribution", description="Why an image classifier decided what it did.")
+    parser.add_argument("--version", action="version", version=VERSION)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    explain = commands.add_parser("explain", help="write the maps of photos", description="Write the maps of photos.")
+    explain.add_argument("photos", nargs="+", metavar="PHOTO")
+    explain.add_argument("--model", default=DEFAULT, help=f"default: {DEFAULT}; 'models' lists them")
+    explain.add_argument(
+        "--methods",
+        "--method",
+        nargs="+",
+        metavar="METHOD",
+        default=[key for key, method in METHODS.items() if method.chosen],
+        help="such as gradient integrated_gradients:steps=50,baseline=white; default: the worked example's four",
+    )
+    explain.add_argument("--target", metavar="CLASS|INDEX", help="default: the predicted class")
+    explain.add_argument("--versus", metavar="CLASS|INDEX", help="a second class: why the target and not this one")
+    explain.add_argument("--score", default="probability", choices=SCORES, help="default: probability")
+    explain.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1 or mps")
+    explain.add_argument("--out", type=Path, default=Path("out"), metavar="DIR", help="default: out")
+    explain.set_defaults(run=_explain)
+    for command, run in (("models", _models), ("methods", _methods), ("baselines", _baselines)):
+        commands.add_parser(command, help=f"list the {command}").set_defaults(run=run)
+    return parser
+
+
+def _explain(options: argparse.Namespace) -> int:
+    full_precision()
+    methods = [read(text, METHODS) for text in options.methods]
+    bar = _Bar(f"loading {options.model}")
+    try:
+        model = load_model(options.model, options.device, bar.download)
+    finally:
+        bar.clear()
+    index, versus = (text and model.find_class(text) for text in (options.target, options.versus))
+    target = Target(index, options.score, versus)
+    status, taken = 0, set[str]()
+    for photo in options.photos:
+        try:
+            refusals = _explain_one(photo, model, methods, target, _free(options.out, Path(photo).stem, taken))
+        except (Refusal, OSError) as error:
+            refusals = [str(error)]
+        for sentence in refusals:
+            print(sentence, file=sys.stderr)
+            status = 2
+    return status
+
+
+def _explain_one(photo: str, model: Model, methods: Sequence[Method], target: Target, folder: Path) -> list[str]:
+    """Explain one photo into its folder; return the sentences of methods that refused."""
+    x = model.prepare(open_image(photo))
+    bar = _Bar(photo)
+    try:
+        results = compare(model, x, methods, target, on_progress=bar)
+    finally:
+        bar.clear()
+    write_folder(folder, model, x, methods, results, Path(photo).name)
+    print(folder)
+    return [f"{photo}: {result}" for result in results if isinstance(result, Refusal)]
+
+
+def _free(out: Path, stem: str, taken: set[str]) -> Path:
+    """A folder of its own for each photo of one call, also where two photos bear one name."""
+    name, count = stem, 1
+    while name in taken:
+        count += 1
+        name = f"{stem}-{count}"
+    taken.add(name)
+    return out / name
+
+
+def _models(options: argparse.Namespace) -> int:
+    del options
+    for key, record in MODELS.items():
+        facts = record.facts()
+        height, width = facts.preprocessing.size
+        network = "embedded" if record.embedded else f"{facts.download:.0f} MB"
+        print(f"{key:20} {height} x {width}  top-1 {facts.top1:.1f} %  {network:>9}  {facts.licence}  {facts.source}")
+    return 0
+
+
+def _methods(options: argparse.Namespace) -> int:
+    del options
+    for method in METHODS.values():
+        print(f"{method.key:20} {method.shows} ({method.source})")
+        _print_settings(method)
+    return 0
+
+
+def _baselines(options: argparse.Namespace) -> int:
+    del options
+    for baseline in BASELINES.values():
+        print(f"{baseline.key:20} {baseline.shows}")
+        _print_settings(baseline)
+    return 0
+
+
+def _print_settings(cls: type[Configurable]) -> None:
+    for name, kind in described(cls).items():
+        print(f"  {name}={kind.plain(default(cls, name))}  {kind.help} May be {kind.range}.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,31 @@
+"""What every baseline is: an image that stands for "nothing to see", from which a path starts."""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from attribution.settings import Configurable
+
+
+@dataclass(frozen=True)
+class Baseline(Configurable):
+    """An image made from the photo, in pixel space.
+
+    Attributes:
+        shows: One sentence: what this baseline takes for "nothing to see", and what it hides.
+    """
+
+    shows: ClassVar[str]
+
+    @abstractmethod
+    def image(self, x: Tensor) -> Tensor:
+        """The baseline for one photo.
+
+        Args:
+            x: (3, H, W), the photo as the network sees it, pixels in [0, 1].
+
+        Returns:
+            (3, H, W), on the device and in the dtype of x.
+        """

@@ -1,0 +1,59 @@
+"""One colour everywhere. Every pixel of that colour in the photo gets an attribution of exactly zero."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from attribution.baselines.baseline import Baseline
+from attribution.settings import Colour, ColourSetting, setting
+
+
+def _fill(x: Tensor, colour: Colour) -> Tensor:
+    return x.new_tensor(colour).view(3, 1, 1).expand_as(x)  # (3, H, W)
+
+
+@dataclass(frozen=True)
+class Black(Baseline):
+    """A black image, the usual choice."""
+
+    key: ClassVar[str] = "black"
+    title: ClassVar[str] = "Black"
+    shows: ClassVar[str] = "Light is evidence, darkness is not: black parts of the photo get no attribution."
+
+    def image(self, x: Tensor) -> Tensor:
+        return _fill(x, (0.0, 0.0, 0.0))
+
+
+@dataclass(frozen=True)
+class White(Baseline):
+    """A white image."""
+
+    key: ClassVar[str] = "white"
+    title: ClassVar[str] = "White"
+    shows: ClassVar[str] = "Darkness is evidence, light is not: white parts of the photo get no attribution."
+
+    def image(self, x: Tensor) -> Tensor:
+        return _fill(x, (1.0, 1.0, 1.0))
+
+
+@dataclass(frozen=True)
+class Constant(Baseline):
+    """An image of any one colour; its text may be the colour alone, such as `#808080`.
+
+    Attributes:
+        colour: Red, green and blue in [0, 1]. Default: mid-grey.
+    """
+
+    key: ClassVar[str] = "constant"
+    title: ClassVar[str] = "One colour"
+    shows: ClassVar[str] = "The chosen colour is not evidence: parts of the photo in this colour get no attribution."
+
+    colour: Colour = setting(ColourSetting("Colour of the whole baseline."), (0.5, 0.5, 0.5))
+
+    @classmethod
+    def shorthand(cls, text: str) -> "Constant | None":
+        return cls(ColourSetting("").read(text)) if text.startswith("#") else None  # type: ignore[arg-type]
+
+    def image(self, x: Tensor) -> Tensor:
+        return _fill(x, self.colour)

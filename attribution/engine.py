@@ -1,0 +1,154 @@
+"""attribute() and compare(): a model, a photo and methods in, Attributions out."""
+
+import platform
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from attribution.methods.method import Computed, Method
+from attribution.model import Model
+from attribution.refusal import Refusal
+from attribution.result import VERSION, Attribution
+from attribution.scorer import Scorer
+from attribution.settings import plain
+from attribution.target import Target
+
+OnProgress = Callable[[float, Attribution | None], None]
+
+_VERSIONS = {
+    "attribution": VERSION,
+    "python": platform.python_version(),
+    "torch": str(torch.__version__),
+    "numpy": np.__version__,
+}
+
+
+def attribute(
+    model: Model, x: Tensor, method: Method, target: Target | None = None, *, on_progress: OnProgress | None = None
+) -> Attribution:
+    """Explain one photo by one method.
+
+    Args:
+        model: The model.
+        x: (3, H, W), finite; pixels in [0, 1] as `model.prepare` gives them. Not clipped.
+        method: A method with its settings.
+        target: Class and score. Default: the probability of the predicted class.
+        on_progress: Called between chunks with the fraction done and a coarse Attribution, or None where the method
+            has none yet. If it raises, the work stops within one chunk and nothing is left behind.
+
+    Raises:
+        Refusal: If x is no such image, the target is no class of the model, or the method cannot serve the model.
+    """
+    (result,) = compare(model, x, [method], target, on_progress=on_progress)
+    if isinstance(result, Refusal):
+        raise result
+    return result
+
+
+def compare(
+    model: Model,
+    x: Tensor,
+    methods: Sequence[Method],
+    target: Target | None = None,
+    *,
+    on_progress: OnProgress | None = None,
+) -> list[Attribution | Refusal]:
+    """Explain one photo by several methods, sharing the photo's forward pass.
+
+    The method that runs the shared forward pass counts it. Arguments as for `attribute`; the fraction is that of all
+    methods together.
+
+    Returns:
+        In the order asked; a method that refuses has its Refusal in its place.
+
+    Raises:
+        Refusal: If x is no such image or the target is no class of the model.
+    """
+    scorer = Scorer(model, _image(x), target or Target())
+    results: dict[int, Attribution | Refusal] = {}
+    # Methods that share the forward pass come first, so that its graph is freed before the long ones.
+    order = sorted(range(len(methods)), key=lambda place: not methods[place].shares_forward)
+    for place in order:
+        method = methods[place]
+        if not method.shares_forward:
+            scorer.release()
+        run = _Run(model, scorer, method)
+        if on_progress:
+            scorer.tick = run.reporter(on_progress, before=len(results), of=len(methods))
+            scorer.tick(0.0, None)
+        results[place] = run.result()
+    if on_progress:
+        on_progress(1.0, None)
+    return [results[place] for place in range(len(methods))]
+
+
+class _Run:
+    """One method at work: the clock and the counters as they were when it started."""
+
+    def __init__(self, model: Model, scorer: Scorer, method: Method) -> None:
+        self.model, self.scorer, self.method = model, scorer, method
+        self.started = time.perf_counter()
+        self.forwards, self.backwards = scorer.forwards, scorer.backwards
+
+    def result(self) -> Attribution | Refusal:
+        if reason := self.method.refusal(self.model):
+            return Refusal(reason)
+        if self.method.shares_forward:
+            self.scorer.record()
+        target = self.scorer.target  # outside the try: an unknown class is the caller's mistake, not the method's
+        try:
+            computed = self.method.compute(self.scorer)
+        except Refusal as refusal:
+            return refusal
+        values = computed.values.detach().cpu().numpy()
+        if not np.isfinite(values).all():
+            return Refusal(
+                f"{self.method.title} gives values that are not finite for this photo, target {target.index}; "
+                "the network overflows, so try another photo or float64."
+            )
+        return self._attribution(values, computed)
+
+    def reporter(self, on_progress: OnProgress, before: int, of: int) -> Callable[[float, NDArray[Any] | None], None]:
+        def tick(fraction: float, values: NDArray[Any] | None) -> None:
+            partial = None
+            if values is not None:
+                partial = self._attribution(values, Computed(torch.empty(0), notes=("This map is not finished.",)))
+            on_progress((before + fraction) / of, partial)
+
+        return tick
+
+    def _attribution(self, values: NDArray[Any], computed: Computed) -> Attribution:
+        score, baseline_score, delta = self.scorer.score, computed.baseline_score, None
+        if self.method.complete and baseline_score is not None:
+            delta = float(values.sum(dtype=np.float64)) - (score - baseline_score)
+        return Attribution(
+            values=values,
+            score=score,
+            baseline_score=baseline_score,
+            delta=delta,
+            method=self.method.key,
+            settings=plain(self.method),
+            target=self.scorer.target,
+            model=self.model.name,
+            forwards=self.scorer.forwards - self.forwards,
+            backwards=self.scorer.backwards - self.backwards,
+            chunk=self.scorer.chunk,
+            seconds=time.perf_counter() - self.started,
+            rectifiers=computed.rectifiers,
+            notes=computed.notes,
+            versions=_VERSIONS,
+        )
+
+
+def _image(x: Tensor) -> Tensor:
+    if not isinstance(x, Tensor) or x.ndim != 3 or x.shape[0] != 3:
+        given = f"shape {tuple(x.shape)}" if hasattr(x, "shape") else f"a {type(x).__name__}"
+        raise Refusal(f"The image must be a tensor of shape (3, H, W), got {given}; use model.prepare(image).")
+    if not torch.isfinite(x).all():
+        raise Refusal("The image holds values that are not finite; use model.prepare(image).")
+    return x.detach()

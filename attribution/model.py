@@ -1,0 +1,255 @@
+"""Model: a frozen network, its preprocessing, its class names."""
+
+import copy
+import difflib
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from attribution.rectifiers import Interception, Rectifiers
+from attribution.refusal import Refusal
+
+Interpolation = Literal["bilinear", "bicubic"]
+RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+
+
+def available_devices() -> list[str]:
+    """The devices of this machine, the fastest first; "cpu" is always the last."""
+    cuda = [f"cuda:{index}" for index in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    mps = ["mps"] if torch.backends.mps.is_available() else []
+    return [*cuda, *mps, "cpu"]
+
+
+def choose_device(device: str) -> torch.device:
+    """Turn "auto", "cpu", "cuda", "cuda:1" or "mps" into a device.
+
+    Raises:
+        Refusal: If this machine does not have it.
+    """
+    available = available_devices()
+    if device == "auto":
+        return torch.device(available[0])
+    wanted = "cuda:0" if device == "cuda" else device
+    if wanted not in available:
+        raise Refusal(f"The device {device!r} is not available; choose one of auto, {', '.join(available)}.")
+    return torch.device(wanted)
+
+
+def full_precision() -> None:
+    """Switch TF32 off for this process. Called once where the process starts: gradient maps need all of float32."""
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """From a photo to what the network sees.
+
+    Attributes:
+        size: (H, W) of the network's input.
+        mean: Per channel, subtracted from pixels in [0, 1].
+        std: Per channel, divided by.
+        crop: Side of the centre square over the shorter side of the photo. Default: 0.875.
+        interpolation: "bilinear" or "bicubic" (default).
+    """
+
+    size: tuple[int, int]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    crop: float = 0.875
+    interpolation: Interpolation = "bicubic"
+
+    def __post_init__(self) -> None:
+        """Refuse what no photo could be prepared with."""
+        if not 0 < self.crop <= 1:
+            raise Refusal(f"The crop must be above 0 and at most 1, got {self.crop}.")
+        if self.interpolation not in get_args(Interpolation):
+            raise Refusal(f"The interpolation must be bilinear or bicubic, got {self.interpolation!r}.")
+        if min(self.size) < 1 or min(self.std) <= 0:
+            raise Refusal(f"The size {self.size} and the std {self.std} must be positive.")
+
+    def prepare(self, image: Image.Image) -> Tensor:
+        """Cut out the centre square and resize it.
+
+        Args:
+            image: An RGB image of any size.
+
+        Returns:
+            (3, H, W), float32 on the CPU, pixels in [0, 1]: exactly what the network sees.
+        """
+        side = self.crop * min(image.size)
+        left, top = (image.width - side) / 2, (image.height - side) / 2
+        height, width = self.size
+        small = image.convert("RGB").resize(
+            (width, height), RESAMPLING[self.interpolation], box=(left, top, left + side, top + side)
+        )
+        return torch.from_numpy(np.array(small, dtype=np.float32) / 255).permute(2, 0, 1).contiguous()
+
+
+class Model:
+    """A network that can be explained: pixels in [0, 1] go in, logits come out.
+
+    The caller's network is copied, and the copy frozen: evaluation mode, no gradients for its parameters, no hooks.
+    Normalisation happens inside, so that black is black and a gradient is per unit of pixel value.
+
+    Attributes:
+        name: For titles and manifests.
+        classes: Class names, (K,).
+        preprocessing: From a photo to the input.
+        device: Where the network is.
+        dtype: Of the network's parameters; all computations follow it.
+        operators: What a forward pass was seen to use.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        net: nn.Module,
+        size: tuple[int, int],
+        mean: Sequence[float],
+        std: Sequence[float],
+        classes: Sequence[str],
+        crop: float = 0.875,
+        interpolation: Interpolation = "bicubic",
+        device: str = "auto",
+        *,
+        own: bool = False,
+    ) -> None:
+        """Copy and freeze a network, and send one grey image through it.
+
+        Args:
+            name: For titles and manifests.
+            net: Any module that maps normalised images (N, 3, H, W) to logits (N, K), K >= 2, not probabilities.
+            size: (H, W) of its input.
+            mean: Three numbers, subtracted from pixels in [0, 1].
+            std: Three numbers, divided by.
+            classes: K names.
+            crop: Side of the centre square over the shorter side of the photo. Default: 0.875.
+            interpolation: "bilinear" or "bicubic" (default).
+            device: "auto" (default), "cpu", "cuda", "cuda:1" or "mps".
+            own: Whether nobody else holds the network, so that no copy is needed. Default: False.
+
+        Raises:
+            Refusal: If the network cannot be copied, hides its operators (TorchScript), or does not give one
+                logit a class; or if the device is not available.
+        """
+        self.name = name
+        self.classes = tuple(classes)
+        self.preprocessing = Preprocessing(
+            (size[0], size[1]), (mean[0], mean[1], mean[2]), (std[0], std[1], std[2]), crop, interpolation
+        )
+        self.device = choose_device(device)
+        self._net = _freeze(net if own else _copy(net)).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        tensors = [*self._net.parameters(), *self._net.buffers()]
+        self.dtype = next((each.dtype for each in tensors if each.is_floating_point()), torch.get_default_dtype())
+        self._mean, self._std = (
+            torch.tensor(values, dtype=self.dtype, device=self.device).view(3, 1, 1) for values in (mean, std)
+        )
+        self.operators = self._look()
+
+    def prepare(self, image: Image.Image) -> Tensor:
+        """See `Preprocessing.prepare`: an image to (3, H, W), pixels in [0, 1]."""
+        return self.preprocessing.prepare(image)
+
+    def logits(self, pixels: Tensor) -> Tensor:
+        """Send images through the network; gradients flow if they are switched on.
+
+        Args:
+            pixels: (N, 3, H, W), on the model's device and in its dtype.
+
+        Returns:
+            (N, K).
+
+        Raises:
+            Refusal: If the network does not give one logit a class.
+        """
+        normalised = (pixels - self._mean) / self._std
+        logits = self._net(normalised.contiguous(memory_format=torch.channels_last))
+        wanted = (len(pixels), len(self.classes))
+        if not isinstance(logits, Tensor) or logits.shape != wanted:
+            given = f"shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
+            raise Refusal(
+                f"{self.name} gives {given} where logits of shape {wanted} are needed for its {wanted[1]} class names; "
+                "wrap it so that it returns one logit a class."
+            )
+        return logits
+
+    def predict(self, x: Tensor, k: int = 5) -> list[tuple[int, str, float]]:
+        """The most probable classes.
+
+        Args:
+            x: (3, H, W), pixels in [0, 1].
+            k: How many. Default: 5.
+
+        Returns:
+            (index, class name, probability), the most probable first.
+        """
+        with torch.no_grad():
+            logits = self.logits(x.to(self.device, self.dtype)[None])[0]
+        probabilities = logits.cpu().double().softmax(0)
+        top = probabilities.topk(min(k, len(probabilities)))
+        return [(i, self.classes[i], p) for i, p in zip(top.indices.tolist(), top.values.tolist(), strict=True)]
+
+    def find_class(self, text: str) -> int:
+        """The index of a class given as an index or a name.
+
+        Raises:
+            Refusal: If there is no such class, with the nearest names; or more than one.
+        """
+        if text.strip().isdecimal():
+            if (index := int(text)) < len(self.classes):
+                return index
+            raise Refusal(f"{self.name} has no class {index}; choose an index from 0 to {len(self.classes) - 1}.")
+        wanted = text.strip().casefold()
+        names = [name.casefold() for name in self.classes]
+        found = [index for index, name in enumerate(names) if name == wanted]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise Refusal(f"{len(found)} classes are called {text!r}; use an index: {', '.join(map(str, found))}.")
+        near = [name for name in names if wanted in name][:3] or difflib.get_close_matches(wanted, names, 3)
+        hint = f"did you mean {' or '.join(near)}?" if near else "use a name from its list, or an index."
+        raise Refusal(f"{self.name} has no class {text!r}; {hint}")
+
+    def _look(self) -> Interception:
+        """Send one grey image through: refuse early, and see which operators are used."""
+        if len(self.classes) < 2:
+            raise Refusal(f"{self.name} has {len(self.classes)} classes; at least 2 are needed.")
+        grey = torch.full(
+            (1, 3, *self.preprocessing.size), 0.5, dtype=self.dtype, device=self.device, requires_grad=True
+        )
+        with torch.enable_grad(), Rectifiers() as rectifiers:
+            logits = self.logits(grey)
+        if not logits.requires_grad:
+            raise Refusal(f"{self.name} passes no gradient back to its input; remove detach, no_grad or quantisation.")
+        seen: Interception = rectifiers.interception
+        return seen
+
+
+def _copy(net: nn.Module) -> nn.Module:
+    net = getattr(net, "_orig_mod", net)  # what torch.compile wraps
+    if any(isinstance(module, torch.jit.ScriptModule) for module in net.modules()):
+        raise Refusal("A TorchScript network hides its operators; give the original torch.nn.Module.")
+    # deepcopy takes what its memo already holds: an empty dictionary for every dictionary of hooks
+    memo: dict[int, Any] = {
+        id(value): OrderedDict()
+        for module in net.modules()
+        for name, value in vars(module).items()
+        if "_hooks" in name and isinstance(value, dict)
+    }
+    try:
+        return copy.deepcopy(net, memo)
+    except Exception as error:
+        raise Refusal(
+            f"The network cannot be copied ({type(error).__name__}: {error}); give a plain torch.nn.Module."
+        ) from None
+
+
+def _freeze(net: nn.Module) -> nn.Module:
+    return net.eval().requires_grad_(False)

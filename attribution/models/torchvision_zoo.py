@@ -1,0 +1,74 @@
+"""torchvision's classifiers with the weights of their own enum IMAGENET1K_V1, downloaded on first use.
+
+torchvision is imported when one of them is asked for, not before: it takes 1.4 s and 160 MB.
+"""
+
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import torch
+from torch import nn
+
+from attribution.model import Preprocessing
+from attribution.models.record import Facts, ModelRecord
+from attribution.weights import Progress, fetch
+
+NAMES = (
+    "googlenet",
+    "resnet18",
+    "resnet50",
+    "vgg16",
+    "densenet121",
+    "mobilenet_v2",
+    "inception_v3",
+    "alexnet",
+    "efficientnet_b0",
+    "convnext_tiny",
+    "vit_b_16",
+)
+
+
+def _weights(name: str) -> Any:
+    from torchvision.models import get_model_weights
+
+    return get_model_weights(name)["IMAGENET1K_V1"]
+
+
+@cache
+def _facts(name: str) -> Facts:
+    weights = _weights(name)
+    transforms, meta = weights.transforms(), weights.meta
+    (height,) = transforms.crop_size
+    return Facts(
+        Preprocessing(
+            (height, height),
+            tuple(transforms.mean),
+            tuple(transforms.std),
+            crop=height / transforms.resize_size[0],
+            interpolation=transforms.interpolation.value,
+        ),
+        classes=tuple(meta["categories"]),
+        top1=meta["_metrics"]["ImageNet-1K"]["acc@1"],
+        download=meta["_file_size"] * 1.048576,  # torchvision counts in MiB
+        licence=meta.get("license", "BSD-3-Clause (torchvision)"),
+        source=meta["recipe"],
+    )
+
+
+def _build(name: str, on_progress: Progress | None) -> nn.Module:
+    from torchvision.models import get_model
+
+    weights = _weights(name)
+    published = Path(urlparse(weights.url).path).name  # resnet18-f37072fd.pth: the hash stands in the name
+    digits = Path(published).stem.rpartition("-")[2]
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / published
+    fetch(weights.url, digits, cached, on_progress)
+    # Raises if the file holds more than tensors; get_model, which knows each model's peculiarities, does not look.
+    torch.load(cached, map_location="meta", weights_only=True)
+    net: nn.Module = get_model(name, weights=weights)
+    return net
+
+
+RECORDS = tuple(ModelRecord(name, False, partial(_facts, name), partial(_build, name)) for name in NAMES)

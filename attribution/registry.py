@@ -1,0 +1,50 @@
+"""Find what a folder holds, so that adding one file adds the thing everywhere."""
+
+import importlib
+import inspect
+import pkgutil
+from types import ModuleType
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def modules(package: str) -> list[ModuleType]:
+    """Import every module of a package.
+
+    Args:
+        package: Dotted name of a package that is being imported.
+
+    Returns:
+        Its modules, sorted by name.
+    """
+    paths = importlib.import_module(package).__path__
+    names = sorted(info.name for info in pkgutil.iter_modules(paths))
+    return [importlib.import_module(f"{package}.{name}") for name in names]
+
+
+def discover(package: str, base: type[T]) -> dict[str, type[T]]:
+    """Collect the leaf classes of `base` that the modules of a package define.
+
+    Args:
+        package: Dotted name of a package that is being imported.
+        base: The interface; a leaf class is one with an attribute `key`, by which it names itself.
+
+    Returns:
+        Key to class, by file name and then in the order of definition.
+
+    Raises:
+        TypeError: If two classes claim one key.
+    """
+    found: dict[str, type[T]] = {}
+    for module in modules(package):
+        for cls in vars(module).values():
+            if not (inspect.isclass(cls) and issubclass(cls, base) and cls.__module__ == module.__name__):
+                continue
+            key: str | None = getattr(cls, "key", None)
+            if key is None:  # an interface
+                continue
+            if key in found:
+                raise TypeError(f"{cls.__name__} and {found[key].__name__} both have the key {key!r}.")
+            found[key] = cls
+    return found

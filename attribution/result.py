@@ -1,0 +1,98 @@
+"""Attribution: the values of one map with their provenance."""
+
+import dataclasses
+import json
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attribution.rectifiers import Interception
+from attribution.refusal import Refusal
+from attribution.target import Target
+
+VERSION = "0.1.0"
+
+
+@dataclass(frozen=True, eq=False)
+class Attribution:
+    """How much each value of the photo counted, and how that was found.
+
+    Attributes:
+        values: (3, H, W), signed, in units of the score; per unit of pixel value for gradients, and already
+            multiplied by the distance from the baseline where there is one.
+        score: What the network gives the photo.
+        baseline_score: What it gives the baseline; None without a baseline.
+        delta: sum(values) - (score - baseline_score); None where the method is not complete.
+        method: Key of the method.
+        settings: Its settings as plain values.
+        target: The class and score that were explained.
+        model: Name of the model.
+        forwards: Images sent forward through the network.
+        backwards: Images whose signal was sent back.
+        chunk: Images at a time, at most.
+        seconds: Wall time.
+        rectifiers: What the pass that the map comes from was seen to use; None where nobody looked.
+        notes: Warnings, as sentences.
+        versions: What it was computed with.
+    """
+
+    values: NDArray[Any]
+    score: float
+    baseline_score: float | None
+    delta: float | None
+    method: str
+    settings: dict[str, int | float | str]
+    target: Target
+    model: str
+    forwards: int
+    backwards: int
+    chunk: int
+    seconds: float
+    rectifiers: Interception | None = None
+    notes: tuple[str, ...] = ()
+    versions: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def relative_delta(self) -> float | None:
+        """|delta| over |score - baseline_score|; None without a delta, or where the two scores are equal."""
+        if self.delta is None or self.baseline_score is None or self.score == self.baseline_score:
+            return None
+        return abs(self.delta / (self.score - self.baseline_score))
+
+    def facts(self) -> dict[str, Any]:
+        """Everything but the values, as JSON can hold it."""
+        shown = {item.name: getattr(self, item.name) for item in dataclasses.fields(self) if item.name != "values"}
+        for name in ("target", "rectifiers"):
+            shown[name] = shown[name] and dataclasses.asdict(shown[name])
+        return shown
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write one npz file, without pickles; `load` gives the same back."""
+        with open(path, "wb") as file:  # a path given to numpy would get a second ending
+            np.savez_compressed(file, values=self.values, facts=np.array(json.dumps(self.facts())))
+
+
+def load(path: str | os.PathLike[str]) -> Attribution:
+    """Read what `Attribution.save` wrote.
+
+    Raises:
+        Refusal: If the file is missing or was not written by `save`.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            values, facts = archive["values"], json.loads(str(archive["facts"]))
+        seen = facts.pop("rectifiers")
+        return Attribution(
+            values=values,
+            target=Target(**facts.pop("target")),
+            rectifiers=seen and Interception(**{**seen, "others": tuple(seen["others"])}),
+            notes=tuple(facts.pop("notes")),
+            **facts,
+        )
+    except OSError as error:
+        raise Refusal(f"{os.fspath(path)} cannot be read: {error.strerror or error}.") from None
+    except Exception:
+        raise Refusal(f"{os.fspath(path)} is not a saved attribution; write one with Attribution.save.") from None

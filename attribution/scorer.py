@@ -1,0 +1,174 @@
+"""The one place that runs the network: scores and gradients in chunks, counted, cancellable."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from attribution.model import Model
+from attribution.rectifiers import Interception, Rectifiers
+from attribution.target import Target
+
+CHUNK = {"cpu": 4, "cuda": 32, "mps": 8}  # images at a time, by kind of device
+
+Tick = Callable[[float, NDArray[Any] | None], None]  # fraction done, values of the map so far
+
+
+@dataclass(frozen=True)
+class Tape:
+    """A forward pass of the photo whose graph is kept."""
+
+    x: Tensor  # (1, 3, H, W), requires a gradient
+    logits: Tensor  # (1, K)
+    rectifiers: Rectifiers
+
+
+class Scorer:
+    """Scores and gradients of one photo's target under one model.
+
+    The photo is sent forward once for everything that asks about the photo itself: its class, its score and the
+    gradients under every rule. Whoever asks first pays.
+
+    Attributes:
+        x: (3, H, W), the photo, on the model's device and in its dtype.
+        chunk: Images at a time, at most.
+        forwards: Images sent forward so far.
+        backwards: Images whose signal was sent back so far.
+        tick: Called between chunks with the fraction done and the map so far; if it raises, the work stops.
+    """
+
+    def __init__(self, model: Model, x: Tensor, target: Target, tick: Tick = lambda fraction, values: None) -> None:
+        """Run nothing yet.
+
+        Args:
+            model: The model.
+            x: (3, H, W), pixels in [0, 1].
+            target: The class and score; an open class becomes the predicted one.
+            tick: See above.
+        """
+        self._model = model
+        self._asked = target
+        self.x = x.to(model.device, model.dtype)
+        self.chunk = CHUNK[model.device.type]
+        self.forwards = 0
+        self.backwards = 0
+        self.tick = tick
+        self._tape: Tape | None = None
+
+    @cached_property
+    def target(self) -> Target:
+        """The target with its class filled in."""
+        return self._asked.resolve(self._logits)
+
+    @property
+    def score(self) -> float:
+        """The score of the photo."""
+        return float(self.target.value(self._potential))
+
+    @property
+    def saturated(self) -> bool:
+        """Whether the slope of the photo's probability underflows in the network's dtype."""
+        return float(self.target.slope(self._potential)) < torch.finfo(self._model.dtype).tiny
+
+    def scores(self, images: Tensor) -> NDArray[np.float64]:
+        """Score images.
+
+        Args:
+            images: (N, 3, H, W).
+
+        Returns:
+            (N,).
+        """
+        found = [
+            self.target.value(_double(self.target.potential(self._forward(chunk)))) for chunk in self.chunks(images)
+        ]
+        return torch.cat(found).numpy()
+
+    def gradients(self, images: Tensor) -> tuple[NDArray[np.float64], Tensor]:
+        """Differentiate the score of every image of one chunk.
+
+        Args:
+            images: (N, 3, H, W), at most `chunk` of them.
+
+        Returns:
+            The scores, (N,), and the gradients, (N, 3, H, W), per unit of pixel value.
+        """
+        x = images.detach().requires_grad_()
+        with torch.enable_grad():
+            potential = self.target.potential(self._model.logits(x))
+            (gradients,) = torch.autograd.grad(potential.sum(), x)
+        self.forwards += len(x)
+        self.backwards += len(x)
+        return self.target.value(_double(potential)).numpy(), self._scale(gradients, _double(potential))
+
+    def record(self) -> Tape:
+        """Send the photo forward and keep the graph, unless it is there already."""
+        if self._tape is None:
+            x = self.x[None].detach().requires_grad_()
+            with torch.enable_grad(), Rectifiers() as rectifiers:
+                logits = self._model.logits(x)
+            self.forwards += 1
+            self._tape = Tape(x, logits, rectifiers)
+            self.__dict__.setdefault("_logits", _double(logits)[0])
+        return self._tape
+
+    def backward(self, rule: str) -> Tensor:
+        """Send the photo's signal back under a rectifier rule.
+
+        All rules share one forward pass; its graph is kept until `release`.
+
+        Args:
+            rule: A key of `rectifiers.RULES`.
+
+        Returns:
+            (3, H, W), per unit of pixel value; the exact gradient of the score for the rule "gradient".
+        """
+        tape = self.record()
+        tape.rectifiers.rule = rule
+        with torch.enable_grad():
+            potential = self.target.potential(tape.logits)
+            (gradient,) = torch.autograd.grad(potential.sum(), tape.x, retain_graph=True)
+        self.backwards += 1
+        return self._scale(gradient, _double(potential))[0]
+
+    @property
+    def interception(self) -> Interception:
+        """What the forward pass of the photo was seen to use."""
+        return self.record().rectifiers.interception
+
+    def release(self) -> None:
+        """Free the graph of the photo's forward pass."""
+        self._tape = None
+
+    def chunks(self, images: Tensor) -> Iterator[Tensor]:
+        """Cut (N, ...) into pieces of at most `chunk` along the first dimension."""
+        yield from torch.split(images, self.chunk)
+
+    @cached_property
+    def _logits(self) -> Tensor:
+        """Of the photo, (K,), float64 on the CPU; the recorded pass fills it in too."""
+        return _double(self._forward(self.x[None]))[0]
+
+    @property
+    def _potential(self) -> Tensor:
+        return self.target.potential(self._logits[None])
+
+    def _forward(self, images: Tensor) -> Tensor:
+        with torch.no_grad():
+            logits = self._model.logits(images)
+        self.forwards += len(images)
+        return logits
+
+    def _scale(self, gradients: Tensor, potential: Tensor) -> Tensor:
+        """From the gradient of the potential to that of the score, (N, 3, H, W)."""
+        return gradients * self.target.slope(potential).to(gradients).view(-1, 1, 1, 1)
+
+
+def _double(values: Tensor) -> Tensor:
+    """Detached, on the CPU (MPS has no float64), in float64."""
+    return values.detach().cpu().double()

@@ -1,0 +1,267 @@
+"""A setting's range, help and text form.
+
+One description serves the form in the sidebar, the command line, the URL and the manifest. A value with settings
+is a frozen dataclass; its text form is `name(setting=value, ...)`, for example
+`integrated_gradients(steps=50,baseline=constant(colour=#808080))`. On a command line, where brackets need quoting,
+the outermost pair may be written as a colon: `integrated_gradients:steps=50,baseline=white`.
+"""
+
+import dataclasses
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self, TypeVar
+
+from attribution.refusal import Refusal
+
+Colour = tuple[float, float, float]  # red, green, blue in [0, 1]
+
+
+@dataclass(frozen=True)
+class Setting(ABC):
+    """What a field may hold. Each kind is a leaf class."""
+
+    help: str
+
+    @property
+    @abstractmethod
+    def range(self) -> str:
+        """What it may hold, as the start of a refusal says it after "must be"."""
+
+    @abstractmethod
+    def check(self, value: Any) -> Any:
+        """Return the value in its proper type, or raise a Refusal that starts with "must be"."""
+
+    @abstractmethod
+    def read(self, text: str) -> Any:
+        """Turn a text into a value; `check` still has to be called."""
+
+    @abstractmethod
+    def plain(self, value: Any) -> int | float | str:
+        """Turn a value into what JSON can hold; `read(str(plain))` gives the value back."""
+
+    def _refuse(self, value: Any) -> Refusal:
+        return Refusal(f"must be {self.range}, got {value!r}")
+
+
+@dataclass(frozen=True)
+class Number(Setting):
+    """A number in a closed range; whole if both ends are whole."""
+
+    low: float
+    high: float
+
+    @property
+    def whole(self) -> bool:
+        """Whether only integers are allowed."""
+        return isinstance(self.low, int) and isinstance(self.high, int)
+
+    @property
+    def range(self) -> str:
+        return f"{'a whole number' if self.whole else 'a number'} from {self.low:g} to {self.high:g}"
+
+    def check(self, value: Any) -> int | float:
+        try:
+            number = float(value)
+            clean = int(value) if self.whole else number
+        except (TypeError, ValueError, OverflowError):
+            raise self._refuse(value) from None
+        if isinstance(value, bool | str) or not self.low <= number <= self.high or clean != number:
+            raise self._refuse(value)
+        return clean
+
+    def read(self, text: str) -> int | float | str:
+        for kind in (int, float):
+            try:
+                return kind(text)
+            except ValueError:
+                continue
+        return text
+
+    def plain(self, value: Any) -> int | float:
+        return int(value) if self.whole else float(value)
+
+
+@dataclass(frozen=True)
+class Choice(Setting):
+    """One of a few words."""
+
+    options: tuple[str, ...]
+
+    @property
+    def range(self) -> str:
+        return f"one of {', '.join(self.options)}"
+
+    def check(self, value: Any) -> str:
+        if value not in self.options:
+            raise self._refuse(value)
+        return str(value)
+
+    def read(self, text: str) -> str:
+        return text
+
+    def plain(self, value: Any) -> str:
+        return str(value)
+
+
+@dataclass(frozen=True)
+class ColourSetting(Setting):
+    """A colour; its text is `#rrggbb`, or `r/g/b` in [0, 1] where eight bits would not do."""
+
+    @property
+    def range(self) -> str:
+        return "a text such as #808080, or three numbers from 0 to 1"
+
+    def check(self, value: Any) -> Colour:
+        try:
+            red, green, blue = (float(part) for part in value)
+        except (TypeError, ValueError):
+            raise self._refuse(value) from None
+        if isinstance(value, str) or not all(0 <= part <= 1 for part in (red, green, blue)):
+            raise self._refuse(value)
+        return red, green, blue
+
+    def read(self, text: str) -> Colour | str:
+        if re.fullmatch("#[0-9a-fA-F]{6}", text):
+            return int(text[1:3], 16) / 255, int(text[3:5], 16) / 255, int(text[5:7], 16) / 255
+        try:
+            red, green, blue = (float(part) for part in text.split("/"))
+        except ValueError:
+            return text
+        return red, green, blue
+
+    def plain(self, value: Any) -> str:
+        eight_bits = "#" + "".join(f"{round(part * 255):02x}" for part in value)
+        return eight_bits if self.read(eight_bits) == value else "/".join(repr(part) for part in value)
+
+
+@dataclass(frozen=True)
+class Part(Setting):
+    """A value with settings of its own, such as a baseline, from a registry."""
+
+    registry: Mapping[str, type["Configurable"]]
+
+    @property
+    def range(self) -> str:
+        return f"one of {', '.join(self.registry)}"
+
+    def check(self, value: Any) -> "Configurable":
+        if not isinstance(value, Configurable) or type(value) not in self.registry.values():
+            raise self._refuse(value)
+        return value
+
+    def read(self, text: str) -> "Configurable":
+        return read(text, self.registry)
+
+    def plain(self, value: Any) -> str:
+        return write(value)
+
+
+def setting(kind: Setting, default: Any) -> Any:
+    """Declare a field of a `Configurable`: what it may hold, and its default."""
+    return dataclasses.field(default=default, metadata={"setting": kind})
+
+
+@dataclass(frozen=True)
+class Configurable(ABC):
+    """A value whose fields are settings; it checks itself when it is made.
+
+    Raises:
+        Refusal: If a field is out of its range.
+    """
+
+    key: ClassVar[str]  # snake_case, unique in its registry
+    title: ClassVar[str]  # for people
+
+    def __post_init__(self) -> None:
+        """Check every field and store it in its proper type."""
+        for name, kind in described(type(self)).items():
+            try:
+                clean = kind.check(getattr(self, name))
+            except Refusal as refusal:
+                raise Refusal(f"{self.title}: {name.replace('_', ' ')} {refusal}.") from None
+            object.__setattr__(self, name, clean)
+
+    @classmethod
+    def shorthand(cls, text: str) -> Self | None:
+        """Read a text that stands for this value without its name; None if it is none."""
+        del text
+        return None
+
+
+C = TypeVar("C", bound=Configurable)
+
+
+def described(cls: type[Configurable]) -> dict[str, Setting]:
+    """The settings of a class by field name, in the order of definition."""
+    return {field.name: field.metadata["setting"] for field in dataclasses.fields(cls)}
+
+
+def default(cls: type[Configurable], name: str) -> Any:
+    """The default of one field."""
+    return next(field.default for field in dataclasses.fields(cls) if field.name == name)
+
+
+def plain(value: Configurable) -> dict[str, int | float | str]:
+    """All settings of a value as JSON can hold them.
+
+    Returns:
+        Field name to a number or a text; `restore` gives the value back.
+    """
+    return {name: kind.plain(getattr(value, name)) for name, kind in described(type(value)).items()}
+
+
+def restore(cls: type[C], fields: Mapping[str, Any]) -> C:
+    """Make a value from what `plain` gave, or from part of it; the rest takes its default.
+
+    Raises:
+        Refusal: If a setting is unknown or out of its range.
+    """
+    known = described(cls)
+    values = {}
+    for name, content in fields.items():
+        if name not in known:
+            offered = f"it has {', '.join(known)}" if known else "it has no settings"
+            raise Refusal(f"{cls.title} has no setting {name!r}; {offered}.")
+        values[name] = known[name].read(str(content))
+    return cls(**values)
+
+
+def write(value: Configurable) -> str:
+    """The text form of a value: its key and the settings that differ from their defaults."""
+    changed = {
+        name: content for name, content in plain(value).items() if getattr(value, name) != default(type(value), name)
+    }
+    inside = ",".join(f"{name}={content}" for name, content in changed.items())
+    return f"{value.key}({inside})" if inside else value.key
+
+
+def read(text: str, registry: Mapping[str, type[C]]) -> C:
+    """Make a value from its text form.
+
+    Args:
+        text: `name`, `name(setting=value,...)` or `name:setting=value,...`.
+        registry: Key to class.
+
+    Raises:
+        Refusal: If the name or a setting is unknown, or a value is out of its range.
+    """
+    text = text.strip()
+    for cls in registry.values():
+        if (value := cls.shorthand(text)) is not None:
+            return value
+    name, opening, inside = re.fullmatch(r"([^(:]*)([(:]?)(.*)", text, re.DOTALL).groups()  # type: ignore[union-attr]
+    if name not in registry:
+        raise Refusal(f"There is no {name!r} here; choose one of {', '.join(registry)}.")
+    if opening == "(":
+        if not inside.endswith(")"):
+            raise Refusal(f"The bracket in {text!r} is not closed; write {name}(setting=value).")
+        inside = inside[:-1]
+    fields: dict[str, str] = {}
+    for argument in re.split(r",(?![^(]*\))", inside) if inside.strip() else []:
+        field, equals, content = argument.partition("=")
+        if not equals:
+            raise Refusal(f"The setting {argument!r} of {name} has no value; write {argument.strip()}=value.")
+        fields[field.strip()] = content.strip()
+    return restore(registry[name], fields)
