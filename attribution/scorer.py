@@ -68,12 +68,12 @@ class Scorer:
     @property
     def score(self) -> float:
         """The score of the photo."""
-        return float(self.target.value(self._potential))
+        return float(self.target.value(self._potential(self._logits[None])))
 
     @property
     def saturated(self) -> bool:
         """Whether the slope of the photo's probability underflows in the network's dtype."""
-        return float(self.target.slope(self._potential)) < torch.finfo(self._model.dtype).tiny
+        return float(self.target.slope(self._potential(self._logits[None]))) < torch.finfo(self._model.dtype).tiny
 
     def scores(self, images: Tensor) -> NDArray[np.float64]:
         """Score images.
@@ -84,10 +84,8 @@ class Scorer:
         Returns:
             (N,).
         """
-        found = [
-            self.target.value(_double(self.target.potential(self._forward(chunk)))) for chunk in self.chunks(images)
-        ]
-        return torch.cat(found).numpy()
+        logits = torch.cat([self._forward(chunk) for chunk in self.chunks(images)])
+        return self.target.value(self._potential(logits)).numpy()
 
     def gradients(self, images: Tensor) -> tuple[NDArray[np.float64], Tensor]:
         """Differentiate the score of every image of one chunk.
@@ -100,11 +98,11 @@ class Scorer:
         """
         x = images.detach().requires_grad_()
         with torch.enable_grad():
-            potential = self.target.potential(self._model.logits(x))
-            (gradients,) = torch.autograd.grad(potential.sum(), x)
+            logits = self._model.logits(x)
+            (gradients,) = torch.autograd.grad(self.target.potential(logits).sum(), x)
         self.forwards += len(x)
         self.backwards += len(x)
-        return self.target.value(_double(potential)).numpy(), self._scale(gradients, _double(potential))
+        return self.target.value(self._potential(logits)).numpy(), self._scale(gradients, logits)
 
     def record(self) -> Tape:
         """Send the photo forward and keep the graph, unless it is there already."""
@@ -114,7 +112,6 @@ class Scorer:
                 logits = self._model.logits(x)
             self.forwards += 1
             self._tape = Tape(x, logits, rectifiers)
-            self.__dict__.setdefault("_logits", _double(logits)[0])
         return self._tape
 
     def backward(self, rule: str) -> Tensor:
@@ -131,10 +128,10 @@ class Scorer:
         tape = self.record()
         tape.rectifiers.rule = rule
         with torch.enable_grad():
-            potential = self.target.potential(tape.logits)
-            (gradient,) = torch.autograd.grad(potential.sum(), tape.x, retain_graph=True)
+            potential = self.target.potential(tape.logits).sum()
+            (gradient,) = torch.autograd.grad(potential, tape.x, retain_graph=True)
         self.backwards += 1
-        return self._scale(gradient, _double(potential))[0]
+        return self._scale(gradient, tape.logits)[0]
 
     @property
     def interception(self) -> Interception:
@@ -151,12 +148,8 @@ class Scorer:
 
     @cached_property
     def _logits(self) -> Tensor:
-        """Of the photo, (K,), float64 on the CPU; the recorded pass fills it in too."""
-        return _double(self._forward(self.x[None]))[0]
-
-    @property
-    def _potential(self) -> Tensor:
-        return self.target.potential(self._logits[None])
+        """Of the photo, (K,), float64 on the CPU; from the recorded pass if there is one."""
+        return _double(self._tape.logits if self._tape else self._forward(self.x[None]))[0]
 
     def _forward(self, images: Tensor) -> Tensor:
         with torch.no_grad():
@@ -164,9 +157,13 @@ class Scorer:
         self.forwards += len(images)
         return logits
 
-    def _scale(self, gradients: Tensor, potential: Tensor) -> Tensor:
+    def _potential(self, logits: Tensor) -> Tensor:
+        """(N, K) to (N,), for numbers that are reported: float64."""
+        return self.target.potential(_double(logits))
+
+    def _scale(self, gradients: Tensor, logits: Tensor) -> Tensor:
         """From the gradient of the potential to that of the score, (N, 3, H, W)."""
-        return gradients * self.target.slope(potential).to(gradients).view(-1, 1, 1, 1)
+        return gradients * self.target.slope(self._potential(logits)).to(gradients).view(-1, 1, 1, 1)
 
 
 def _double(values: Tensor) -> Tensor:

@@ -155,7 +155,7 @@ class Part(Setting):
         return read(text, self.registry)
 
     def plain(self, value: Any) -> str:
-        return write(value)
+        return write(value, full=True)
 
 
 def setting(kind: Setting, default: Any) -> Any:
@@ -228,12 +228,13 @@ def restore(cls: type[C], fields: Mapping[str, Any]) -> C:
     return cls(**values)
 
 
-def write(value: Configurable) -> str:
-    """The text form of a value: its key and the settings that differ from their defaults."""
-    changed = {
-        name: content for name, content in plain(value).items() if getattr(value, name) != default(type(value), name)
-    }
-    inside = ",".join(f"{name}={content}" for name, content in changed.items())
+def write(value: Configurable, full: bool = False) -> str:
+    """The text form of a value: its key and the settings that differ from their defaults, or all of them."""
+    inside = ",".join(
+        f"{name}={content}"
+        for name, content in plain(value).items()
+        if full or getattr(value, name) != default(type(value), name)
+    )
     return f"{value.key}({inside})" if inside else value.key
 
 

@@ -38,7 +38,7 @@ def show_prediction(outcome: Outcome) -> None:
             hoverinfo="skip",
         )
     )
-    figure.update_xaxes(range=[0, 1.15], visible=False)
+    figure.update_xaxes(range=[0, 1.3], visible=False)
     figure.update_yaxes(autorange="reversed", ticks="", automargin=True)
     figure.update_layout(height=220, margin={"l": 0, "r": 0, "t": 0, "b": 0}, bargap=0.35)
     spoken = ", ".join(f"{name} {share:.1%}" for name, share in zip(names, shares, strict=True))

@@ -1,0 +1,37 @@
+"""What several test files use."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+import attribution as at
+
+SAMPLES = Path(__file__).parents[1] / "assets" / "samples"
+
+
+@pytest.fixture(autouse=True)
+def _two_threads() -> Iterator[None]:
+    """Leave the number of threads as it was found, whatever a test sets."""
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def samples() -> Path:
+    """The folder of sample photos."""
+    return SAMPLES
+
+
+@pytest.fixture(scope="session")
+def squeezenet() -> at.Model:
+    """The embedded default model, with its real weights."""
+    return at.load_model("squeezenet1_1", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def shepherd(squeezenet: at.Model) -> torch.Tensor:
+    """The default photo, prepared for the default model."""
+    return squeezenet.prepare(at.open_image(SAMPLES / "german_shepherd_on_grass.jpg"))

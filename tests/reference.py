@@ -1,0 +1,195 @@
+"""Each rule again, slow and literal, in float64, sharing no code with the engine.
+
+`backward` walks the torch.fx graph of a network forward, keeps every value, and walks it back with the adjoint of each
+operator written out. `integrated_gradients` is the sum of the definition, one image at a time. No autograd anywhere.
+"""
+
+import copy
+import operator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, fx, nn
+
+RECTIFIERS: dict[Any, float] = {nn.ReLU: float("inf"), F.relu: float("inf"), torch.relu: float("inf"), nn.ReLU6: 6.0}
+
+
+def backward(net: nn.Module, x: Tensor, signal: Tensor, rule: str) -> tuple[Tensor, Tensor]:
+    """Send a signal back to the image.
+
+    Args:
+        net: Of convolutions, linear layers, batch norm, rectifiers, max and average pooling, sums, concatenation.
+        x: (3, H, W), normalised.
+        signal: (K,), d score / d logits.
+        rule: "gradient", "guided" or "zeiler_fergus".
+
+    Returns:
+        The logits, (K,), and what arrives at the image, (3, H, W).
+    """
+    traced = fx.symbolic_trace(copy.deepcopy(net).double().eval())
+    modules = dict(traced.named_modules())
+    values: dict[fx.Node, Tensor] = {}
+    for node in traced.graph.nodes:
+        if node.op == "placeholder":
+            values[node] = x.double()[None]
+        elif node.op == "output":
+            out = node.args[0]
+        else:
+            operation = modules[node.target] if node.op == "call_module" else node.target
+            inputs = [values[argument] for argument in node.all_input_nodes]
+            values[node] = _forward(operation, inputs, node)
+    signals: dict[fx.Node, Tensor] = {out: signal.double()[None]}
+    for node in reversed(traced.graph.nodes):
+        if node.op == "placeholder":
+            return values[out][0], signals[node][0]
+        if node not in signals:
+            continue
+        operation = modules[node.target] if node.op == "call_module" else node.target
+        inputs = [values[argument] for argument in node.all_input_nodes]
+        for argument, share in zip(
+            node.all_input_nodes, _adjoint(operation, inputs, signals[node], rule, node), strict=True
+        ):
+            signals[argument] = signals[argument] + share if argument in signals else share
+    raise AssertionError("a graph has an input")
+
+
+def _kind(operation: Any) -> Any:
+    return type(operation) if isinstance(operation, nn.Module) else operation
+
+
+def _forward(operation: Any, inputs: list[Tensor], node: fx.Node) -> Tensor:
+    x = inputs[0]
+    if _kind(operation) in RECTIFIERS:
+        return torch.minimum(torch.maximum(x, torch.zeros_like(x)), torch.full_like(x, RECTIFIERS[_kind(operation)]))
+    match operation:
+        case nn.Dropout() | nn.Identity() | nn.Dropout2d():
+            return x
+        case nn.BatchNorm2d():
+            scale = operation.weight / torch.sqrt(operation.running_var + operation.eps)
+            return (x - operation.running_mean.view(-1, 1, 1)) * scale.view(-1, 1, 1) + operation.bias.view(-1, 1, 1)
+        case nn.MaxPool2d():
+            return _windows(operation, x).amax(-1)
+        case nn.AdaptiveAvgPool2d():
+            return x.mean((2, 3), keepdim=True)
+        case nn.Conv2d() | nn.Linear():
+            return operation(x).detach()
+    if operation in (torch.cat,):
+        return torch.cat(inputs, 1)
+    if operation in (operator.add, torch.add, operator.iadd):
+        return inputs[0] + inputs[-1]
+    if operation in (torch.flatten, "flatten"):
+        return x.flatten(1)
+    if operation is F.adaptive_avg_pool2d:
+        return x.mean((2, 3), keepdim=True)
+    raise NotImplementedError(f"{operation} in {node}")
+
+
+def _adjoint(operation: Any, inputs: list[Tensor], signal: Tensor, rule: str, node: fx.Node) -> list[Tensor]:
+    x = inputs[0]
+    if _kind(operation) in RECTIFIERS:
+        gate = (x > 0) & (x < RECTIFIERS[_kind(operation)])
+        positive = torch.where(signal > 0, signal, torch.zeros_like(signal))
+        if rule == "gradient":
+            return [torch.where(gate, signal, torch.zeros_like(signal))]
+        if rule == "guided":
+            return [torch.where(gate, positive, torch.zeros_like(signal))]
+        return [positive]
+    match operation:
+        case nn.Dropout() | nn.Identity() | nn.Dropout2d():
+            return [signal]
+        case nn.BatchNorm2d():
+            scale = operation.weight / torch.sqrt(operation.running_var + operation.eps)
+            return [(signal * scale.view(-1, 1, 1)).detach()]
+        case nn.Linear():
+            return [(signal @ operation.weight).detach()]
+        case nn.Conv2d():
+            lost = [
+                (x.shape[2 + i] + 2 * operation.padding[i] - operation.dilation[i] * (operation.kernel_size[i] - 1) - 1)
+                % operation.stride[i]
+                for i in (0, 1)
+            ]
+            share = F.conv_transpose2d(
+                signal,
+                operation.weight,
+                None,
+                operation.stride,
+                operation.padding,
+                lost,
+                operation.groups,
+                operation.dilation,
+            )
+            return [share.detach()]
+        case nn.MaxPool2d():
+            return [_unpool(operation, x, signal)]
+        case nn.AdaptiveAvgPool2d():
+            return [signal.expand_as(x) / (x.shape[2] * x.shape[3])]
+    if operation is torch.cat:
+        return list(signal.split([each.shape[1] for each in inputs], 1))
+    if operation in (operator.add, torch.add, operator.iadd):
+        return [signal] * len(inputs) if len(inputs) == 2 else [2 * signal]
+    if operation in (torch.flatten, "flatten"):
+        return [signal.view_as(x)]
+    if operation is F.adaptive_avg_pool2d:
+        return [signal.expand_as(x) / (x.shape[2] * x.shape[3])]
+    raise NotImplementedError(f"{operation} in {node}")
+
+
+def _windows(pool: nn.MaxPool2d, x: Tensor) -> Tensor:
+    """Every window's values, (N, C, H', W', kernel * kernel), -inf outside the image."""
+    return _cut(pool, x, float("-inf"))
+
+
+def _cut(pool: nn.MaxPool2d, x: Tensor, outside: float) -> Tensor:
+    kernel, stride, padding = int(pool.kernel_size), int(pool.stride), int(pool.padding)  # type: ignore[arg-type]
+    padded = F.pad(x, (padding,) * 4, value=outside)
+    rows, columns = (_outputs(side, kernel, stride, padding, pool.ceil_mode) for side in x.shape[2:])
+    grown = F.pad(padded, (0, kernel + stride, 0, kernel + stride), value=outside)
+    out = x.new_empty(*x.shape[:2], rows, columns, kernel * kernel)
+    for row in range(rows):
+        for column in range(columns):
+            window = grown[:, :, row * stride : row * stride + kernel, column * stride : column * stride + kernel]
+            out[:, :, row, column] = window.flatten(2)
+    return out
+
+
+def _outputs(side: int, kernel: int, stride: int, padding: int, ceil_mode: bool) -> int:
+    whole, rest = divmod(side + 2 * padding - kernel, stride)
+    extra = ceil_mode and rest > 0 and (whole + 1) * stride < side + padding
+    return whole + 1 + int(extra)
+
+
+def _unpool(pool: nn.MaxPool2d, x: Tensor, signal: Tensor) -> Tensor:
+    """Each window's signal to the first of its greatest values; overlapping windows add up."""
+    places = torch.arange(x[0, 0].numel(), dtype=torch.float64).view(1, 1, *x.shape[2:]).expand_as(x)
+    winners = _windows(pool, x).argmax(-1, keepdim=True)
+    target = _cut(pool, places, -1.0).gather(-1, winners)[..., 0].long()  # (N, C, H', W'), flat places in x
+    share = torch.zeros_like(x).flatten(2)
+    return share.scatter_add(2, target.flatten(2), signal.flatten(2)).view_as(x)
+
+
+def probability_signal(logits: Tensor, index: int) -> Tensor:
+    """The derivative d probability / d logits, (K,): p_c (1 - p_c) for the class, - p_c p_k for the others."""
+    probabilities = logits.double().softmax(0)
+    signal = -probabilities[index] * probabilities
+    signal[index] += probabilities[index]
+    return signal
+
+
+def integrated_gradients(
+    net: nn.Module, x: Tensor, baseline: Tensor, quadrature: list[tuple[float, float]], index: int
+) -> Tensor:
+    """(x - b) * sum_k w_k * gradient of the class probability at b + a_k (x - b), (3, H, W)."""
+    x, baseline = x.double(), baseline.double()
+    total = torch.zeros_like(x)
+    for node, weight in quadrature:
+        point = baseline + node * (x - baseline)
+        signal = probability_signal(logits_of(net, point), index)
+        total += weight * backward(net, point, signal, "gradient")[1]
+    return (x - baseline) * total
+
+
+def logits_of(net: nn.Module, x: Tensor) -> Tensor:
+    """The logits in float64, (K,)."""
+    with torch.no_grad():
+        return copy.deepcopy(net).double().eval()(x.double()[None])[0]

@@ -1,0 +1,134 @@
+"""What every method, every baseline and every page keeps, also those that are added later."""
+
+import inspect
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torchvision import models as zoo
+from toys import model_of, noise, randomise
+
+import attribution as at
+from attribution.methods.method import GROUPS
+from attribution.settings import described, plain, read, restore, write
+
+SIDE, CLASSES = 64, 12
+ROOT = Path(__file__).parents[1]
+
+
+def vision_transformer() -> nn.Module:
+    """A small one; torchvision starts its head at zero, which would make every map zero."""
+    return zoo.VisionTransformer(SIDE, 16, num_layers=2, num_heads=2, hidden_dim=32, mlp_dim=64, num_classes=CLASSES)
+
+
+NETS = {
+    "resnet18": lambda: zoo.resnet18(weights=None, num_classes=CLASSES),
+    "mobilenet_v2": lambda: zoo.mobilenet_v2(weights=None, num_classes=CLASSES),
+    "googlenet": lambda: zoo.googlenet(weights=None, num_classes=CLASSES, aux_logits=False, init_weights=False),
+    "densenet121": lambda: zoo.densenet121(weights=None, num_classes=CLASSES),
+    "convnext_tiny": lambda: zoo.convnext_tiny(weights=None, num_classes=CLASSES),
+    "efficientnet_b0": lambda: zoo.efficientnet_b0(weights=None, num_classes=CLASSES),
+    "vit": vision_transformer,
+}
+
+
+@pytest.fixture(scope="module", params=NETS)
+def model(request: pytest.FixtureRequest) -> at.Model:
+    return model_of(randomise(NETS[request.param]()), (SIDE, SIDE), CLASSES, request.param)
+
+
+@pytest.fixture(params=at.METHODS)
+def method(request: pytest.FixtureRequest) -> at.methods.Method:  # type: ignore[name-defined]
+    return at.METHODS[request.param]()
+
+
+def test_a_method_serves_a_model_or_refuses_in_one_sentence(model: at.Model, method: at.methods.Method) -> None:  # type: ignore[name-defined]
+    x = noise(3, SIDE, SIDE)
+    reason = method.refusal(model)
+    if reason:
+        assert reason.endswith(".")
+        assert "\n" not in reason
+        with pytest.raises(at.Refusal) as refused:
+            at.attribute(model, x, method)
+        assert str(refused.value) == reason
+        return
+    first, second = at.attribute(model, x, method), at.attribute(model, x, method)
+    assert first.values.shape == (3, SIDE, SIDE)
+    assert first.values.dtype == np.float32
+    assert np.isfinite(first.values).all()
+    assert first.values.any()
+    assert np.array_equal(first.values, second.values)
+    assert (first.delta is None) == (not method.complete)
+    assert all(note.endswith(".") for note in first.notes)
+
+
+def test_a_complete_method_accounts_for_the_score_difference(model: at.Model, method: at.methods.Method) -> None:  # type: ignore[name-defined]
+    if not method.complete:
+        assert at.attribute(model, noise(3, SIDE, SIDE), at.Gradient()).delta is None
+        return
+    patient = restore(type(method), {**plain(method), "steps": 200})
+    result = at.attribute(model, noise(3, SIDE, SIDE), patient, at.Target(score="logit"))
+    assert abs(result.delta) < 0.05 * max(abs(result.score - result.baseline_score), 0.1)
+
+
+def test_only_networks_without_rectifiers_are_refused_by_their_rules() -> None:
+    refused = {
+        name
+        for name, net in NETS.items()
+        if at.GuidedBackprop().refusal(model_of(randomise(net()), (SIDE, SIDE), CLASSES))
+    }
+    assert refused == {"convnext_tiny", "efficientnet_b0", "vit"}
+
+
+@pytest.mark.parametrize("registry", [at.METHODS, at.BASELINES], ids=["methods", "baselines"])
+def test_everything_registered_describes_itself_and_survives_as_text(registry: dict[str, type]) -> None:
+    for key, cls in registry.items():
+        value = cls()
+        assert cls.key == key
+        assert inspect.getdoc(cls)
+        assert cls.title
+        assert cls.shows.endswith(".")
+        assert all(kind.help.endswith(".") for kind in described(cls).values())
+        assert read(write(value), registry) == value
+        assert read(write(value, full=True), registry) == value
+        assert restore(cls, json.loads(json.dumps(plain(value)))) == value
+        with pytest.raises(Exception, match="cannot assign"):
+            value.anything = 1
+        if registry is at.METHODS:
+            assert cls.group in GROUPS
+            assert cls.cannot.endswith(".")
+            assert "arXiv" in cls.source
+            assert getattr(at, cls.__name__) is cls
+
+
+@pytest.mark.parametrize("key", at.BASELINES)
+def test_a_baseline_is_an_image_of_the_photos_shape_and_kind(key: str) -> None:
+    for x in (noise(3, 5, 7), noise(3, 5, 7, dtype=torch.float64)):
+        before = x.clone()
+        first, second = (at.BASELINES[key]().image(x) for _ in range(2))
+        assert first.shape == x.shape
+        assert first.dtype == x.dtype
+        assert torch.equal(first, second)
+        assert first.min() >= 0
+        assert first.max() <= 1
+        assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize("key", at.BASELINES)
+def test_pixels_that_equal_a_constant_baseline_get_exactly_nothing(key: str) -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 3))
+    model = model_of(randomise(net), (8, 8), 3)
+    x: Tensor = noise(3, 8, 8)
+    x[:, 2:5] = at.BASELINES[key]().image(x)[:, 2:5]
+    values = at.attribute(model, x, at.IntegratedGradients(5, at.BASELINES[key]())).values
+    assert not values[:, 2:5].any()
+    assert values.any()
+
+
+def test_the_interface_names_no_method() -> None:
+    names = {name for key, cls in at.METHODS.items() for name in (f'"{key}"', f"'{key}'", cls.__name__)}
+    for path in (ROOT / "attribution" / "ui").rglob("*.py"):
+        assert not [name for name in names if name in path.read_text()], path

@@ -1,0 +1,202 @@
+"""attribute() and compare(): order, counters, progress, cancel, refusals, provenance."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from toys import image, model_of, noise, randomise, toy
+
+import attribution as at
+from attribution.path import RULES
+from attribution.scorer import CHUNK
+
+RULE_METHODS = [at.Gradient(), at.GuidedBackprop(), at.ZeilerFergus()]
+
+
+class Counted(nn.Module):
+    """Counts the images that the network itself was given."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net, self.images = net, 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.images += len(x)
+        return self.net(x)
+
+
+def counted() -> tuple[at.Model, Counted]:
+    layers = [nn.Conv2d(3, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(36, 5)]
+    net = Counted(randomise(nn.Sequential(*layers)))
+    model = at.Model("counted", net, (8, 8), (0, 0, 0), (1, 1, 1), list("abcde"), device="cpu", own=True)
+    net.images = 0
+    return model, net
+
+
+@pytest.mark.parametrize("target", [None, at.Target(2), at.Target(score="logit")])
+def test_the_three_rules_share_one_forward_pass(target: at.Target | None) -> None:
+    model, net = counted()
+    results = at.compare(model, noise(3, 8, 8), RULE_METHODS, target)
+    assert [(result.forwards, result.backwards) for result in results] == [(1, 1), (0, 1), (0, 1)]
+    assert net.images == 1
+
+
+def test_the_method_that_runs_the_shared_pass_counts_it_whatever_the_order() -> None:
+    model, net = counted()
+    methods = [at.IntegratedGradients(7), at.ZeilerFergus(), at.Gradient()]
+    results = at.compare(model, noise(3, 8, 8), methods)
+    assert [result.method for result in results] == ["integrated_gradients", "zeiler_fergus", "gradient"]
+    assert [(result.forwards, result.backwards) for result in results] == [(7 + 1, 7), (1, 1), (0, 1)]
+    assert net.images == 9
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("steps", [1, 3, 4, 5, 11])
+def test_integrated_gradients_take_exactly_the_steps_asked_for_in_chunks(rule: str, steps: int) -> None:
+    model, net = counted()
+    result = at.attribute(model, noise(3, 8, 8), at.IntegratedGradients(steps, rule=rule))
+    assert (result.backwards, result.forwards) == (steps, steps + 2)
+    assert net.images == steps + 2
+    assert result.chunk == CHUNK["cpu"]
+
+
+def test_comparing_gives_what_each_method_gives_alone() -> None:
+    model, _ = counted()
+    methods = [at.IntegratedGradients(5), *RULE_METHODS]
+    for method, result in zip(methods, at.compare(model, noise(3, 8, 8), methods), strict=True):
+        assert np.array_equal(result.values, at.attribute(model, noise(3, 8, 8), method).values)
+
+
+def test_the_chunk_size_changes_nothing_but_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, _ = counted()
+    found = []
+    for chunk in (1, 3, 25):
+        monkeypatch.setitem(CHUNK, "cpu", chunk)
+        found.append(at.attribute(model, noise(3, 8, 8), at.IntegratedGradients()).values)
+    for values in found[1:]:
+        np.testing.assert_allclose(values, found[0], atol=1e-5 * np.abs(found[0]).max())
+
+
+def test_progress_rises_to_one_and_partial_maps_approach_the_whole() -> None:
+    model, _ = counted()
+    seen: list[tuple[float, at.Attribution | None]] = []
+    methods = [at.Gradient(), at.IntegratedGradients(20)]
+    whole = at.compare(model, noise(3, 8, 8), methods, on_progress=lambda *report: seen.append(report))[1]
+    fractions = [fraction for fraction, _ in seen]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1
+    partials = [partial for _, partial in seen if partial]
+    assert len(partials) == 5
+    assert partials[0].notes == ("This map is not finished.",)
+    np.testing.assert_allclose(partials[-1].values, whole.values, rtol=1e-5)
+
+
+def test_a_callback_that_raises_stops_the_work_within_one_chunk() -> None:
+    model, net = counted()
+
+    def stop(fraction: float, partial: object) -> None:
+        if fraction > 0:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        at.attribute(model, noise(3, 8, 8), at.IntegratedGradients(1000), on_progress=stop)
+    assert net.images <= 1 + 2 * CHUNK["cpu"]
+
+
+def test_rules_for_rectifiers_refuse_a_network_without_any() -> None:
+    model = toy(lambda x: F.silu(x).sum(1), 3)
+    gradient, guided, deconvolved = at.compare(model, image(1, 2, 3), RULE_METHODS, at.Target(0))
+    assert isinstance(gradient, at.Attribution)
+    for refusal, method in ((guided, at.GuidedBackprop()), (deconvolved, at.ZeilerFergus())):
+        assert isinstance(refusal, at.Refusal)
+        assert str(refusal) == method.refusal(model)
+        assert "only silu" in str(refusal)
+        with pytest.raises(at.Refusal, match="rectifiers"):
+            at.attribute(model, image(1, 2, 3), method)
+
+
+def test_a_rectifier_that_only_this_photo_misses_is_refused_too() -> None:
+    """The grey image that was sent through at first is bright enough for the branch with a rectifier."""
+    model = toy(lambda x: F.relu(x).sum(1) if float(x.sum().detach()) > 1 else x.sum(1), 3)
+    assert at.GuidedBackprop().refusal(model) is None
+    with pytest.raises(at.Refusal, match="has none"):
+        at.attribute(model, image(0.1), at.GuidedBackprop())
+
+
+def test_other_activations_are_noted_where_they_matter() -> None:
+    model = toy(lambda x: (F.relu(x) + F.gelu(x)).sum(1), 3)
+    gradient, guided, _ = at.compare(model, image(1, 2, 3), RULE_METHODS)
+    assert gradient.notes == ()
+    assert guided.notes == ("The rule holds for rectifiers; gelu kept the plain derivative.",)
+    assert (guided.rectifiers.rectifiers, guided.rectifiers.others) == (1, ("gelu",))
+
+
+@pytest.mark.parametrize(
+    ("x", "given"),
+    [
+        (torch.zeros(1, 3, 8, 8), r"\(1, 3, 8, 8\)"),
+        (torch.zeros(1, 8, 8), r"\(1, 8, 8\)"),
+        (np.zeros((8, 8)), r"\(8, 8\)"),
+        ("dog.jpg", "a str"),
+        (torch.full((3, 8, 8), torch.nan), "not finite"),
+        (torch.full((3, 8, 8), torch.inf), "not finite"),
+    ],
+)
+def test_what_is_no_image_is_refused(x: object, given: str) -> None:
+    with pytest.raises(at.Refusal, match=given):
+        at.attribute(counted()[0], x, at.Gradient())  # type: ignore[arg-type]
+
+
+def test_pixels_are_not_clipped_and_not_changed() -> None:
+    model = toy(lambda x: (x**2).sum(1), 3)
+    x = image(-3, 5, 0.5)
+    before = x.clone()
+    values = at.attribute(model, x, at.Gradient(), at.Target(0, "logit")).values
+    assert values.ravel().tolist() == [-6, 10, 1]
+    assert torch.equal(x, before)
+    assert not x.requires_grad
+
+
+def test_a_map_that_is_not_finite_is_refused() -> None:
+    model = toy(lambda x: torch.sqrt(x - 0.5).sum(1), 3)
+    with pytest.raises(at.Refusal, match="not finite"):
+        at.attribute(model, image(0.5, 1, 1), at.Gradient(), at.Target(0, "logit"))
+
+
+def test_a_photo_that_equals_its_baseline_gets_zeros() -> None:
+    result = at.attribute(counted()[0], torch.zeros(3, 8, 8), at.IntegratedGradients(3))
+    assert not result.values.any()
+    assert result.delta == 0
+    assert result.relative_delta is None
+
+
+def test_values_follow_the_networks_dtype() -> None:
+    double = toy(lambda x: F.relu(x).sum(1), 3)
+    single = toy(lambda x: F.relu(x).sum(1), 3, torch.float32)
+    for method in (*RULE_METHODS, at.IntegratedGradients(2)):
+        assert at.attribute(double, image(1, 2, 3), method).values.dtype == np.float64
+        assert at.attribute(single, image(1, 2, 3), method).values.dtype == np.float32
+
+
+def test_the_result_says_where_it_comes_from() -> None:
+    model, _ = counted()
+    method = at.IntegratedGradients(9, at.baselines.Constant((0.5, 0.5, 0.5)), "trapezoid")
+    result = at.attribute(model, noise(3, 8, 8), method)
+    assert (result.method, result.model) == ("integrated_gradients", "counted")
+    assert result.settings == {"steps": 9, "baseline": "constant(colour=0.5/0.5/0.5)", "rule": "trapezoid"}
+    assert result.versions["torch"] == torch.__version__
+    assert result.seconds > 0
+    assert result.rectifiers is None
+    top = model.predict(noise(3, 8, 8), 1)[0]
+    assert (result.target.index, result.score) == (top[0], pytest.approx(top[2]))
+    black = at.attribute(model, torch.zeros(3, 8, 8), at.Gradient(), result.target).score
+    grey = at.attribute(model, torch.full((3, 8, 8), 0.5), at.Gradient(), result.target).score
+    assert result.baseline_score == pytest.approx(grey)
+    assert result.baseline_score != pytest.approx(black)
+
+
+def test_images_of_another_size_than_the_models_are_served() -> None:
+    layers = [nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5)]
+    model = model_of(randomise(nn.Sequential(*layers)), (8, 8), 5)
+    assert at.attribute(model, noise(3, 13, 7), at.GuidedBackprop()).values.shape == (3, 13, 7)

@@ -1,0 +1,68 @@
+"""Small networks with known answers, and larger ones with weights that show something."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+import attribution as at
+
+Function = Callable[[Tensor], Tensor]  # (N, features) -> (N,)
+
+
+class Toy(nn.Module):
+    """A function of the first few pixel values as logit 0; logit 1 is zero."""
+
+    def __init__(self, function: Function, features: int, dtype: torch.dtype = torch.float64) -> None:
+        super().__init__()
+        self.function = function
+        self.features = features
+        self.register_buffer("zero", torch.zeros((), dtype=dtype))
+
+    def forward(self, x: Tensor) -> Tensor:
+        score = self.function(x.flatten(1)[:, : self.features])
+        return torch.stack([score, self.zero.expand_as(score)], 1)
+
+
+def model_of(net: nn.Module, size: tuple[int, int], classes: int, name: str = "toy") -> at.Model:
+    """A model without normalisation."""
+    return at.Model(name, net, size, (0, 0, 0), (1, 1, 1), [f"class {index}" for index in range(classes)], device="cpu")
+
+
+def toy(function: Function, features: int = 3, dtype: torch.dtype = torch.float64) -> at.Model:
+    """A model of a function of `features` values; its images are (3, 1, W)."""
+    return model_of(Toy(function, features, dtype), (1, -(-features // 3)), 2)
+
+
+def image(*values: float, dtype: torch.dtype = torch.float64) -> Tensor:
+    """The values as an image (3, 1, W), zeros to the end."""
+    width = -(-len(values) // 3)
+    return torch.tensor([*values, *[0.0] * (3 * width - len(values))], dtype=dtype).view(3, 1, width)
+
+
+def answer(model: at.Model, x: Tensor, method: object, features: int, score: str = "logit") -> list[float]:
+    """The attribution of the first values for logit 0."""
+    result = at.attribute(model, x, method, at.Target(0, score))  # type: ignore[arg-type]
+    return result.values.ravel()[:features].tolist()  # type: ignore[no-any-return]
+
+
+def randomise(net: nn.Module, seed: int = 0) -> nn.Module:
+    """Give a network weights, biases and batch-norm statistics such that nothing is one, zero or dead."""
+    random = torch.Generator().manual_seed(seed)
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            fan_in = module.weight[0].numel()
+            module.weight.data.normal_(0, (2 / fan_in) ** 0.5, generator=random)
+            if module.bias is not None:
+                module.bias.data.normal_(0, 0.05, generator=random)
+        elif isinstance(module, nn.BatchNorm2d):
+            module.weight.data.uniform_(0.7, 1.3, generator=random)
+            module.bias.data.normal_(0, 0.2, generator=random)
+            module.running_mean.normal_(0, 0.2, generator=random)
+            module.running_var.uniform_(0.7, 1.3, generator=random)
+    return net.eval()
+
+
+def noise(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Seeded pixels in [0, 1]."""
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
