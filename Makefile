@@ -6,7 +6,9 @@ SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13)
 PYTHON ?= $(shell for python in python3 python3.12 python3.13 python3.11; do \
 	$$python -c '$(SUPPORTED)' 2>/dev/null && echo $$python && break; done)
 
-.PHONY: run test test-slow check setup setup-dev gpu-check
+export GOMP_SPINCOUNT ?= 1000# as in streamlit_app.py
+
+.PHONY: run test test-slow benchmark check setup setup-dev gpu-check
 
 run: setup
 	$(BIN)/streamlit run streamlit_app.py --server.port 8501
@@ -16,6 +18,10 @@ test: check
 
 test-slow: setup-dev
 	$(BIN)/python -m pytest -m slow
+
+# make benchmark NAME=startup: prints one line a figure and a verdict, fails below the floor.
+benchmark: setup-dev
+	PYTHONPATH=.:tests $(BIN)/python benchmarks/$(NAME).py
 
 check: setup-dev
 	$(BIN)/ruff check

@@ -42,9 +42,8 @@ def show_prediction(outcome: Outcome) -> None:
     figure.update_yaxes(autorange="reversed", ticks="", automargin=True)
     figure.update_layout(height=220, margin={"l": 0, "r": 0, "t": 0, "b": 0}, bargap=0.35)
     spoken = ", ".join(f"{name} {share:.1%}" for name, share in zip(names, shares, strict=True))
-    st.plotly_chart(
-        figure, key="prediction", config={"displayModeBar": False, "staticPlot": True}, alt=f"Top 5: {spoken}"
-    )
+    with st.container(key="prediction"):
+        st.plotly_chart(figure, config={"displayModeBar": False, "staticPlot": True}, alt=f"Top 5: {spoken}")
 
 
 def show_maps(outcome: Outcome) -> None:

@@ -18,13 +18,19 @@ def _jobs() -> Jobs[Outcome]:
     return Jobs()
 
 
-def follow(analysis: Analysis) -> Outcome | None:
+def follow(analysis: Analysis | str) -> Outcome | None:
     """Make sure that an analysis is computed, and show how far it is.
+
+    Args:
+        analysis: What was chosen, or a sentence that says what is missing.
 
     Returns:
         Its outcome, or the last one of this session until then; None before the first.
     """
     state = st.session_state
+    if isinstance(analysis, str):
+        st.warning(analysis, icon=":material/info:")
+        return state.get("outcome")
     owner = state.setdefault("owner", uuid.uuid4().hex)
     job: Job[Outcome] | None = state.get("job")
     if job is None or job.key != analysis.key:

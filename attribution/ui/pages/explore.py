@@ -6,12 +6,8 @@ from attribution.ui.pictures import COLUMNS, show_maps, show_photo, show_predict
 from attribution.ui.worker import follow
 
 st.header("Why did the network decide that?")
-analysis = st.session_state.analysis
-if isinstance(analysis, str):
-    st.warning(analysis, icon=":material/info:")
-    outcome = st.session_state.get("outcome")
-else:
-    outcome = follow(analysis)
+with st.container():  # always there, so that what stands below keeps its place when the progress bar comes and goes
+    outcome = follow(st.session_state.analysis)
 if outcome is None:
     st.stop()
 

@@ -1,0 +1,156 @@
+"""The dashboard's script through AppTest: every page and every method once, refusals readable, no exception."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+import attribution as at
+
+ROOT = Path(__file__).parents[1]
+FIRST = [key for key, method in at.METHODS.items() if method.chosen]
+
+
+@pytest.fixture
+def app() -> AppTest:
+    return finished(AppTest.from_file(str(ROOT / "streamlit_app.py"), default_timeout=60).run())
+
+
+def finished(app: AppTest) -> AppTest:
+    """Run until the worker is done, as the browser's timer would."""
+    return until(app, lambda: not app.session_state.job.active)
+
+
+def until(app: AppTest, condition: Callable[[], bool]) -> AppTest:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+        app.run()
+    app.run()
+    assert not app.exception
+    return app
+
+
+def methods_shown(app: AppTest) -> list[str]:
+    return [result.method for result in app.session_state.outcome.results]
+
+
+def texts(app: AppTest) -> str:
+    shown = (*app.markdown, *app.caption, *app.text, *app.error, *app.warning, *app.info)
+    return "\n".join(element.value for element in shown)
+
+
+def test_it_opens_with_the_shepherd_and_four_maps(app: AppTest) -> None:
+    outcome = app.session_state.outcome
+    assert methods_shown(app) == FIRST == ["gradient", "guided_backprop", "zeiler_fergus", "integrated_gradients"]
+    assert outcome.prediction[0][1] == "German shepherd"
+    assert "German shepherd" in texts(app)
+    assert "26 forwards, 25 backwards" in texts(app)
+    assert "Accounts for" in texts(app)
+    assert "Images along the integration path" in texts(app)
+
+
+@pytest.mark.parametrize("key", at.METHODS)
+def test_every_method_is_shown_by_itself(app: AppTest, key: str) -> None:
+    app.pills(key="methods").set_value([key]).run()
+    finished(app)
+    assert methods_shown(app) == [key]
+
+
+def test_steps_baseline_colour_and_rule_reach_the_method(app: AppTest) -> None:
+    app.pills(key="methods").set_value(["integrated_gradients"]).run()
+    app.number_input(key="integrated_gradients.steps").set_value(3)
+    app.selectbox(key="integrated_gradients.rule").set_value("trapezoid")
+    app.selectbox(key="integrated_gradients.baseline").set_value("constant").run()
+    app.color_picker(key="integrated_gradients.baseline.constant.colour").set_value("#ff0080").run()
+    finished(app)
+    (result,) = app.session_state.outcome.results
+    assert result.settings == {"steps": 3, "baseline": "constant(colour=#ff0080)", "rule": "trapezoid"}
+    assert result.backwards == 3
+
+
+def test_any_class_can_be_the_target(app: AppTest) -> None:
+    app.selectbox(key="target").set_value(281).run()
+    finished(app)
+    assert {result.target.index for result in app.session_state.outcome.results} == {281}
+    assert "tabby" in texts(app)
+
+
+def test_the_other_embedded_model_says_that_zeiler_fergus_hardly_sees_the_photo(app: AppTest) -> None:
+    app.selectbox(key="model").set_value("efficientnet_lite0").run()
+    finished(app)
+    assert app.session_state.outcome.prediction[0][1] == "German shepherd"
+    assert "no max-pooling and no gates" in texts(app)
+
+
+@pytest.mark.parametrize("sample", ["dog_over_cat", "espresso"])
+def test_another_sample_photo(app: AppTest, sample: str) -> None:
+    before = app.session_state.outcome.analysis.key
+    app.selectbox(key="sample").set_value(sample).run()
+    finished(app)
+    assert app.session_state.outcome.analysis.key != before
+
+
+def test_an_uploaded_photo_is_explained(app: AppTest, samples: Path) -> None:
+    app.segmented_control(key="source").set_value("Upload").run()
+    assert "Choose a photo" in texts(app)
+    assert methods_shown(app) == FIRST  # the old maps stay
+    app.file_uploader(key="upload").upload("mine.jpg", (samples / "giant_panda.jpg").read_bytes()).run()
+    finished(app)
+    assert app.session_state.outcome.prediction[0][1] == "giant panda"
+
+
+@pytest.mark.parametrize("content", [b"no photo", b"", b"\xff\xd8\xff\xe0 cut off"])
+def test_a_broken_upload_gives_a_sentence_and_the_old_maps_stay(app: AppTest, content: bytes) -> None:
+    app.segmented_control(key="source").set_value("Upload").run()
+    app.file_uploader(key="upload").upload("photo.png", content).run()
+    assert not app.exception
+    assert any(sentence in texts(app) for sentence in ("not a photo that can be read", "damaged or cut off"))
+    assert methods_shown(app) == FIRST
+
+
+def test_no_method_gives_a_sentence(app: AppTest) -> None:
+    app.pills(key="methods").set_value([]).run()
+    assert not app.exception
+    assert "Choose at least one method" in texts(app)
+
+
+def test_a_model_that_needs_a_network_says_so_without_one(
+    app: AppTest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import torch
+    from torchvision.models import ResNet18_Weights
+
+    monkeypatch.setattr(ResNet18_Weights.IMAGENET1K_V1.value, "url", "http://127.0.0.1:9/resnet18-f37072fd.pth")
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    app.selectbox(key="model").set_value("resnet18").run()
+    finished(app)
+    assert "choose a model that needs none: squeezenet1_1, efficientnet_lite0." in texts(app)
+    assert methods_shown(app) == FIRST
+
+
+def test_cancel_keeps_the_old_maps_and_compute_starts_again(app: AppTest) -> None:
+    before = app.session_state.outcome
+    app.number_input(key="integrated_gradients.steps").set_value(1000).run()
+    assert app.session_state.job.active
+    next(button for button in app.button if button.label == "Cancel").click().run()
+    until(app, lambda: app.session_state.job.state == "cancelled")
+    assert app.session_state.outcome is before
+    assert "Cancelled" in texts(app)
+    app.number_input(key="integrated_gradients.steps").set_value(4).run()
+    finished(app)
+    assert app.session_state.outcome.results[3].backwards == 4
+
+
+def test_an_unexpected_error_gives_a_sentence_without_its_text(app: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: at.Model, x: object, k: int = 5) -> None:
+        raise RuntimeError("/secret/path")
+
+    monkeypatch.setattr(at.Model, "predict", fail)
+    app.number_input(key="integrated_gradients.steps").set_value(5).run()
+    finished(app)
+    assert "Something went wrong" in texts(app)
+    assert "secret" not in texts(app)

@@ -1,0 +1,354 @@
+"""The command line: mostly in this process, once or twice as people start it."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+import attribution as at
+from attribution import __main__ as command_line
+from attribution.baselines.constant import Constant
+from attribution.export import picture
+
+ROOT = Path(__file__).parents[1]
+DEFAULT_METHODS = ["gradient", "guided_backprop", "zeiler_fergus", "integrated_gradients"]
+
+
+@dataclass
+class Ran:
+    status: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run one command in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object) -> Ran:
+        try:
+            status = command_line.main([str(argument) for argument in arguments])
+        except SystemExit as ended:  # argparse
+            status = ended.code if isinstance(ended.code, int) else 1
+        return Ran(status, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> at.Model:
+    """A network of a few weights in place of the one that is asked for: what the command does with it is the same."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(4)
+        net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 14 * 14, 3))
+    model = at.Model("small", net, (16, 16), (0.5,) * 3, (0.5,) * 3, ("cat", "dog", "bird"), device="cpu")
+    monkeypatch.setattr(command_line, "load_model", lambda *arguments: model)
+    return model
+
+
+def photo(path: Path, seed: int = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (30, 40, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def manifest(folder: Path) -> Any:
+    return json.loads((folder / "manifest.json").read_text())
+
+
+def arrays(folder: Path) -> dict[str, Any]:
+    with np.load(folder / "attributions.npz", allow_pickle=False) as archive:
+        return dict(archive)
+
+
+def written(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_the_worked_example_is_written(run: Run, samples: Path, squeezenet: at.Model, shepherd: torch.Tensor) -> None:
+    ran = run("explain", samples / "german_shepherd_on_grass.jpg", "--device", "cpu")
+    folder = Path("out/german_shepherd_on_grass")
+    assert (ran.status, ran.out, ran.err) == (0, f"{folder}\n", "")
+    pictures = [f"{name}.png" for name in DEFAULT_METHODS]
+    assert written(folder) == sorted(["attributions.npz", "manifest.json", *pictures])
+    found = arrays(folder)
+    assert sorted(found) == sorted(["pixels", *DEFAULT_METHODS])
+    np.testing.assert_array_equal(found["pixels"], shepherd)
+    for name in DEFAULT_METHODS:
+        assert found[name].shape == (3, 227, 227)
+        assert np.isfinite(found[name]).all()
+        assert found[name].any()
+        with Image.open(folder / f"{name}.png") as image:
+            assert (image.format, image.size) == ("PNG", (227, 227))
+            assert image.convert("L").getextrema() == (0, 255)
+    facts = manifest(folder)
+    assert facts["photo"] == "german_shepherd_on_grass.jpg"
+    assert facts["model"] == "squeezenet1_1"
+    assert facts["prediction"][0]["index"] == 235
+    assert [each["name"] for each in facts["maps"]] == DEFAULT_METHODS
+    assert {each["class"] for each in facts["maps"]} == {"German shepherd"}
+    expected = at.attribute(squeezenet, shepherd, at.Gradient())
+    np.testing.assert_allclose(found["gradient"], expected.values, atol=1e-5 * np.abs(expected.values).max())
+    assert facts["maps"][0]["score"] == pytest.approx(expected.score)
+
+
+def test_the_picture_is_that_of_the_saved_values(run: Run, small: at.Model, tmp_path: Path) -> None:
+    run("explain", photo(tmp_path / "photo.png"), "--methods", "gradient")
+    x = small.prepare(at.open_image(tmp_path / "photo.png"))
+    expected = at.attribute(small, x, at.Gradient())
+    np.testing.assert_array_equal(arrays(Path("out/photo"))["gradient"], expected.values)
+    with Image.open("out/photo/gradient.png") as image:
+        np.testing.assert_array_equal(np.asarray(image), np.asarray(picture(expected)))
+
+
+def test_settings_are_taken_from_the_command_line(run: Run, small: at.Model, tmp_path: Path) -> None:
+    method = "integrated_gradients:steps=3,baseline=#ff0000,rule=left"
+    ran = run("explain", photo(tmp_path / "photo.png"), "--methods", method, "gradient", "--out", "elsewhere/deep")
+    assert (ran.status, ran.out, ran.err) == (0, "elsewhere/deep/photo\n", "")
+    first, second = manifest(Path("elsewhere/deep/photo"))["maps"]
+    assert first["settings"] == {"steps": 3, "baseline": "constant(colour=#ff0000)", "rule": "left"}
+    assert first["backwards"] == 3
+    assert second["method"] == "gradient"
+    red = at.IntegratedGradients(steps=3, baseline=Constant((1.0, 0.0, 0.0)), rule="left")
+    expected = at.attribute(small, small.prepare(at.open_image(tmp_path / "photo.png")), red)
+    np.testing.assert_array_equal(arrays(Path("elsewhere/deep/photo"))["integrated_gradients"], expected.values)
+
+
+def test_one_method_with_two_settings_gives_two_maps(run: Run, small: at.Model, tmp_path: Path) -> None:
+    methods = ["integrated_gradients:baseline=white", "integrated_gradients:baseline=black"]
+    run("explain", photo(tmp_path / "photo.png"), "--method", *methods)
+    folder = Path("out/photo")
+    names = ["integrated_gradients", "integrated_gradients-2"]
+    assert [each["name"] for each in manifest(folder)["maps"]] == names
+    assert [each["settings"]["baseline"] for each in manifest(folder)["maps"]] == ["white", "black"]
+    first, second = (arrays(folder)[name] for name in names)
+    assert not np.array_equal(first, second)
+    assert {f"{name}.png" for name in names} <= set(written(folder))
+
+
+def test_target_second_class_and_score_are_taken_from_the_command_line(
+    run: Run, small: at.Model, tmp_path: Path
+) -> None:
+    ran = run(
+        *("explain", photo(tmp_path / "photo.png"), "--methods", "gradient"),
+        *("--target", "Dog", "--versus", "0", "--score", "log_odds"),
+    )
+    assert ran.status == 0
+    (found,) = manifest(Path("out/photo"))["maps"]
+    assert found["target"] == {"index": 1, "score": "log_odds", "versus": 0}
+    assert found["class"] == "dog"
+    pixels = torch.from_numpy(arrays(Path("out/photo"))["pixels"])
+    cat, dog, _ = small.logits(pixels[None])[0].tolist()
+    assert found["score"] == pytest.approx(dog - cat, rel=1e-5)
+
+
+def test_class_0_is_a_class(run: Run, small: at.Model, tmp_path: Path) -> None:
+    for text in ("0", "cat"):
+        assert run("explain", photo(tmp_path / "photo.png"), "--methods", "gradient", "--target", text).status == 0
+        assert manifest(Path("out/photo"))["maps"][0]["target"]["index"] == 0
+
+
+def test_two_photos_of_one_name_get_a_folder_each(run: Run, small: at.Model, tmp_path: Path) -> None:
+    paths = [
+        photo(tmp_path / "a" / "dog.png", 1),
+        photo(tmp_path / "b" / "dog.png", 2),
+        photo(tmp_path / "dog-2.png", 3),
+    ]
+    ran = run("explain", *paths, "--methods", "gradient")
+    assert (ran.status, ran.err) == (0, "")
+    folders = [Path(line) for line in ran.out.splitlines()]
+    assert len(set(folders)) == 3
+    assert folders[0] == Path("out/dog")
+    for folder, path in zip(folders, paths, strict=True):
+        assert folder.parent == Path("out")
+        np.testing.assert_array_equal(arrays(folder)["pixels"], small.prepare(at.open_image(path)))
+
+
+def test_a_second_call_replaces_what_the_first_wrote(run: Run, small: at.Model, tmp_path: Path) -> None:
+    path = photo(tmp_path / "dog.png", 1)
+    first = run("explain", path, "--methods", "gradient")
+    before = arrays(Path("out/dog"))["pixels"]
+    photo(path, 2)
+    assert run("explain", path, "--methods", "gradient").out == first.out
+    assert not np.array_equal(arrays(Path("out/dog"))["pixels"], before)
+
+
+def test_an_unreadable_photo_among_good_ones_is_reported_and_the_others_are_written(
+    run: Run, small: at.Model, tmp_path: Path
+) -> None:
+    bad = tmp_path / "notes.jpg"
+    bad.write_text("This is no photo.")
+    good = [photo(tmp_path / "one.png", 1), photo(tmp_path / "two.png", 2)]
+    ran = run("explain", good[0], bad, good[1], "--methods", "gradient")
+    assert ran.status == 2
+    assert ran.err == f"{bad} is not a photo that can be read; use PNG, JPEG, WEBP, BMP, GIF or TIFF.\n"
+    assert ran.out.splitlines() == ["out/one", "out/two"]
+    assert written(Path("out")) == ["one", "two"]
+
+
+def test_a_missing_photo_is_reported(run: Run, small: at.Model, tmp_path: Path) -> None:
+    ran = run("explain", "missing.png", photo(tmp_path / "one.png"), "--methods", "gradient")
+    assert (ran.status, ran.out) == (2, "out/one\n")
+    assert ran.err == "missing.png cannot be read: No such file or directory.\n"
+
+
+def test_a_method_that_refuses_is_reported_and_the_others_are_written(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = nn.Sequential(nn.Conv2d(3, 2, 3), nn.GELU(), nn.Flatten(), nn.LazyLinear(3))
+    net(torch.zeros(1, 3, 8, 8))
+    model = at.Model("smooth", net, (8, 8), (0.5,) * 3, (0.5,) * 3, ("cat", "dog", "bird"), device="cpu")
+    monkeypatch.setattr(command_line, "load_model", lambda *arguments: model)
+    path = photo(tmp_path / "photo.png")
+    ran = run("explain", path, "--methods", "guided_backprop", "gradient")
+    assert ran.status == 2
+    assert ran.err.startswith(f"{path}: Guided backpropagation changes how rectifiers pass the signal back")
+    assert ran.err.count("\n") == 1
+    assert written(Path("out/photo")) == ["attributions.npz", "gradient.png", "manifest.json"]
+    refused, found = manifest(Path("out/photo"))["maps"]
+    assert refused == {"method": "guided_backprop", "settings": {}, "refused": ran.err.split(": ", 1)[1].strip()}
+    assert found["name"] == "gradient"
+
+
+def test_a_photo_that_cannot_be_explained_is_named(run: Run, small: at.Model, tmp_path: Path) -> None:
+    path = photo(tmp_path / "photo.png")
+    predicted = small.predict(small.prepare(at.open_image(path)))[0][0]
+    ran = run("explain", path, "--methods", "gradient", "--versus", predicted)
+    assert (ran.status, ran.out) == (2, "")
+    assert f"The class {predicted} cannot be compared with itself" in ran.err
+    assert str(path) in ran.err
+    assert ran.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--methods", "nonsense"], "There is no 'nonsense' here; choose one of gradient"),
+        (
+            ["--methods", "gradient", "integrated_gradients:steps=0"],
+            "steps must be a whole number from 1 to 1000, got 0",
+        ),
+        (["--methods", "integrated_gradients:stepz=5"], "has no setting 'stepz'"),
+        (["--methods", "integrated_gradients:steps"], "'steps' of integrated_gradients has no value"),
+        (["--methods", "integrated_gradients:baseline=blue"], "There is no 'blue' here; choose one of black"),
+        (["--methods"], "--methods"),
+        (["--score", "best"], "'best'"),
+        (["--model", "nonet"], "There is no model 'nonet'; choose one of squeezenet1_1"),
+        (["--target", "no such class"], "has no class 'no such class'"),
+        (["--target", "1000"], "has no class 1000; choose an index from 0 to 999"),
+        (["--target", "-1"], "-1"),
+        (["--target", ""], "has no class ''"),
+        (["--versus", "no such class"], "has no class 'no such class'"),
+        (["--target", "235", "--versus", "235"], "The class 235 cannot be compared with itself"),
+        (["--device", "tpu"], "The device 'tpu' is not available; choose one of auto"),
+        (["--device", "cuda:99"], "The device 'cuda:99' is not available"),
+        (["--colour", "red"], "--colour"),
+    ],
+)
+def test_what_is_asked_wrongly_ends_with_status_2_and_one_line(
+    run: Run, tmp_path: Path, options: list[str], says: str
+) -> None:
+    ran = run("explain", photo(tmp_path / "photo.png"), *options)
+    assert (ran.status, ran.out) == (2, "")
+    assert says in ran.err
+    assert ran.err.count("\n") == 1
+    assert ran.err.endswith("\n")
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["explain"], ["models", "more"]])
+def test_an_incomplete_command_ends_with_status_2_and_one_line(run: Run, arguments: list[str]) -> None:
+    ran = run(*arguments)
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err.startswith("attribution")
+    assert ran.err.count("\n") == 1
+
+
+def test_a_folder_that_cannot_be_written_is_reported_in_one_line(run: Run, small: at.Model, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file where the folder should be")
+    ran = run("explain", photo(tmp_path / "photo.png"), "--methods", "gradient", "--out", "taken")
+    assert (ran.status, ran.out) == (2, "")
+    assert "taken" in ran.err
+    assert ran.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "registry"), [("models", at.MODELS), ("methods", at.METHODS), ("baselines", at.BASELINES)]
+)
+def test_every_key_is_listed(run: Run, command: str, registry: dict[str, Any]) -> None:
+    ran = run(command)
+    assert (ran.status, ran.err) == (0, "")
+    lines = [line for line in ran.out.splitlines() if not line.startswith(" ")]
+    assert [line.split()[0] for line in lines] == list(registry)
+
+
+def test_every_setting_is_listed_with_its_default_and_range(run: Run) -> None:
+    out = run("methods").out
+    assert "  steps=25 " in out
+    assert "  baseline=black " in out
+    assert "May be a whole number from 1 to 1000." in out
+    assert "  colour=0.5/0.5/0.5 " in run("baselines").out
+
+
+def test_models_are_listed_with_size_accuracy_and_download(run: Run) -> None:
+    lines = {line.split()[0]: line for line in run("models").out.splitlines()}
+    assert "227 x 227" in lines["squeezenet1_1"]
+    assert "embedded" in lines["squeezenet1_1"]
+    assert "top-1 69.8 %" in lines["resnet18"]
+    assert " 47 MB" in lines["resnet18"]
+
+
+def test_there_is_no_progress_bar_where_standard_error_is_no_terminal(
+    run: Run, small: at.Model, tmp_path: Path
+) -> None:
+    assert run("explain", photo(tmp_path / "photo.png")).err == ""
+
+
+def test_on_a_terminal_the_progress_bar_fills_and_is_cleared(
+    run: Run, small: at.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    err = run("explain", photo(tmp_path / "photo.png")).err
+    assert "   0%" in err
+    assert "] 100%" in err
+    assert err.endswith("\r\033[K")
+    assert "\n" not in err
+
+
+def started(*arguments: object, cwd: Path = ROOT) -> Ran:
+    command = [sys.executable, "-W", "error", "-m", "attribution", *map(str, arguments)]
+    ended = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120, check=False)
+    return Ran(ended.returncode, ended.stdout, ended.stderr)
+
+
+def test_the_command_works_as_people_start_it(tmp_path: Path, samples: Path) -> None:
+    bad = tmp_path / "notes.jpg"
+    bad.write_text("This is no photo.")
+    ran = started(
+        *("explain", bad, samples / "golden_retriever.jpg", "--methods", "gradient"),
+        *("--device", "cpu", "--out", tmp_path / "out"),
+    )
+    folder = tmp_path / "out" / "golden_retriever"
+    assert (ran.status, ran.out) == (2, f"{folder}\n")
+    assert ran.err == f"{bad} is not a photo that can be read; use PNG, JPEG, WEBP, BMP, GIF or TIFF.\n"
+    assert written(folder) == ["attributions.npz", "gradient.png", "manifest.json"]
+    assert manifest(folder)["maps"][0]["target"]["index"] == 207
+
+
+def test_the_version_is_printed_as_people_ask_for_it() -> None:
+    ran = started("--version")
+    assert (ran.status, ran.out, ran.err) == (0, f"{at.VERSION}\n", "")

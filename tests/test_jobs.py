@@ -1,0 +1,432 @@
+"""Jobs: single flight, replacement, cancelling, a bounded queue and memory. Events tell the time, never sleep."""
+
+import gc
+import re
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from attribution import Refusal
+from attribution.jobs import Job, Jobs
+
+WAIT = 10.0  # seconds after which a test fails, far beyond what any step takes
+Work = Callable[[Job[Any]], Any]
+
+
+class Gate:
+    """Work that says when it has started and ends when it is told to."""
+
+    def __init__(self, result: object = "result") -> None:
+        self.started, self.opened = threading.Event(), threading.Event()
+        self.result, self.runs = result, 0
+
+    def __call__(self, job: Job[Any]) -> object:
+        self.runs += 1
+        self.started.set()
+        assert self.opened.wait(WAIT)
+        job.report(1.0)
+        return self.result
+
+
+@pytest.fixture
+def gates() -> Iterator[Callable[..., Gate]]:
+    """Make gates; all of them are open when the test ends, so that no worker stays behind one."""
+    made: list[Gate] = []
+
+    def make(result: object = "result") -> Gate:
+        made.append(Gate(result))
+        return made[-1]
+
+    yield make
+    for gate in made:
+        gate.opened.set()
+
+
+@pytest.fixture
+def jobs() -> Jobs[Any]:
+    return Jobs(queue=3, kept=2)
+
+
+def settle(jobs: Jobs[Any], device: str = "cpu") -> None:
+    """Wait until the worker has put away everything that was asked for before."""
+    reached = threading.Event()
+
+    def last(job: Job[Any]) -> None:
+        reached.set()
+        raise Refusal("A job that fails is not remembered.")
+
+    jobs.submit(device, "settle", "nobody else", last)
+    assert reached.wait(WAIT)
+
+
+def give(result: object) -> Work:
+    return lambda job: result
+
+
+def never(job: Job[Any]) -> None:
+    raise AssertionError("this work must not run")
+
+
+def started(jobs: Jobs[Any], gate: Gate, key: str = "first", owner: str = "ann", device: str = "cpu") -> Job[Any]:
+    job = jobs.submit(device, key, owner, gate)
+    assert gate.started.wait(WAIT)
+    return job
+
+
+def test_a_job_runs_and_gives_its_result(jobs: Jobs[Any]) -> None:
+    job = jobs.submit("cpu", "key", "ann", give(42))
+    settle(jobs)
+    assert (job.state, job.result, job.sentence, job.active) == ("done", 42, "", False)
+
+
+def test_a_job_passes_through_its_states(jobs: Jobs[Any], gates: Callable[..., Gate]) -> None:
+    first, second = gates(), gates("second")
+    running = started(jobs, first)
+    waiting = jobs.submit("cpu", "second", "bob", second)
+    assert (running.state, running.active, running.result) == ("running", True, None)
+    assert (waiting.state, waiting.active, waiting.result) == ("queued", True, None)
+    first.opened.set()
+    assert second.started.wait(WAIT)
+    assert (running.state, waiting.state) == ("done", "running")
+    second.opened.set()
+    settle(jobs)
+    assert (waiting.state, waiting.result) == ("done", "second")
+
+
+def test_progress_and_the_last_message_can_be_seen(jobs: Jobs[Any]) -> None:
+    reported, seen = threading.Event(), threading.Event()
+
+    def work(job: Job[Any]) -> None:
+        job.report(0.25, "gradients")
+        job.report(0.5)
+        reported.set()
+        assert seen.wait(WAIT)
+
+    job = jobs.submit("cpu", "key", "ann", work)
+    assert reported.wait(WAIT)
+    found = job.fraction, job.message
+    seen.set()
+    assert found == (0.5, "gradients")
+
+
+def test_two_owners_of_one_key_share_one_run(jobs: Jobs[Any], gates: Callable[..., Gate]) -> None:
+    gate = gates()
+    first = started(jobs, gate, "key", "ann")
+    second = jobs.submit("cpu", "key", "bob", never)
+    assert second is first
+    gate.opened.set()
+    settle(jobs)
+    assert (first.state, first.result, gate.runs) == ("done", "result", 1)
+
+
+def test_two_owners_share_a_job_that_still_waits(jobs: Jobs[Any], gates: Callable[..., Gate]) -> None:
+    blocker, runs = gates(), []
+    started(jobs, blocker)
+    first = jobs.submit("cpu", "key", "bob", lambda job: runs.append("bob"))
+    assert jobs.submit("cpu", "key", "cid", lambda job: runs.append("cid")) is first
+    blocker.opened.set()
+    settle(jobs)
+    assert runs == ["bob"]
+
+
+def test_many_sessions_asking_at_once_start_one_run(jobs: Jobs[Any], gates: Callable[..., Gate]) -> None:
+    gate, barrier = gates(), threading.Barrier(8)
+    found: list[Job[Any]] = []
+
+    def ask(owner: str) -> None:
+        barrier.wait(WAIT)
+        found.append(jobs.submit("cpu", "key", owner, gate))
+
+    sessions = [threading.Thread(target=ask, args=(f"session {number}",)) for number in range(8)]
+    for session in sessions:
+        session.start()
+    for session in sessions:
+        session.join(WAIT)
+    gate.opened.set()
+    settle(jobs)
+    assert len(found) == 8
+    assert len(set(map(id, found))) == 1
+    assert gate.runs == 1
+
+
+def test_asking_again_for_ones_own_job_changes_nothing(jobs: Jobs[Any], gates: Callable[..., Gate]) -> None:
+    gate = gates()
+    job = started(jobs, gate)
+    assert jobs.submit("cpu", "first", "ann", never) is job
+    gate.opened.set()
+    settle(jobs)
+    assert job.state == "done"
+
+
+def test_a_newer_job_of_a_session_replaces_its_waiting_one(jobs: Jobs[Any], gates: Callable[..., Gate]) -> None:
+    blocker = gates()
+    started(jobs, blocker, owner="ann")
+    older = jobs.submit("cpu", "older", "bob", never)
+    newer = jobs.submit("cpu", "newer", "bob", give("newer"))
+    assert (older.state, older.active) == ("cancelled", False)
+    blocker.opened.set()
+    settle(jobs)
+    assert (older.state, older.result) == ("cancelled", None)
+    assert (newer.state, newer.result) == ("done", "newer")
+
+
+def test_a_newer_job_of_a_session_stops_its_running_one_at_its_next_report(
+    jobs: Jobs[Any], gates: Callable[..., Gate]
+) -> None:
+    gate = gates()
+    went_on: list[str] = []
+
+    def work(job: Job[Any]) -> str:
+        gate(job)
+        went_on.append("after the report")
+        return "older"
+
+    older = jobs.submit("cpu", "older", "ann", work)
+    assert gate.started.wait(WAIT)
+    newer = jobs.submit("cpu", "newer", "ann", give("newer"))
+    gate.opened.set()
+    settle(jobs)
+    assert (older.state, older.result, older.sentence) == ("cancelled", None, "")
+    assert went_on == []
+    assert (newer.state, newer.result) == ("done", "newer")
+
+
+def test_jobs_of_other_sessions_are_not_replaced(jobs: Jobs[Any], gates: Callable[..., Gate]) -> None:
+    gate = gates()
+    mine = started(jobs, gate, owner="ann")
+    yours = jobs.submit("cpu", "second", "bob", give("yours"))
+    jobs.submit("cpu", "third", "cid", give("another"))
+    gate.opened.set()
+    settle(jobs)
+    assert (mine.state, yours.state, yours.result) == ("done", "done", "yours")
+
+
+def test_a_job_that_one_of_two_owners_cancels_goes_on(jobs: Jobs[Any], gates: Callable[..., Gate]) -> None:
+    gate = gates()
+    job = started(jobs, gate, "key", "ann")
+    jobs.submit("cpu", "key", "bob", never)
+    jobs.cancel("ann")
+    gate.opened.set()
+    settle(jobs)
+    assert (job.state, job.result) == ("done", "result")
+
+
+def test_a_job_that_one_of_two_owners_replaces_goes_on(jobs: Jobs[Any], gates: Callable[..., Gate]) -> None:
+    gate = gates()
+    job = started(jobs, gate, "key", "ann")
+    jobs.submit("cpu", "key", "bob", never)
+    jobs.submit("cpu", "other", "ann", give("other"))
+    gate.opened.set()
+    settle(jobs)
+    assert (job.state, job.result) == ("done", "result")
+
+
+@pytest.mark.parametrize("order", [("ann", "bob"), ("bob", "ann")])
+def test_a_job_that_all_owners_cancel_stops(
+    jobs: Jobs[Any], gates: Callable[..., Gate], order: tuple[str, str]
+) -> None:
+    gate = gates()
+    job = started(jobs, gate, "key", "ann")
+    jobs.submit("cpu", "key", "bob", never)
+    for owner in order:
+        jobs.cancel(owner)
+    gate.opened.set()
+    settle(jobs)
+    assert (job.state, job.result) == ("cancelled", None)
+
+
+def test_a_waiting_job_that_is_cancelled_never_runs(jobs: Jobs[Any], gates: Callable[..., Gate]) -> None:
+    blocker = gates()
+    started(jobs, blocker)
+    job = jobs.submit("cpu", "second", "bob", never)
+    jobs.cancel("bob")
+    assert job.state == "cancelled"
+    blocker.opened.set()
+    settle(jobs)
+    assert job.state == "cancelled"
+
+
+def test_cancelling_without_a_job_does_nothing(jobs: Jobs[Any]) -> None:
+    job = jobs.submit("cpu", "key", "ann", give(1))
+    settle(jobs)
+    jobs.cancel("ann")
+    jobs.cancel("a session that never asked")
+    assert (job.state, job.result) == ("done", 1)
+
+
+def test_whoever_asks_for_a_cancelled_key_gets_a_fresh_job(jobs: Jobs[Any], gates: Callable[..., Gate]) -> None:
+    gate = gates()
+    left = started(jobs, gate, "key", "ann")
+    jobs.cancel("ann")
+    fresh = jobs.submit("cpu", "key", "bob", give("fresh"))
+    assert fresh is not left
+    gate.opened.set()
+    settle(jobs)
+    assert (left.state, fresh.state, fresh.result) == ("cancelled", "done", "fresh")
+    assert jobs.submit("cpu", "key", "cid", never) is fresh
+
+
+def test_a_full_queue_is_refused_and_takes_jobs_again_later(jobs: Jobs[Any], gates: Callable[..., Gate]) -> None:
+    gate = gates()
+    started(jobs, gate)
+    waiting = [jobs.submit("cpu", f"waiting {n}", f"session {n}", give(n)) for n in range(3)]
+    with pytest.raises(Refusal, match=r"3 analyses are waiting already; try again in a minute\.$"):
+        jobs.submit("cpu", "too many", "zoe", never)
+    assert jobs.submit("cpu", "waiting 1", "zoe", never) is waiting[1], "sharing needs no place in the queue"
+    gate.opened.set()
+    settled = jobs.submit("cuda:0", "another device", "zoe", give("free"))
+    settle(jobs, "cuda:0")
+    assert settled.result == "free"
+
+
+def test_a_place_that_was_left_can_be_taken(jobs: Jobs[Any], gates: Callable[..., Gate]) -> None:
+    gate = gates()
+    started(jobs, gate)
+    for number in range(3):
+        jobs.submit("cpu", f"waiting {number}", f"session {number}", give(number))
+    jobs.cancel("session 1")
+    taken = jobs.submit("cpu", "taken", "zoe", give("taken"))
+    assert taken.state == "queued"
+    replaced = jobs.submit("cpu", "changed my mind", "zoe", give("changed"))
+    assert (taken.state, replaced.state) == ("cancelled", "queued")
+
+
+def test_jobs_run_in_the_order_asked(jobs: Jobs[Any], gates: Callable[..., Gate]) -> None:
+    gate, order = gates(), []
+    started(jobs, gate)
+    for name in ("b", "a"):
+        jobs.submit("cpu", name, f"session {name}", lambda job: order.append(job.key))
+    gate.opened.set()
+    settle(jobs)
+    assert order == ["b", "a"]
+
+
+def test_ahead_counts_the_jobs_that_wait_in_front(jobs: Jobs[Any], gates: Callable[..., Gate]) -> None:
+    gate = gates()
+    running = started(jobs, gate)
+    waiting = [jobs.submit("cpu", f"waiting {n}", f"session {n}", give(n)) for n in range(3)]
+    assert [jobs.ahead(job) for job in (running, *waiting)] == [0, 0, 1, 2]
+    jobs.cancel("session 0")
+    assert [jobs.ahead(job) for job in waiting[1:]] == [0, 1]
+    gate.opened.set()
+    settle(jobs)
+    assert [jobs.ahead(job) for job in (running, *waiting)] == [0] * 4
+
+
+def test_two_devices_work_at_the_same_time(jobs: Jobs[Any], gates: Callable[..., Gate]) -> None:
+    first, second = gates(), gates()
+    started(jobs, first, "one", "ann", "cpu")
+    started(jobs, second, "two", "bob", "cuda:0")
+    assert jobs.ahead(jobs.submit("cuda:0", "three", "cid", give(3))) == 0
+
+
+def test_a_finished_result_is_remembered(jobs: Jobs[Any]) -> None:
+    job = jobs.submit("cpu", "key", "ann", give("once"))
+    settle(jobs)
+    assert jobs.submit("cpu", "key", "ann", never) is job
+    assert jobs.submit("cuda:0", "key", "bob", never) is job
+
+
+def test_beyond_the_limit_the_oldest_result_is_forgotten(jobs: Jobs[Any]) -> None:
+    for key in ("one", "two", "three"):
+        jobs.submit("cpu", key, key, give(f"{key}, first run"))
+        settle(jobs)
+    remembered = [jobs.submit("cpu", key, "ann", never).result for key in ("two", "three")]
+    assert remembered == ["two, first run", "three, first run"]
+    again = jobs.submit("cpu", "one", "ann", give("one, second run"))
+    settle(jobs)
+    assert again.result == "one, second run"
+
+
+def test_a_result_that_was_asked_for_again_is_not_the_oldest(jobs: Jobs[Any]) -> None:
+    first = jobs.submit("cpu", "one", "ann", give(1))
+    jobs.submit("cpu", "two", "bob", give(2))
+    settle(jobs)
+    assert jobs.submit("cpu", "one", "cid", never) is first
+    jobs.submit("cpu", "three", "dan", give(3))
+    settle(jobs)
+    assert jobs.submit("cpu", "one", "cid", never) is first
+
+
+def test_a_remembered_result_replaces_the_sessions_older_job(jobs: Jobs[Any], gates: Callable[..., Gate]) -> None:
+    known = jobs.submit("cpu", "known", "ann", give("known"))
+    settle(jobs)
+    gate = gates()
+    older = started(jobs, gate, "older", "ann")
+    assert jobs.submit("cpu", "known", "ann", never) is known
+    gate.opened.set()
+    settle(jobs)
+    assert older.state == "cancelled"
+
+
+def test_a_refusal_becomes_the_sentence_of_the_job(jobs: Jobs[Any]) -> None:
+    def work(job: Job[Any]) -> None:
+        raise Refusal("The photo is too dark; take another.")
+
+    job = jobs.submit("cpu", "key", "ann", work)
+    settle(jobs)
+    assert (job.state, job.sentence) == ("failed", "The photo is too dark; take another.")
+    assert (job.result, job.active) == (None, False)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("secret path /home/ann"), MemoryError("secret"), ValueError("secret")])
+def test_an_unexpected_error_becomes_a_sentence_with_an_id_and_without_its_text(
+    jobs: Jobs[Any], error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    def work(job: Job[Any]) -> None:
+        raise error
+
+    job = jobs.submit("cpu", "key", "ann", work)
+    settle(jobs)
+    assert job.state == "failed"
+    found = re.search(r"\(error ([0-9a-f]{8})\)", job.sentence)
+    assert found is not None
+    assert "secret" not in job.sentence
+    assert type(error).__name__ not in job.sentence
+    assert job.sentence.endswith(".")
+    assert f"error {found[1]}" in caplog.text
+    assert "secret" in caplog.text
+
+
+def test_the_worker_goes_on_after_an_unexpected_error(jobs: Jobs[Any]) -> None:
+    def work(job: Job[Any]) -> None:
+        raise ZeroDivisionError
+
+    jobs.submit("cpu", "bad", "ann", work)
+    after = jobs.submit("cpu", "good", "bob", give("good"))
+    settle(jobs)
+    assert after.result == "good"
+
+
+@pytest.mark.parametrize("error", [Refusal("No."), RuntimeError("no")])
+def test_a_failed_job_is_tried_again_when_it_is_asked_for_again(jobs: Jobs[Any], error: Exception) -> None:
+    def work(job: Job[Any]) -> None:
+        raise error
+
+    failed = jobs.submit("cpu", "key", "ann", work)
+    settle(jobs)
+    again = jobs.submit("cpu", "key", "ann", give("now it works"))
+    settle(jobs)
+    assert again is not failed
+    assert (failed.state, again.state, again.result) == ("failed", "done", "now it works")
+
+
+def test_what_the_work_holds_is_let_go_when_it_is_done(jobs: Jobs[Any]) -> None:
+    class Photo:
+        pass
+
+    photo = Photo()
+    gone = weakref.ref(photo)
+
+    def ask(photo: Photo) -> Job[Any]:
+        return jobs.submit("cpu", "key", "ann", lambda job: f"{type(photo).__name__} explained")
+
+    job = ask(photo)
+    settle(jobs)
+    del photo
+    gc.collect()
+    assert job.result == "Photo explained"
+    assert gone() is None

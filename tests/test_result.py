@@ -1,0 +1,318 @@
+"""A map with its provenance: saved, loaded, drawn."""
+
+import builtins
+import dataclasses
+import io
+import json
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from numpy.typing import NDArray
+
+import attribution as at
+from attribution.heatmap import grey, is_blank, sum_of_absolutes
+from attribution.rectifiers import Interception
+
+patient = hypothesis_settings(deadline=None)
+
+
+@pytest.fixture
+def full() -> at.Attribution:
+    """Every field has a value, and no number is a round one."""
+    return at.Attribution(
+        values=np.random.default_rng(1).normal(size=(3, 5, 7)).astype(np.float32),
+        score=1 / 3,
+        baseline_score=-2e-17,
+        delta=0.1,
+        method="integrated_gradients",
+        settings={"steps": 25, "baseline": "constant(colour=#808080)", "share": 0.1},
+        target=at.Target(235, "log_odds", 207),
+        model='a "quoted" name, 日本語',
+        forwards=26,
+        backwards=25,
+        chunk=4,
+        seconds=1.234567890123,
+        rectifiers=Interception(26, ("gelu", "sigmoid"), False),
+        notes=("One warning.", "Another: 5 % \n in two lines."),
+        versions={"torch": "2.0", "attribution": at.VERSION},
+    )
+
+
+@pytest.fixture
+def bare() -> at.Attribution:
+    """Every field that may be None or empty is."""
+    return at.Attribution(
+        values=np.zeros((3, 2, 2), np.float64),
+        score=0.0,
+        baseline_score=None,
+        delta=None,
+        method="gradient",
+        settings={},
+        target=at.Target(),
+        model="",
+        forwards=0,
+        backwards=0,
+        chunk=1,
+        seconds=0.0,
+    )
+
+
+def check_same(found: at.Attribution, saved: at.Attribution) -> None:
+    for field in dataclasses.fields(at.Attribution):
+        left, right = getattr(found, field.name), getattr(saved, field.name)
+        assert type(left) is type(right), field.name
+        if field.name == "values":
+            assert left.dtype == right.dtype
+            np.testing.assert_array_equal(left, right)
+        else:
+            assert left == right, field.name
+
+
+@pytest.mark.parametrize("name", ["full", "bare"])
+def test_a_saved_attribution_is_loaded_as_it_was(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    saved: at.Attribution = request.getfixturevalue(name)
+    saved.save(tmp_path / "map.npz")
+    check_same(at.load(tmp_path / "map.npz"), saved)
+    check_same(at.load(str(tmp_path / "map.npz")), saved)
+
+
+def test_what_a_model_gives_is_loaded_as_it_was(squeezenet: at.Model, shepherd: Any, tmp_path: Path) -> None:
+    methods = [at.Gradient(), at.GuidedBackprop(), at.IntegratedGradients(steps=2)]
+    for saved in at.compare(squeezenet, shepherd, methods):
+        assert isinstance(saved, at.Attribution)
+        saved.save(tmp_path / "map.npz")
+        check_same(at.load(tmp_path / "map.npz"), saved)
+
+
+def test_the_file_gets_the_name_that_was_given_and_replaces_an_older_one(full: at.Attribution, tmp_path: Path) -> None:
+    path = tmp_path / "map"
+    path.write_text("something older and longer" * 1000)
+    full.save(path)
+    assert list(tmp_path.iterdir()) == [path]
+    check_same(at.load(path), full)
+
+
+def test_the_file_holds_no_pickle(full: at.Attribution, tmp_path: Path) -> None:
+    full.save(tmp_path / "map.npz")
+    with np.load(tmp_path / "map.npz", allow_pickle=False) as archive:
+        contents = dict(archive)
+    assert sorted(contents) == ["facts", "values"]
+    assert not any(content.dtype.hasobject for content in contents.values())
+    facts = json.loads(str(contents["facts"]))
+    assert facts["target"] == {"index": 235, "score": "log_odds", "versus": 207}
+    assert facts["rectifiers"]["others"] == ["gelu", "sigmoid"]
+
+
+def test_facts_are_what_json_can_hold(full: at.Attribution, bare: at.Attribution) -> None:
+    assert json.loads(json.dumps(full.facts()))["notes"] == list(full.notes)
+    assert full.facts().keys() == {field.name for field in dataclasses.fields(at.Attribution)} - {"values"}
+    assert bare.facts()["rectifiers"] is None
+
+
+def test_an_attribution_cannot_be_changed(full: at.Attribution) -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        full.score = 1.0  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("delta", "score", "baseline_score", "relative"),
+    [(0.1, 0.7, 0.2, 0.2), (-0.1, 0.7, 0.2, 0.2), (0.1, 0.2, 0.7, 0.2), (0.1, 0.5, 0.5, None), (None, 0.7, None, None)],
+)
+def test_the_relative_delta_is_a_share_of_the_score_difference(
+    bare: at.Attribution, delta: float | None, score: float, baseline_score: float | None, relative: float | None
+) -> None:
+    found = dataclasses.replace(bare, delta=delta, score=score, baseline_score=baseline_score).relative_delta
+    assert found == (relative if relative is None else pytest.approx(relative))
+
+
+def check_refused(path: Path, match: str) -> None:
+    with pytest.raises(at.Refusal, match=match) as caught:
+        at.load(path)
+    assert str(caught.value).startswith(str(path))
+    assert str(caught.value).endswith(".")
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
+    check_refused(tmp_path / "missing.npz", "cannot be read: No such file")
+    check_refused(tmp_path, "cannot be read: Is a directory")
+
+
+@pytest.mark.parametrize("content", [b"", b"This is no map.", b"PK\x03\x04", b"\x93NUMPY"])
+def test_a_file_of_another_kind_is_refused(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "map.npz").write_bytes(content)
+    check_refused(tmp_path / "map.npz", "is not a saved attribution; write one with Attribution.save")
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
+def test_a_file_that_is_cut_off_is_refused(share: float, full: at.Attribution, tmp_path: Path) -> None:
+    path = tmp_path / "map.npz"
+    full.save(path)
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    check_refused(path, "is not a saved attribution")
+
+
+def test_a_refused_file_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "map.npz"
+    path.write_bytes(b"PK\x03\x04")
+    opened: list[Any] = []
+    really = io.open
+
+    def spy(*args: Any, **kwargs: Any) -> Any:
+        opened.append(really(*args, **kwargs))
+        return opened[-1]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(io, "open", spy)
+        patched.setattr(builtins, "open", spy)
+        check_refused(path, "is not a saved attribution")
+    closed = [file.closed for file in opened]
+    for file in opened:
+        file.close()
+    assert closed
+    assert all(closed)
+
+
+def test_a_single_array_is_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "map.npy", np.zeros((3, 2, 2)))
+    check_refused(tmp_path / "map.npy", "is not a saved attribution")
+
+
+def test_the_archive_of_a_folder_is_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "attributions.npz", pixels=np.zeros((3, 2, 2)), gradient=np.zeros((3, 2, 2)))
+    check_refused(tmp_path / "attributions.npz", "is not a saved attribution")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"colour": "red"},
+        {"target": {"index": 1, "score": "best", "versus": None}},
+        {"target": None},
+        {"notes": None},
+        {"rectifiers": {"rectifiers": 1}},
+    ],
+)
+def test_facts_that_save_does_not_write_are_refused(
+    change: dict[str, Any], full: at.Attribution, tmp_path: Path
+) -> None:
+    path = tmp_path / "map.npz"
+    np.savez(path, values=full.values, facts=np.array(json.dumps(full.facts() | change)))
+    check_refused(path, "is not a saved attribution")
+
+
+@pytest.mark.parametrize("missing", ["score", "target", "notes", "rectifiers", "model"])
+def test_facts_that_lack_something_are_refused(missing: str, full: at.Attribution, tmp_path: Path) -> None:
+    facts = {name: value for name, value in full.facts().items() if name != missing}
+    np.savez(tmp_path / "map.npz", values=full.values, facts=np.array(json.dumps(facts)))
+    check_refused(tmp_path / "map.npz", "is not a saved attribution")
+
+
+class Trap:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.parametrize("place", ["values", "facts"])
+def test_a_pickle_in_the_file_is_not_executed(place: str, full: at.Attribution, tmp_path: Path) -> None:
+    path, marker = tmp_path / "map.npz", tmp_path / "executed"
+    contents: dict[str, Any] = {"values": full.values, "facts": np.array(json.dumps(full.facts()))}
+    contents[place] = np.array([Trap(marker)], dtype=object)
+    np.savez(path, **contents)
+    with np.load(path, allow_pickle=True) as archive:
+        assert archive[place].dtype.hasobject
+    assert marker.exists(), "the trap must work, or the test proves nothing"
+    marker.rmdir()
+    check_refused(path, "is not a saved attribution")
+    assert not marker.exists()
+
+
+def test_a_member_that_is_no_array_is_refused(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("values.npy", "not an array")
+        archive.writestr("facts.npy", "not an array")
+    (tmp_path / "map.npz").write_bytes(buffer.getvalue())
+    check_refused(tmp_path / "map.npz", "is not a saved attribution")
+
+
+# From values to a picture
+
+
+def test_channels_are_reduced_by_the_sum_of_their_absolutes() -> None:
+    values = np.array([[[1, -2]], [[-3, 0.5]], [[0, -0.25]]], np.float32)
+    heat = sum_of_absolutes(values)
+    assert heat.dtype == np.float64
+    np.testing.assert_array_equal(heat, [[4, 2.75]])
+
+
+def test_channels_that_cancel_do_not_vanish() -> None:
+    values = np.array([[[1.0]], [[-1.0]], [[0.0]]])
+    assert sum_of_absolutes(values) == 2
+
+
+def test_half_precision_does_not_overflow() -> None:
+    assert sum_of_absolutes(np.full((3, 1, 1), 60_000, np.float16)) == 180_000  # float16 ends at 65,504
+
+
+def test_the_least_is_white_and_the_greatest_black() -> None:
+    picture = grey(np.array([[2.0, 3.0], [4.0, 6.0]]))
+    assert picture.dtype == np.uint8
+    assert picture.shape == (2, 2, 3)
+    np.testing.assert_array_equal(picture[..., 0], [[255, 191], [128, 0]])
+    np.testing.assert_array_equal(picture[..., 1], picture[..., 0])
+    np.testing.assert_array_equal(picture[..., 2], picture[..., 0])
+
+
+@pytest.mark.parametrize("scale", [1e-320, 1e-30, 1.0, 1e30, 1e300])
+def test_the_picture_does_not_depend_on_the_unit(scale: float) -> None:
+    picture = grey(np.array([[0.0, 1.0, 2.0]]) * scale)
+    np.testing.assert_array_equal(picture[0, :, 0], [255, 128, 0])
+
+
+heats = arrays(np.float64, array_shapes(min_dims=2, max_dims=2), elements=st.floats(0, 1e6))
+
+
+@patient
+@given(heats)
+def test_the_order_of_values_is_the_order_of_shades(heat: NDArray[np.float64]) -> None:
+    before = heat.copy()
+    shades = grey(heat)[..., 0].ravel()
+    order = np.argsort(heat, axis=None)
+    assert (np.diff(shades[order].astype(int)) <= 0).all()
+    assert set(shades[[heat.argmin(), heat.argmax()]]) == ({255} if is_blank(heat) else {255, 0})
+    np.testing.assert_array_equal(heat, before)
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, 5e-324, 1e300])
+@pytest.mark.parametrize("shape", [(4, 5), (1, 1)])
+def test_a_constant_map_is_blank_and_white(level: float, shape: tuple[int, int]) -> None:
+    heat = np.full(shape, level)
+    assert is_blank(heat)
+    assert (grey(heat) == 255).all()
+
+
+def test_an_all_zero_attribution_is_blank_and_white() -> None:
+    heat = sum_of_absolutes(np.zeros((3, 4, 5), np.float32))
+    assert is_blank(heat)
+    assert (grey(heat) == 255).all()
+
+
+def test_one_pixel_that_differs_is_not_blank() -> None:
+    heat = np.ones((4, 5))
+    heat[2, 3] += 1e-12
+    assert not is_blank(heat)
+    assert grey(heat)[2, 3].tolist() == [0, 0, 0]
+    assert (grey(heat) == 255).sum() == 3 * 19
