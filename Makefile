@@ -8,16 +8,13 @@ PYTHON ?= $(shell for python in python3 python3.12 python3.13 python3.11; do \
 
 export GOMP_SPINCOUNT ?= 1000# as in streamlit_app.py
 
-.PHONY: run test test-slow benchmark check setup setup-dev gpu-check
+.PHONY: run test benchmark check setup setup-dev gpu-check
 
 run: setup
 	$(BIN)/streamlit run streamlit_app.py --server.port 8501
 
 test: check
 	$(BIN)/python -m pytest
-
-test-slow: setup-dev
-	$(BIN)/python -m pytest -m slow
 
 # make benchmark NAME=startup: prints one line a figure and a verdict, fails below the floor.
 benchmark: setup-dev

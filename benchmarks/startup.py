@@ -56,9 +56,8 @@ def main() -> int:
     for figure, floor in FLOOR.items():
         values = sorted(run[figure] for run in runs)
         median = statistics.median(values)
-        verdict = (
-            "aim reached" if median <= AIM[figure] else "within the floor" if median <= floor else "BELOW THE FLOOR"
-        )
+        kept = median <= floor
+        verdict = "aim reached" if median <= AIM[figure] else "within the floor" if kept else "above the floor"
         print(
             f"startup {figure}: median {median:.1f}, {values[0]:.1f} to {values[-1]:.1f} "
             f"(aim {AIM[figure]:g}, floor {floor:g}): {verdict}"

@@ -6,7 +6,6 @@ PASS or FAIL; exits with 2 where there is no accelerator.
 
 import statistics
 import sys
-import time
 from pathlib import Path
 
 import numpy as np

@@ -141,7 +141,7 @@ def _windows(pool: nn.MaxPool2d, x: Tensor) -> Tensor:
 
 
 def _cut(pool: nn.MaxPool2d, x: Tensor, outside: float) -> Tensor:
-    kernel, stride, padding = int(pool.kernel_size), int(pool.stride), int(pool.padding)  # type: ignore[arg-type]
+    kernel, stride, padding = int(pool.kernel_size), int(pool.stride), int(pool.padding)
     padded = F.pad(x, (padding,) * 4, value=outside)
     rows, columns = (_outputs(side, kernel, stride, padding, pool.ceil_mode) for side in x.shape[2:])
     grown = F.pad(padded, (0, kernel + stride, 0, kernel + stride), value=outside)

@@ -14,6 +14,7 @@ from torchvision import models as zoo
 from toys import model_of, noise, randomise
 
 import attribution as at
+from attribution.methods.method import Method
 
 CLASSES = 20
 SIDES = {"inception_v3": 96}
@@ -26,9 +27,9 @@ def build(name: str) -> nn.Module:
     return randomise(net)
 
 
-def ours(net: nn.Module, x: Tensor, *methods: at.methods.Method) -> list[np.ndarray]:  # type: ignore[name-defined, type-arg]
+def ours(net: nn.Module, x: Tensor, *methods: Method) -> list[np.ndarray]:
     results = at.compare(model_of(net, (x.shape[1], x.shape[2]), CLASSES), x, methods, at.Target(best(net, x), "logit"))
-    return [result.values for result in results]  # type: ignore[union-attr]
+    return [result.values for result in results]
 
 
 def best(net: nn.Module, x: Tensor) -> int:
@@ -37,10 +38,10 @@ def best(net: nn.Module, x: Tensor) -> int:
         return int(net(x[None]).argmax())
 
 
-def captums(net: nn.Module, x: Tensor, method: Callable[..., object]) -> np.ndarray:  # type: ignore[type-arg]
+def captums(net: nn.Module, x: Tensor, method: Callable[..., object]) -> np.ndarray:
     arguments = {"abs": False} if method is Saliency else {}
-    found = method(net).attribute(x[None].clone().requires_grad_(), target=best(net, x), **arguments)  # type: ignore[attr-defined]
-    return found[0].detach().numpy()  # type: ignore[no-any-return]
+    found = method(net).attribute(x[None].clone().requires_grad_(), target=best(net, x), **arguments)
+    return found[0].detach().numpy()
 
 
 def out_of_place(net: nn.Module) -> nn.Module:
@@ -65,7 +66,7 @@ def with_modules(net: nn.Module) -> nn.Module:
     return traced.eval()
 
 
-def distance(ours: np.ndarray, theirs: np.ndarray) -> float:  # type: ignore[type-arg]
+def distance(ours: np.ndarray, theirs: np.ndarray) -> float:
     """Relative to the greatest value."""
     return float(np.abs(ours - theirs).max() / np.abs(theirs).max())
 
@@ -125,7 +126,7 @@ def test_there_ours_is_captums_on_a_copy_with_modules(name: str) -> None:
 
 
 @pytest.mark.parametrize(("method", "rule"), [(at.GuidedBackprop(), "guided"), (at.ZeilerFergus(), "zeiler_fergus")])
-def test_there_ours_is_the_reference_on_rectifiers_with_an_upper_end(method: at.methods.Method, rule: str) -> None:  # type: ignore[name-defined]
+def test_there_ours_is_the_reference_on_rectifiers_with_an_upper_end(method: Method, rule: str) -> None:
     net, x = build("mobilenet_v2"), noise(3, 64, 64)
     signal = torch.zeros(CLASSES)
     signal[best(net, x)] = 1

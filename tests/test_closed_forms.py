@@ -17,7 +17,7 @@ relu = F.relu
 
 
 def integrated(steps: int = 25, rule: str = "midpoint", baseline: object | None = None) -> at.IntegratedGradients:
-    return at.IntegratedGradients(steps, baseline or at.baselines.Black(), rule)  # type: ignore[arg-type]
+    return at.IntegratedGradients(steps, baseline or at.baselines.Black(), rule)
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -62,7 +62,7 @@ def _h(x: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("function", [_f, _h])
 def test_two_writings_of_one_function(function: object) -> None:
-    model = toy(function, 2)  # type: ignore[arg-type]
+    model = toy(function, 2)
     assert answer(model, image(3, 1), at.Gradient(), 2) == [1, -1]
     assert answer(model, image(3, 1), at.GuidedBackprop(), 2) == [1, 0]
     assert answer(model, image(3, 1), at.ZeilerFergus(), 2) == [1, 0]

@@ -12,7 +12,7 @@ from torchvision import models as zoo
 from toys import model_of, noise, randomise
 
 import attribution as at
-from attribution.methods.method import GROUPS
+from attribution.methods.method import GROUPS, Method
 from attribution.settings import described, plain, read, restore, write
 
 SIDE, CLASSES = 64, 12
@@ -41,11 +41,11 @@ def model(request: pytest.FixtureRequest) -> at.Model:
 
 
 @pytest.fixture(params=at.METHODS)
-def method(request: pytest.FixtureRequest) -> at.methods.Method:  # type: ignore[name-defined]
+def method(request: pytest.FixtureRequest) -> Method:
     return at.METHODS[request.param]()
 
 
-def test_a_method_serves_a_model_or_refuses_in_one_sentence(model: at.Model, method: at.methods.Method) -> None:  # type: ignore[name-defined]
+def test_a_method_serves_a_model_or_refuses_in_one_sentence(model: at.Model, method: Method) -> None:
     x = noise(3, SIDE, SIDE)
     reason = method.refusal(model)
     if reason:
@@ -65,7 +65,7 @@ def test_a_method_serves_a_model_or_refuses_in_one_sentence(model: at.Model, met
     assert all(note.endswith(".") for note in first.notes)
 
 
-def test_a_complete_method_accounts_for_the_score_difference(model: at.Model, method: at.methods.Method) -> None:  # type: ignore[name-defined]
+def test_a_complete_method_accounts_for_the_score_difference(model: at.Model, method: Method) -> None:
     if not method.complete:
         assert at.attribute(model, noise(3, SIDE, SIDE), at.Gradient()).delta is None
         return

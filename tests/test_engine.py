@@ -145,7 +145,7 @@ def test_other_activations_are_noted_where_they_matter() -> None:
 )
 def test_what_is_no_image_is_refused(x: object, given: str) -> None:
     with pytest.raises(at.Refusal, match=given):
-        at.attribute(counted()[0], x, at.Gradient())  # type: ignore[arg-type]
+        at.attribute(counted()[0], x, at.Gradient())
 
 
 def test_pixels_are_not_clipped_and_not_changed() -> None:

@@ -11,6 +11,7 @@ from toys import model_of, noise, randomise
 
 import attribution as at
 from attribution.baselines.baseline import Baseline
+from attribution.methods.method import Method
 from attribution.path import RULES
 
 SIDE = 9
@@ -51,7 +52,7 @@ def photo(seed: int) -> Tensor:
     return noise(3, SIDE, SIDE, seed=seed, dtype=torch.float64)
 
 
-def values(net: nn.Module, x: Tensor, method: at.methods.Method, target: at.Target) -> np.ndarray:  # type: ignore[name-defined, type-arg]
+def values(net: nn.Module, x: Tensor, method: Method, target: at.Target) -> np.ndarray:
     return at.attribute(model(net), x, method, target).values
 
 
@@ -63,14 +64,14 @@ class Around(nn.Module):
         self.net, self.function = net, function
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.function(self.net(x))  # type: ignore[operator, no-any-return]
+        return self.function(self.net(x))
 
 
 @few
 @given(seeds, methods, targets)
 def test_the_same_twice(seed: int, method: object, target: at.Target) -> None:
     subject = model(network(seed))
-    first, second = (at.attribute(subject, photo(seed), method, target).values for _ in range(2))  # type: ignore[arg-type]
+    first, second = (at.attribute(subject, photo(seed), method, target).values for _ in range(2))
     assert np.array_equal(first, second)
 
 
@@ -92,7 +93,7 @@ def test_the_gradient_is_what_finite_differences_see(seed: int, target: at.Targe
 @settings(few, max_examples=10)
 @given(seeds, targets, st.sampled_from([at.baselines.Black(), at.baselines.White()]))
 def test_integrated_gradients_become_complete(seed: int, target: at.Target, baseline: object) -> None:
-    method = at.IntegratedGradients(1000, baseline, "midpoint")  # type: ignore[arg-type]
+    method = at.IntegratedGradients(1000, baseline, "midpoint")
     result = at.attribute(model(network(seed)), photo(seed), method, target)
     difference = result.score - result.baseline_score
     assert result.delta == pytest.approx(result.values.sum() - difference)
@@ -123,7 +124,7 @@ def test_swapping_photo_and_baseline_negates_the_map(seed: int, target: at.Targe
 def test_a_channel_that_the_network_does_not_read_gets_nothing(seed: int, method: object, target: at.Target) -> None:
     net = network(seed)
     net[0].weight.data[:, 1] = 0
-    assert not values(net, photo(seed), method, target)[1].any()  # type: ignore[arg-type]
+    assert not values(net, photo(seed), method, target)[1].any()
 
 
 @few
@@ -149,8 +150,8 @@ def test_the_rectifier_rules_are_not_linear_in_the_score() -> None:
 @given(seeds, rectifier_rules, st.floats(0.01, 100))
 def test_a_positive_factor_on_the_logit_is_the_same_factor_on_the_map(seed: int, method: object, factor: float) -> None:
     net, x, target = network(seed), photo(seed), at.Target(0, "logit")
-    scaled = values(Around(net, lambda z: factor * z), x, method, target)  # type: ignore[arg-type]
-    assert_allclose(scaled, factor * values(net, x, method, target), rtol=1e-10, atol=1e-14)  # type: ignore[arg-type]
+    scaled = values(Around(net, lambda z: factor * z), x, method, target)
+    assert_allclose(scaled, factor * values(net, x, method, target), rtol=1e-10, atol=1e-14)
 
 
 @few
@@ -158,9 +159,9 @@ def test_a_positive_factor_on_the_logit_is_the_same_factor_on_the_map(seed: int,
 def test_what_all_logits_share_does_not_count_for_probabilities(
     seed: int, method: object, index: int, score: str
 ) -> None:
-    net, x, target = network(seed), photo(seed), at.Target(index, score)  # type: ignore[arg-type]
+    net, x, target = network(seed), photo(seed), at.Target(index, score)
     shifted = Around(net, lambda z: z + 3 * z[:, :1].sin())
-    assert_allclose(values(shifted, x, method, target), values(net, x, method, target), atol=1e-11)  # type: ignore[arg-type]
+    assert_allclose(values(shifted, x, method, target), values(net, x, method, target), atol=1e-11)
     logit = at.Target(index, "logit")
     assert not np.allclose(values(shifted, x, at.Gradient(), logit), values(net, x, at.Gradient(), logit))
 
@@ -170,8 +171,7 @@ def test_what_all_logits_share_does_not_count_for_probabilities(
 def test_probability_and_log_odds_give_one_map_but_for_its_scale(seed: int, target: at.Target, method: object) -> None:
     subject, x = model(network(seed)), photo(seed)
     probability, log_odds = (
-        at.attribute(subject, x, method, at.Target(target.index, score)).values  # type: ignore[arg-type]
-        for score in ("probability", "log_odds")
+        at.attribute(subject, x, method, at.Target(target.index, score)).values for score in ("probability", "log_odds")
     )
     p = {index: p for index, _, p in subject.predict(x, 4)}[target.index]
     assert_allclose(probability, p * (1 - p) * log_odds, rtol=1e-9, atol=1e-15)
@@ -182,7 +182,7 @@ def test_probability_and_log_odds_give_one_map_but_for_its_scale(seed: int, targ
 def test_folding_batch_norm_by_hand_changes_nothing(seed: int, method: object, target: at.Target) -> None:
     net, x = network(seed), photo(seed)
     folded = nn.Sequential(nn.utils.fusion.fuse_conv_bn_eval(net[0], net[1]), *list(net)[2:])
-    assert_allclose(values(folded, x, method, target), values(net, x, method, target), atol=1e-11)  # type: ignore[arg-type]
+    assert_allclose(values(folded, x, method, target), values(net, x, method, target), atol=1e-11)
 
 
 @few
@@ -190,7 +190,7 @@ def test_folding_batch_norm_by_hand_changes_nothing(seed: int, method: object, t
 def test_a_rectifier_after_a_rectifier_changes_nothing(seed: int, method: object, target: at.Target) -> None:
     net, x = network(seed), photo(seed)
     doubled = nn.Sequential(*list(net)[:3], nn.ReLU(), *list(net)[3:])
-    assert_allclose(values(doubled, x, method, target), values(net, x, method, target), atol=1e-13)  # type: ignore[arg-type]
+    assert_allclose(values(doubled, x, method, target), values(net, x, method, target), atol=1e-13)
 
 
 @few
@@ -218,7 +218,7 @@ def test_the_signal_that_reaches_the_first_layer_is_not_negative_under_both_rule
     net = network(seed)
     net = nn.Sequential(nn.Conv2d(3, 3, 1, bias=False, dtype=torch.float64), nn.ReLU(), *net)
     net[0].weight.data.copy_(torch.eye(3, dtype=torch.float64).view(3, 3, 1, 1))
-    found = values(net, photo(seed) + 0.01, method, at.Target(1, "logit"))  # type: ignore[arg-type]
+    found = values(net, photo(seed) + 0.01, method, at.Target(1, "logit"))
     assert isinstance(method, at.Gradient) or found.min() >= 0
 
 
@@ -230,8 +230,8 @@ def test_a_mirrored_photo_gives_a_mirrored_map_on_a_mirror_symmetric_network(see
         module.weight.data += module.weight.data.flip(3)
     whole = Around(net.double(), lambda y: y.mean((2, 3)))
     x, target = photo(seed), at.Target(1, "log_odds")
-    mirrored = values(whole, x.flip(2), method, target)  # type: ignore[arg-type]
-    assert_allclose(mirrored, np.flip(values(whole, x, method, target), 2), atol=1e-13)  # type: ignore[arg-type]
+    mirrored = values(whole, x.flip(2), method, target)
+    assert_allclose(mirrored, np.flip(values(whole, x, method, target), 2), atol=1e-13)
 
 
 def test_zeiler_fergus_sees_no_photo_without_max_pooling_and_with_a_logit() -> None:

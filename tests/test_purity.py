@@ -13,6 +13,7 @@ from torchvision import models as zoo
 from toys import model_of, noise, randomise
 
 import attribution as at
+from attribution.methods.method import Method
 
 METHODS = [method() for method in at.METHODS.values()]
 
@@ -62,7 +63,7 @@ def test_success_leaves_everything_as_it_was() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.key)
-def test_an_exception_leaves_everything_as_it_was(method: at.methods.Method) -> None:  # type: ignore[name-defined]
+def test_an_exception_leaves_everything_as_it_was(method: Method) -> None:
     net = Broken(callers_net(), after=2)  # one call when the model is made, one for the shared pass or the first score
     model, before = model_of(net, (64, 64), 10), list(seen(net))
     model._net.left = 0
@@ -105,7 +106,7 @@ def test_gradients_switched_off_by_the_caller_stay_off_and_do_not_matter() -> No
         found = at.compare(model, x, METHODS)
         assert not torch.is_grad_enabled()
     for one, other in zip(found, expected, strict=True):
-        assert np.array_equal(one.values, other.values)  # type: ignore[union-attr]
+        assert np.array_equal(one.values, other.values)
 
 
 def test_two_threads_on_one_model_give_the_maps_of_one() -> None:
@@ -114,8 +115,8 @@ def test_two_threads_on_one_model_give_the_maps_of_one() -> None:
     methods = [at.IntegratedGradients(5), at.GuidedBackprop(), at.ZeilerFergus(), at.Gradient()]
     torch.set_num_threads(1)
 
-    def maps(x: Tensor) -> list[np.ndarray]:  # type: ignore[type-arg]
-        return [result.values for result in at.compare(model, x, methods)]  # type: ignore[union-attr]
+    def maps(x: Tensor) -> list[np.ndarray]:
+        return [result.values for result in at.compare(model, x, methods)]
 
     alone = [maps(x) for x in photos]
     with ThreadPoolExecutor(2) as pool:

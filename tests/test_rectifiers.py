@@ -202,7 +202,7 @@ def test_a_residual_network_equals_the_reference(
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("build", [zoo.mobilenet_v2, zoo.squeezenet1_1, zoo.resnet18])
 def test_networks_of_the_field_equal_the_reference(dtype: torch.dtype, rule: str, build: object) -> None:
-    net = randomise(build(weights=None, num_classes=20))  # type: ignore[operator]
+    net = randomise(build(weights=None, num_classes=20))
     agrees(net, noise(3, 64, 64), rule, dtype, classes=20)
 
 

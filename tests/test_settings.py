@@ -31,6 +31,15 @@ patient = hypothesis_settings(deadline=None)
 
 
 @dataclass(frozen=True)
+class Pair(Configurable):
+    key: ClassVar[str] = "pair"
+    title: ClassVar[str] = "Pair"
+
+    first: float = setting(Number("A number.", 0.0, 1.0), 0.5)
+    second: int = setting(Number("A whole number.", 0, 9), 1)
+
+
+@dataclass(frozen=True)
 class Sample(Configurable):
     key: ClassVar[str] = "sample"
     title: ClassVar[str] = "Sample"
@@ -39,6 +48,7 @@ class Sample(Configurable):
     count: int = setting(Number("A whole number.", -5, 5), 1)
     word: str = setting(Choice("A word.", ("red", "green")), "red")
     baseline: Configurable = setting(Part("A part.", BASELINES), Black())
+    pair: Configurable = setting(Part("A part with two settings.", {"pair": Pair}), Pair())
 
 
 SAMPLES = {"sample": Sample}
@@ -89,6 +99,14 @@ def test_every_method_survives_its_text(key: str, data: st.DataObject) -> None:
 @given(values_of(Sample))
 def test_numbers_words_and_parts_survive_their_text(value: Sample) -> None:
     check_round_trip(value, SAMPLES)
+
+
+def test_a_part_with_several_settings_keeps_them_apart_from_those_around_it() -> None:
+    value = Sample(share=0.25, word="green", pair=Pair(0.75, 3))
+    text = "sample(share=0.25,word=green,pair=pair(first=0.75,second=3))"
+    assert write(value) == text
+    assert read(text, SAMPLES) == value
+    assert read("sample:pair=pair(first=0.75,second=3),word=green,share=0.25", SAMPLES) == value
 
 
 @patient

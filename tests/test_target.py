@@ -25,12 +25,12 @@ class Margin(nn.Module):
         return self.linear(x.flatten(1))
 
 
-def exact(net: Margin, index: int) -> np.ndarray:  # type: ignore[type-arg]
+def exact(net: Margin, index: int) -> np.ndarray:
     """p_c (w_c - sum_k p_k w_k) at a black image, summed without cancellation in float64."""
     weights, logits = net.linear.weight.detach().double().numpy(), net.linear.bias.detach().double().numpy()
     odds = np.exp(logits - logits[index])  # of every class against c
     p = 1 / odds.sum()
-    return p * p * sum(odds[k] * (weights[index] - weights[k]) for k in range(10) if k != index)  # type: ignore[no-any-return]
+    return p * p * sum(odds[k] * (weights[index] - weights[k]) for k in range(10) if k != index)
 
 
 @pytest.mark.parametrize("margin", [0, 5, 12, 16, 18, 30, 60, 80])
@@ -95,7 +95,7 @@ def test_an_open_target_is_the_predicted_class_with_the_score_asked_for() -> Non
 )
 def test_targets_that_make_no_sense_are_refused_when_made(make: object, sentence: str) -> None:
     with pytest.raises(at.Refusal, match=sentence):
-        make()  # type: ignore[operator]
+        make()
 
 
 @pytest.mark.parametrize("target", [at.Target(2), at.Target(-1), at.Target(0, versus=2), at.Target(None, versus=9)])

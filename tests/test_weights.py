@@ -127,6 +127,14 @@ def test_the_final_name_is_not_there_before_the_file_is_complete(server: Server,
     assert path.exists()
 
 
+def test_the_unfinished_file_lies_beside_its_final_name(server: Server, tmp_path: Path) -> None:
+    folder = tmp_path / "cache"
+    seen: list[list[str]] = []
+    fetch(server.serve("net.pth", CONTENT), SHA256, folder / "net.pth", lambda *call: seen.append(files(folder)))
+    for (name,) in seen:  # on another disk the last step would be a copy, which can be cut off
+        assert name.endswith(".part")
+
+
 def test_a_truncated_file_is_deleted_and_reported(server: Server, tmp_path: Path) -> None:
     server.promised["net.pth"] = len(CONTENT)
     url = server.serve("net.pth", CONTENT[:1_500_000])

@@ -42,8 +42,8 @@ def image(*values: float, dtype: torch.dtype = torch.float64) -> Tensor:
 
 def answer(model: at.Model, x: Tensor, method: object, features: int, score: str = "logit") -> list[float]:
     """The attribution of the first values for logit 0."""
-    result = at.attribute(model, x, method, at.Target(0, score))  # type: ignore[arg-type]
-    return result.values.ravel()[:features].tolist()  # type: ignore[no-any-return]
+    result = at.attribute(model, x, method, at.Target(0, score))
+    return result.values.ravel()[:features].tolist()
 
 
 def randomise(net: nn.Module, seed: int = 0) -> nn.Module:
