@@ -96,29 +96,32 @@ def _explain(options: argparse.Namespace) -> int:
         model = load_model(options.model, options.device, bar.download)
     finally:
         bar.clear()
-    index, versus = (text and model.find_class(text) for text in (options.target, options.versus))
+    index, versus = (None if text is None else model.find_class(text) for text in (options.target, options.versus))
     target = Target(index, options.score, versus)
     status, taken = 0, set[str]()
     for photo in options.photos:
-        try:
-            refusals = _explain_one(photo, model, methods, target, _free(options.out, Path(photo).stem, taken))
-        except (Refusal, OSError) as error:
-            refusals = [str(error)]
-        for sentence in refusals:
+        for sentence in _explain_one(photo, model, methods, target, _free(options.out, Path(photo).stem, taken)):
             print(sentence, file=sys.stderr)
             status = 2
     return status
 
 
 def _explain_one(photo: str, model: Model, methods: Sequence[Method], target: Target, folder: Path) -> list[str]:
-    """Explain one photo into its folder; return the sentences of methods that refused."""
-    x = model.prepare(open_image(photo))
+    """Explain one photo into its folder; return a sentence for everything that could not be served."""
+    try:
+        x = model.prepare(open_image(photo))
+    except Refusal as refusal:  # names the photo
+        return [str(refusal)]
     bar = _Bar(photo)
     try:
         results = compare(model, x, methods, target, on_progress=bar)
+        write_folder(folder, model, x, methods, results, Path(photo).name)
+    except Refusal as refusal:
+        return [f"{photo}: {refusal}"]
+    except OSError as error:
+        return [f"{error.filename} cannot be written: {error.strerror}."]
     finally:
         bar.clear()
-    write_folder(folder, model, x, methods, results, Path(photo).name)
     print(folder)
     return [f"{photo}: {result}" for result in results if isinstance(result, Refusal)]
 

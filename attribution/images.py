@@ -1,6 +1,9 @@
 """Bytes or a path -> an upright RGB image, within limits."""
 
+import contextlib
 import io
+import os
+import re
 import warnings
 from os import PathLike, fspath
 from typing import BinaryIO
@@ -30,48 +33,57 @@ def open_image(source: str | PathLike[str] | bytes | BinaryIO) -> Image.Image:
         Refusal: If the source cannot be read, is no photo, is cut off, or is beyond the limits of
             30 MB and 50 megapixels.
     """
-    name, data = _load(source)
-    if len(data) > MAX_BYTES:
-        raise Refusal(
-            f"{name} has {len(data) / 1e6:.0f} MB; the limit is {MAX_BYTES / 1e6:.0f} MB. Save a smaller copy."
-        )
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of sizes that the next check refuses or allows
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
-    except Exception:
-        raise Refusal(
-            f"{name} is not a photo that can be read; use {', '.join(FORMATS[:-1])} or {FORMATS[-1]}."
-        ) from None
-    width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise Refusal(
-            f"{name} has {width * height / 1e6:.0f} megapixels; at most {MAX_PIXELS / 1e6:.0f} can be read. "
-            "Save a smaller copy."
-        )
-    try:
-        image.load()
-        return _rgb(ImageOps.exif_transpose(image))
-    except Exception:  # Pillow's decoders raise many types on damaged data
-        raise Refusal(f"{name} is damaged or cut off; save it again and retry.") from None
+    name, data, size = _load(source)
+    if size > MAX_BYTES:
+        raise Refusal(f"{name} has {size / 1e6:.0f} MB; the limit is {MAX_BYTES / 1e6:.0f} MB. Save a smaller copy.")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow warns of sizes that are checked here, and of metadata that is dropped
+        image = _decode(name, data)
+        with contextlib.suppress(Exception):  # a photo whose orientation cannot be read is shown as it is
+            image = ImageOps.exif_transpose(image)
+        return _rgb(name, image)
 
 
-def _load(source: str | PathLike[str] | bytes | BinaryIO) -> tuple[str, bytes]:
-    """The name to use in a sentence, and at most one byte more than allowed."""
+def _load(source: str | PathLike[str] | bytes | BinaryIO) -> tuple[str, bytes, int]:
+    """The name to use in a sentence, at most one byte more than allowed, and how many there are as far as is known."""
     if isinstance(source, bytes | bytearray):
-        return "The file", bytes(source)
+        return "The file", bytes(source), len(source)
     if isinstance(source, str | PathLike):
         path = fspath(source)
         try:
             with open(path, "rb") as file:
-                return path, file.read(MAX_BYTES + 1)
-        except OSError as error:
-            raise Refusal(f"{path} cannot be read: {error.strerror or error}.") from None
-    return str(getattr(source, "name", "The file")), source.read(MAX_BYTES + 1)
+                return path, file.read(MAX_BYTES + 1), os.fstat(file.fileno()).st_size
+        except (OSError, ValueError) as error:
+            raise Refusal(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
+    data = source.read(MAX_BYTES + 1)
+    return str(getattr(source, "name", "The file")), data, len(data)
 
 
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # Pillow's own conversion clips everything above 255 to white
+def _decode(name: str, data: bytes) -> Image.Image:
+    try:
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        pixels = image.width * image.height
+    except Image.DecompressionBombError as error:  # "Image size (400000000 pixels) exceeds limit ..."
+        pixels = int("".join(re.findall(r"\((\d+) pixels\)", str(error))) or MAX_PIXELS + 1)
+    except Exception:  # Pillow's readers raise many types on what is no picture
+        raise Refusal(
+            f"{name} is not a photo that can be read; use {', '.join(FORMATS[:-1])} or {FORMATS[-1]}."
+        ) from None
+    if pixels > MAX_PIXELS:
+        raise Refusal(
+            f"{name} has {pixels / 1e6:.0f} megapixels; at most {MAX_PIXELS / 1e6:.0f} can be read. Save a smaller copy."
+        )
+    try:
+        image.load()
+    except Exception:
+        raise Refusal(f"{name} is damaged or cut off; save it again and retry.") from None
+    return image
+
+
+def _rgb(name: str, image: Image.Image) -> Image.Image:
+    if image.mode in ("I", "F"):  # no range is agreed on, and Pillow would clip at 255
+        raise Refusal(f"{name} has 32 bits a pixel and no agreed range; save it with 8 or 16 bits.")
+    if image.mode.startswith("I;16"):
         image = image.convert("I").point(lambda value: value / 256).convert("L")
     if image.has_transparency_data:
         image = image.convert("RGBA")

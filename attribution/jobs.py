@@ -64,7 +64,6 @@ class Job(Generic[R]):
         self.fraction, self.message = fraction, message or self.message
 
     def _run(self) -> None:
-        self.state = "running"
         try:
             self.result = self._work(self)
             self.state = "done"
@@ -72,7 +71,7 @@ class Job(Generic[R]):
             self.state = "cancelled"
         except Refusal as refusal:
             self.sentence, self.state = str(refusal), "failed"
-        except Exception:
+        except BaseException:  # whatever it is, the worker serves the next job
             error = uuid.uuid4().hex[:8]
             logging.getLogger(__name__).exception("error %s", error)
             self.sentence = f"Something went wrong (error {error}); the details are in the log of the server."
@@ -113,18 +112,21 @@ class Jobs(Generic[R]):
             Refusal: If too many jobs are waiting.
         """
         with self._lock:
-            self._leave(owner, except_key=key)
             if key in self._done:
+                self._leave(owner)
                 self._done.move_to_end(key)
                 return self._done[key]
             if key in self._active:
+                self._leave(owner, except_key=key)
                 self._active[key]._owners.add(owner)
                 return self._active[key]
             if device not in self._waiting:
                 self._waiting[device] = deque()
                 threading.Thread(target=self._serve, args=(device,), name=f"jobs on {device}", daemon=True).start()
-            if len(self._waiting[device]) >= self._queue:
+            others = [job for job in self._waiting[device] if job._owners != {owner}]
+            if len(others) >= self._queue:
                 raise Refusal(f"{self._queue} analyses are waiting already; try again in a minute.")
+            self._leave(owner)
             job = Job(key, work, owner)
             self._active[key] = job
             self._waiting[device].append(job)
@@ -160,11 +162,12 @@ class Jobs(Generic[R]):
             with self._lock:
                 self._lock.wait_for(lambda: self._waiting[device])
                 job = self._waiting[device].popleft()
+                job.state = "running"
             job._run()
             with self._lock:
                 if self._active.get(job.key) is job:
                     del self._active[job.key]
-                if job.state == "done":
+                if job.result is not None:
                     self._done[job.key] = job
                     while len(self._done) > self._kept:
                         self._done.popitem(last=False)

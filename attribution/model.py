@@ -71,8 +71,10 @@ class Preprocessing:
             raise Refusal(f"The crop must be above 0 and at most 1, got {self.crop}.")
         if self.interpolation not in get_args(Interpolation):
             raise Refusal(f"The interpolation must be bilinear or bicubic, got {self.interpolation!r}.")
-        if min(self.size) < 1 or min(self.std) <= 0:
-            raise Refusal(f"The size {self.size} and the std {self.std} must be positive.")
+        if len(self.size) != 2 or min(self.size) < 1:
+            raise Refusal(f"The size {self.size} must be (height, width), each at least 1.")
+        if len(self.mean) != 3 or len(self.std) != 3 or not all(each > 0 for each in self.std):
+            raise Refusal(f"Mean {self.mean} and std {self.std} must be three numbers each, and std must be positive.")
 
     def prepare(self, image: Image.Image) -> Tensor:
         """Cut out the centre square and resize it.
@@ -141,9 +143,7 @@ class Model:
         """
         self.name = name
         self.classes = tuple(classes)
-        self.preprocessing = Preprocessing(
-            (size[0], size[1]), (mean[0], mean[1], mean[2]), (std[0], std[1], std[2]), crop, interpolation
-        )
+        self.preprocessing = Preprocessing(tuple(size), tuple(mean), tuple(std), crop, interpolation)  # type: ignore[arg-type]
         self.device = choose_device(device)
         self._net = _freeze(net if own else _copy(net)).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         tensors = [*self._net.parameters(), *self._net.buffers()]
@@ -213,7 +213,8 @@ class Model:
             return found[0]
         if found:
             raise Refusal(f"{len(found)} classes are called {text!r}; use an index: {', '.join(map(str, found))}.")
-        near = [name for name in names if wanted in name][:3] or difflib.get_close_matches(wanted, names, 3)
+        near = [name for name in names if wanted and wanted in name][:3] or difflib.get_close_matches(wanted, names, 3)
+        near = [self.classes[names.index(name)] for name in near]
         hint = f"did you mean {' or '.join(near)}?" if near else "use a name from its list, or an index."
         raise Refusal(f"{self.name} has no class {text!r}; {hint}")
 

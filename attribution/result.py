@@ -82,7 +82,8 @@ def load(path: str | os.PathLike[str]) -> Attribution:
         Refusal: If the file is missing or was not written by `save`.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # Opened here, since numpy does not close a file that turns out to be no archive.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             values, facts = archive["values"], json.loads(str(archive["facts"]))
         seen = facts.pop("rectifiers")
         return Attribution(

@@ -114,11 +114,12 @@ class ColourSetting(Setting):
         return "a text such as #808080, or three numbers from 0 to 1"
 
     def check(self, value: Any) -> Colour:
+        parts = self.read(value) if isinstance(value, str) else value
         try:
-            red, green, blue = (float(part) for part in value)
+            red, green, blue = (float(part) for part in parts if not isinstance(part, bool | str))
         except (TypeError, ValueError):
             raise self._refuse(value) from None
-        if isinstance(value, str) or not all(0 <= part <= 1 for part in (red, green, blue)):
+        if not all(0 <= part <= 1 for part in (red, green, blue)):
             raise self._refuse(value)
         return red, green, blue
 
@@ -253,6 +254,7 @@ def read(text: str, registry: Mapping[str, type[C]]) -> C:
         if (value := cls.shorthand(text)) is not None:
             return value
     name, opening, inside = re.fullmatch(r"([^(:]*)([(:]?)(.*)", text, re.DOTALL).groups()  # type: ignore[union-attr]
+    name = name.strip()
     if name not in registry:
         raise Refusal(f"There is no {name!r} here; choose one of {', '.join(registry)}.")
     if opening == "(":
@@ -260,9 +262,23 @@ def read(text: str, registry: Mapping[str, type[C]]) -> C:
             raise Refusal(f"The bracket in {text!r} is not closed; write {name}(setting=value).")
         inside = inside[:-1]
     fields: dict[str, str] = {}
-    for argument in re.split(r",(?![^(]*\))", inside) if inside.strip() else []:
-        field, equals, content = argument.partition("=")
+    for argument in _arguments(inside):
+        field, equals, content = (part.strip() for part in argument.partition("="))
         if not equals:
-            raise Refusal(f"The setting {argument!r} of {name} has no value; write {argument.strip()}=value.")
-        fields[field.strip()] = content.strip()
+            raise Refusal(f"The setting {field!r} of {name} has no value; write {field}=value.")
+        if field in fields:
+            raise Refusal(f"The setting {field!r} of {name} is given twice; keep one.")
+        fields[field] = content
     return restore(registry[name], fields)
+
+
+def _arguments(inside: str) -> list[str]:
+    """Cut at the commas that no bracket encloses."""
+    found, depth = [""], 0
+    for letter in inside:
+        depth += (letter == "(") - (letter == ")")
+        if letter == "," and depth == 0:
+            found.append("")
+        else:
+            found[-1] += letter
+    return [argument for argument in found if argument.strip()]

@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from attribution.refusal import Refusal
 
@@ -42,21 +43,20 @@ def fetch(url: str, sha256: str, path: Path, on_progress: Progress | None = None
         Refusal: If the file is cut off or not the right one, or cannot be stored. A wrong file is deleted.
     """
     damaged = ""
-    if path.exists():
-        with path.open("rb") as file:
-            if _hash(iter(lambda: file.read(BLOCK), b"")).startswith(sha256):
+    with _storing(path):
+        if path.exists():
+            if _hash_of(path).startswith(sha256):
                 return path
-        path.unlink()
-        damaged = f"The stored {path.name} was damaged and has been deleted. "
-        logging.getLogger(__name__).warning(damaged)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+            path.unlink()
+            damaged = f"The stored {path.name} was damaged and has been deleted. "
+            logging.getLogger(__name__).warning(damaged)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
     part = Path(name)
     try:
-        with os.fdopen(handle, "wb") as file, urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
+        with os.fdopen(handle, "wb") as file, _answer(url, path, damaged) as answer:
             total = int(answer.headers.get("Content-Length") or 0)
-            found = _hash(_copying(answer, file, total, on_progress))
-            size = file.tell()
+            size, found = _copy(answer, file, path, total, on_progress)
         if size < total:
             raise Refusal(
                 f"The download of {path.name} was cut off after {size} of {total} bytes and deleted; try again."
@@ -66,29 +66,55 @@ def fetch(url: str, sha256: str, path: Path, on_progress: Progress | None = None
                 f"The download of {path.name} is not the file that was published (SHA-256 {found[:8]}, expected "
                 f"{sha256[:8]}) and was deleted; try again, or look at what stands between you and {url}."
             )
-        part.replace(path)
-    except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
-        reason = getattr(error, "reason", None) or error
-        raise Unreachable(f"{damaged}{path.name} could not be downloaded ({reason})") from None
-    except OSError as error:
-        raise Refusal(f"{path.name} could not be stored in {path.parent}: {error.strerror or error}.") from None
+        with _storing(path):
+            part.replace(path)
     finally:
-        with contextlib.suppress(FileNotFoundError):
-            part.unlink()
+        part.unlink(missing_ok=True)
     return path
 
 
-def _copying(source, file, total: int, on_progress: Progress | None) -> Iterator[bytes]:  # type: ignore[no-untyped-def]
-    """Write every block to the file, report it and pass it on."""
-    while block := source.read(BLOCK):
-        file.write(block)
-        if on_progress:
-            on_progress(file.tell(), total)
-        yield block
+def _answer(url: str, path: Path, damaged: str) -> Any:
+    with _reaching(path, damaged):
+        return urllib.request.urlopen(url, timeout=TIMEOUT)
 
 
-def _hash(blocks: Iterator[bytes]) -> str:
-    digest = hashlib.sha256()
-    for block in blocks:
+def _copy(answer: Any, file: BinaryIO, path: Path, total: int, on_progress: Progress | None) -> tuple[int, str]:
+    """Write the answer to the file; return its size and hash."""
+    digest, size = hashlib.sha256(), 0
+    while True:
+        with _reaching(path):
+            block = answer.read(BLOCK)
+        if not block:
+            return size, digest.hexdigest()
+        with _storing(path):
+            file.write(block)
         digest.update(block)
-    return digest.hexdigest()
+        size += len(block)
+        if on_progress:
+            on_progress(size, total)
+
+
+def _hash_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def _reaching(path: Path, damaged: str = "") -> Iterator[None]:
+    """Turn what goes wrong on the way from a server into a sentence."""
+    try:
+        yield
+    except (OSError, http.client.HTTPException) as error:  # URLError is an OSError
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()
+        reason = getattr(error, "reason", None) or error
+        raise Unreachable(f"{damaged}{path.name} could not be downloaded ({reason})") from None
+
+
+@contextlib.contextmanager
+def _storing(path: Path) -> Iterator[None]:
+    """Turn what goes wrong on the disk into a sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise Refusal(f"{path.name} could not be stored in {path.parent}: {error.strerror or error}.") from None

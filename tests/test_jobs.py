@@ -249,6 +249,27 @@ def test_a_waiting_job_that_is_cancelled_never_runs(jobs: Jobs[Any], gates: Call
     assert job.state == "cancelled"
 
 
+def test_a_job_that_is_cancelled_just_as_the_worker_takes_it_does_not_come_back(
+    jobs: Jobs[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken, left = threading.Event(), threading.Event()
+    run = Job._run
+
+    def held(job: Job[Any]) -> None:
+        taken.set()
+        assert left.wait(WAIT)
+        run(job)
+
+    monkeypatch.setattr(Job, "_run", held)
+    job = jobs.submit("cpu", "key", "ann", give("nobody wants this"))
+    assert taken.wait(WAIT)
+    jobs.cancel("ann")
+    state = job.state
+    left.set()
+    settle(jobs)
+    assert (state, job.state) != ("cancelled", "done")
+
+
 def test_cancelling_without_a_job_does_nothing(jobs: Jobs[Any]) -> None:
     job = jobs.submit("cpu", "key", "ann", give(1))
     settle(jobs)

@@ -13,6 +13,7 @@ from torch import nn
 
 from attribution.model import Preprocessing
 from attribution.models.record import Facts, ModelRecord
+from attribution.refusal import Refusal
 from attribution.weights import Progress, fetch
 
 NAMES = (
@@ -66,7 +67,11 @@ def _build(name: str, on_progress: Progress | None) -> nn.Module:
     cached = Path(torch.hub.get_dir()) / "checkpoints" / published
     fetch(weights.url, digits, cached, on_progress)
     # Raises if the file holds more than tensors; get_model, which knows each model's peculiarities, does not look.
-    torch.load(cached, map_location="meta", weights_only=True)
+    try:
+        torch.load(cached, map_location="meta", weights_only=True)
+    except Exception as error:
+        cached.unlink()
+        raise Refusal(f"{published} holds no weights ({type(error).__name__}) and was deleted; try again.") from None
     net: nn.Module = get_model(name, weights=weights)
     return net
 
