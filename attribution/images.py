@@ -71,7 +71,8 @@ def _decode(name: str, data: bytes) -> Image.Image:
         ) from None
     if pixels > MAX_PIXELS:
         raise Refusal(
-            f"{name} has {pixels / 1e6:.0f} megapixels; at most {MAX_PIXELS / 1e6:.0f} can be read. Save a smaller copy."
+            f"{name} has {pixels / 1e6:.0f} megapixels; at most {MAX_PIXELS / 1e6:.0f} can be read. "
+            "Save a smaller copy."
         )
     try:
         image.load()

@@ -1,12 +1,18 @@
 """What several test files use."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 import attribution as at
+
+settings.register_profile("ci", derandomize=True)  # new examples are looked for at a desk, not where a landing waits
+if "CI" in os.environ:
+    settings.load_profile("ci")
 
 SAMPLES = Path(__file__).parents[1] / "assets" / "samples"
 
