@@ -19,6 +19,7 @@ from attribution.settings import plain
 from attribution.target import Target
 
 OnProgress = Callable[[float, Attribution | None], None]
+OnResult = Callable[[int, Attribution | Refusal], None]
 
 _VERSIONS = {
     "attribution": VERSION,
@@ -57,11 +58,13 @@ def compare(
     target: Target | None = None,
     *,
     on_progress: OnProgress | None = None,
+    on_result: OnResult | None = None,
 ) -> list[Attribution | Refusal]:
     """Explain one photo by several methods, sharing the photo's forward pass.
 
     The method that runs the shared forward pass counts it. Arguments as for `attribute`; the fraction is that of all
-    methods together.
+    methods together. `on_result` is called with the place of a method and its result as soon as it is there; methods
+    that share the photo's forward pass come first.
 
     Returns:
         In the order asked; a method that refuses has its Refusal in its place.
@@ -82,6 +85,8 @@ def compare(
             scorer.tick = run.reporter(on_progress, before=len(results), of=len(methods))
             scorer.tick(0.0, None)
         results[place] = run.result()
+        if on_result:
+            on_result(place, results[place])
     if on_progress:
         on_progress(1.0, None)
     return [results[place] for place in range(len(methods))]

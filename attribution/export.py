@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from attribution.heatmap import grey, sum_of_absolutes
+from attribution.heatmap import grey, reduce
 from attribution.methods.method import Method
 from attribution.model import Model
 from attribution.refusal import Refusal
@@ -22,7 +22,7 @@ from attribution.settings import plain
 
 def picture(result: Attribution) -> Image.Image:
     """Draw a map white-to-black, the sum of absolute values over the channels, at the network's resolution."""
-    return Image.fromarray(grey(sum_of_absolutes(result.values)))
+    return Image.fromarray(grey(reduce(result.values)))
 
 
 def write_folder(

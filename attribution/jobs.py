@@ -33,6 +33,7 @@ class Job(Generic[R]):
         state: "queued", "running", "done", "failed" or "cancelled".
         fraction: Done so far, in [0, 1].
         message: What is being done, for people.
+        so_far: What the work has found until now.
         result: What the work returned, once the state is "done".
         sentence: Why it failed, for people, once the state is "failed".
     """
@@ -43,6 +44,7 @@ class Job(Generic[R]):
         self.state: State = "queued"
         self.fraction = 0.0
         self.message = ""
+        self.so_far: R | None = None
         self.result: R | None = None
         self.sentence = ""
         self._work = work
@@ -53,15 +55,15 @@ class Job(Generic[R]):
         """Whether it is queued or running."""
         return self.state in ("queued", "running")
 
-    def report(self, fraction: float, message: str = "") -> None:
-        """Called by the work, often.
+    def report(self, fraction: float, message: str = "", so_far: R | None = None) -> None:
+        """Called by the work, often; what is left out stays as it was.
 
         Raises:
             Cancelled: If nobody wants the result any more.
         """
         if not self._owners:
             raise Cancelled
-        self.fraction, self.message = fraction, message or self.message
+        self.fraction, self.message, self.so_far = fraction, message or self.message, so_far or self.so_far
 
     def _run(self) -> None:
         try:

@@ -76,21 +76,35 @@ class Preprocessing:
         if len(self.mean) != 3 or len(self.std) != 3 or not all(each > 0 for each in self.std):
             raise Refusal(f"Mean {self.mean} and std {self.std} must be three numbers each, and std must be positive.")
 
-    def prepare(self, image: Image.Image) -> Tensor:
-        """Cut out the centre square and resize it.
+    def box(self, image: Image.Image, across: float = 0.5, down: float = 0.5) -> tuple[float, float, float, float]:
+        """The square of an image that the network sees.
+
+        Args:
+            image: Of any size.
+            across: Where it lies, from 0 (left) to 1 (right). Default: 0.5, the centre.
+            down: Where it lies, from 0 (top) to 1 (bottom). Default: 0.5.
+
+        Returns:
+            Left, top, right and bottom in pixels of the image.
+        """
+        side = self.crop * min(image.size)
+        left, top = across * (image.width - side), down * (image.height - side)
+        return left, top, left + side, top + side
+
+    def prepare(self, image: Image.Image, across: float = 0.5, down: float = 0.5) -> Tensor:
+        """Cut out a square and resize it.
 
         Args:
             image: An RGB image of any size.
+            across: As for `box`.
+            down: As for `box`.
 
         Returns:
             (3, H, W), float32 on the CPU, pixels in [0, 1]: exactly what the network sees.
         """
-        side = self.crop * min(image.size)
-        left, top = (image.width - side) / 2, (image.height - side) / 2
         height, width = self.size
-        small = image.convert("RGB").resize(
-            (width, height), RESAMPLING[self.interpolation], box=(left, top, left + side, top + side)
-        )
+        box = self.box(image, across, down)
+        small = image.convert("RGB").resize((width, height), RESAMPLING[self.interpolation], box=box)
         return torch.from_numpy(np.array(small, dtype=np.float32) / 255).permute(2, 0, 1).contiguous()
 
 

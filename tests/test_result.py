@@ -1,4 +1,4 @@
-"""A map with its provenance: saved, loaded, drawn."""
+"""A map with its provenance: saved and loaded."""
 
 import builtins
 import dataclasses
@@ -11,14 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
 from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import array_shapes, arrays
-from numpy.typing import NDArray
 
 import attribution as at
-from attribution.heatmap import grey, is_blank, sum_of_absolutes
 from attribution.rectifiers import Interception
 
 patient = hypothesis_settings(deadline=None)
@@ -246,73 +241,3 @@ def test_a_member_that_is_no_array_is_refused(tmp_path: Path) -> None:
         archive.writestr("facts.npy", "not an array")
     (tmp_path / "map.npz").write_bytes(buffer.getvalue())
     check_refused(tmp_path / "map.npz", "is not a saved attribution")
-
-
-# From values to a picture
-
-
-def test_channels_are_reduced_by_the_sum_of_their_absolutes() -> None:
-    values = np.array([[[1, -2]], [[-3, 0.5]], [[0, -0.25]]], np.float32)
-    heat = sum_of_absolutes(values)
-    assert heat.dtype == np.float64
-    np.testing.assert_array_equal(heat, [[4, 2.75]])
-
-
-def test_channels_that_cancel_do_not_vanish() -> None:
-    values = np.array([[[1.0]], [[-1.0]], [[0.0]]])
-    assert sum_of_absolutes(values) == 2
-
-
-def test_half_precision_does_not_overflow() -> None:
-    assert sum_of_absolutes(np.full((3, 1, 1), 60_000, np.float16)) == 180_000  # float16 ends at 65,504
-
-
-def test_the_least_is_white_and_the_greatest_black() -> None:
-    picture = grey(np.array([[2.0, 3.0], [4.0, 6.0]]))
-    assert picture.dtype == np.uint8
-    assert picture.shape == (2, 2, 3)
-    np.testing.assert_array_equal(picture[..., 0], [[255, 191], [128, 0]])
-    np.testing.assert_array_equal(picture[..., 1], picture[..., 0])
-    np.testing.assert_array_equal(picture[..., 2], picture[..., 0])
-
-
-@pytest.mark.parametrize("scale", [1e-320, 1e-30, 1.0, 1e30, 1e300])
-def test_the_picture_does_not_depend_on_the_unit(scale: float) -> None:
-    picture = grey(np.array([[0.0, 1.0, 2.0]]) * scale)
-    np.testing.assert_array_equal(picture[0, :, 0], [255, 128, 0])
-
-
-heats = arrays(np.float64, array_shapes(min_dims=2, max_dims=2), elements=st.floats(0, 1e6))
-
-
-@patient
-@given(heats)
-def test_the_order_of_values_is_the_order_of_shades(heat: NDArray[np.float64]) -> None:
-    before = heat.copy()
-    shades = grey(heat)[..., 0].ravel()
-    order = np.argsort(heat, axis=None)
-    assert (np.diff(shades[order].astype(int)) <= 0).all()
-    assert set(shades[[heat.argmin(), heat.argmax()]]) == ({255} if is_blank(heat) else {255, 0})
-    np.testing.assert_array_equal(heat, before)
-
-
-@pytest.mark.parametrize("level", [0.0, 1.0, 5e-324, 1e300])
-@pytest.mark.parametrize("shape", [(4, 5), (1, 1)])
-def test_a_constant_map_is_blank_and_white(level: float, shape: tuple[int, int]) -> None:
-    heat = np.full(shape, level)
-    assert is_blank(heat)
-    assert (grey(heat) == 255).all()
-
-
-def test_an_all_zero_attribution_is_blank_and_white() -> None:
-    heat = sum_of_absolutes(np.zeros((3, 4, 5), np.float32))
-    assert is_blank(heat)
-    assert (grey(heat) == 255).all()
-
-
-def test_one_pixel_that_differs_is_not_blank() -> None:
-    heat = np.ones((4, 5))
-    heat[2, 3] += 1e-12
-    assert not is_blank(heat)
-    assert grey(heat)[2, 3].tolist() == [0, 0, 0]
-    assert (grey(heat) == 255).sum() == 3 * 19

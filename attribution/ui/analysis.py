@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from threading import Lock
 from typing import Any
@@ -18,7 +18,7 @@ from attribution.model import Model
 from attribution.models import load_model
 from attribution.refusal import Refusal
 from attribution.result import Attribution
-from attribution.settings import write
+from attribution.settings import plain, write
 from attribution.target import Target
 
 MODELS_KEPT = 2  # networks in memory
@@ -36,13 +36,23 @@ class Strip:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What the page shows of an analysis."""
+    """What is known of an analysis, also while it is being computed.
+
+    Attributes:
+        analysis: What was asked for.
+        prediction: The most probable classes, as `Model.predict` gives them.
+        classes: All class names.
+        results: By the place of their method; those that are finished.
+        growing: By the place of their method; maps that are not finished.
+        strips: Images along the paths.
+    """
 
     analysis: "Analysis"
     prediction: list[tuple[int, str, float]]
     classes: tuple[str, ...]
-    results: list[Attribution | Refusal]
     strips: list[Strip]
+    results: dict[int, Attribution | Refusal] = field(default_factory=dict)
+    growing: dict[int, Attribution] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +61,7 @@ class Analysis:
 
     Attributes:
         x: (3, H, W), the prepared photo.
+        full: (H, W) of the same part of the original photo.
         model: A key of MODELS.
         device: As `attribution.load_model` takes it.
         target: Class and score.
@@ -58,6 +69,7 @@ class Analysis:
     """
 
     x: Tensor
+    full: tuple[int, int]
     model: str
     device: str
     target: Target
@@ -66,17 +78,28 @@ class Analysis:
     @cached_property
     def key(self) -> str:
         """SHA-256 of everything that the outcome depends on."""
-        rest = (self.model, self.device, self.target, [write(method) for method in self.methods])
+        rest = (self.full, self.model, self.device, self.target, [write(method) for method in self.methods])
         return hashlib.sha256(self.x.numpy().tobytes() + repr(rest).encode()).hexdigest()
 
     def compute(self, job: Job[Outcome]) -> Outcome:
-        """Load the model if need be, predict, and make the maps; report to the job."""
+        """Load the model if need be, predict, and make the maps; report everything to the job."""
         job.report(0.0, f"Loading {self.model}")
         model = _loaded(self.model, self.device, job)
-        job.report(0.0, "Computing the maps")
-        prediction = model.predict(self.x)
-        results = compare(model, self.x, self.methods, self.target, on_progress=lambda done, partial: job.report(done))
-        return Outcome(self, prediction, model.classes, results, self._strips())
+        outcome = Outcome(self, model.predict(self.x), model.classes, self._strips())
+        job.report(0.0, "Computing the maps", outcome)
+
+        def finished(place: int, result: Attribution | Refusal) -> None:
+            nonlocal outcome
+            outcome = replace(outcome, results={**outcome.results, place: result})
+            job.report(job.fraction, so_far=outcome)
+
+        def progressed(fraction: float, partial: Attribution | None) -> None:
+            places = {(method.key, *plain(method).items()): place for place, method in enumerate(self.methods)}
+            growing = {places[(partial.method, *partial.settings.items())]: partial} if partial else {}
+            job.report(fraction, so_far=replace(outcome, growing=growing))
+
+        compare(model, self.x, self.methods, self.target, on_progress=progressed, on_result=finished)
+        return outcome
 
     def _strips(self) -> list[Strip]:
         strips = []
@@ -88,7 +111,8 @@ class Analysis:
 
 def eight_bit(images: Tensor) -> NDArray[np.uint8]:
     """(..., 3, H, W) in [0, 1] to (..., H, W, 3) in 0 to 255."""
-    return (images.movedim(-3, -1).clamp(0, 1) * 255).round().byte().numpy()
+    pixels: NDArray[np.uint8] = (images.movedim(-3, -1).clamp(0, 1) * 255).round().byte().numpy()
+    return pixels
 
 
 _models: OrderedDict[tuple[str, str], Model] = OrderedDict()

@@ -27,16 +27,28 @@ def ask(cls: type[C], key: str) -> C:
     )
 
 
+def reset(key: str) -> None:
+    """Give the widgets of a form their defaults; to be called from a callback."""
+    for name in [str(name) for name in st.session_state]:
+        if name.startswith(f"{key}."):
+            del st.session_state[name]
+
+
 @singledispatch
 def _widget(kind: Setting, label: str, value: Any, key: str) -> Any:
     raise TypeError(f"There is no widget for {type(kind).__name__}.")
+
+
+def _help(kind: Setting, shown: str) -> str:
+    return f"{kind.help} May be {kind.range}. Default: {shown}."
 
 
 @_widget.register
 def _(kind: Number, label: str, value: Any, key: str) -> int | float:
     widget = st.slider if kind.high - kind.low <= SLIDER else st.number_input
     convert = int if kind.whole else float
-    return widget(label, convert(kind.low), convert(kind.high), convert(value), key=key, help=kind.help)
+    shown = _help(kind, f"{value:g}")
+    return widget(label, convert(kind.low), convert(kind.high), convert(value), key=key, help=shown)
 
 
 @_widget.register
@@ -45,9 +57,9 @@ def _(kind: Choice, label: str, value: Any, key: str) -> str:
         label,
         kind.options,
         kind.options.index(value),
-        format_func=lambda option: option.replace("_", " ").capitalize(),
+        format_func=_words,
         key=key,
-        help=kind.help,
+        help=f"{kind.help} Default: {_words(value)}.",
     )
 
 
@@ -61,6 +73,15 @@ def _(kind: ColourSetting, label: str, value: Any, key: str) -> Any:
 def _(kind: Part, label: str, value: Any, key: str) -> Configurable:
     keys = list(kind.registry)
     chosen = st.selectbox(
-        label, keys, keys.index(value.key), format_func=lambda each: kind.registry[each].title, key=key, help=kind.help
+        label,
+        keys,
+        keys.index(value.key),
+        format_func=lambda each: kind.registry[each].title,
+        key=key,
+        help=f"{kind.help} Default: {value.title}.",
     )
     return ask(kind.registry[chosen], f"{key}.{chosen}")
+
+
+def _words(option: str) -> str:
+    return option.replace("_", " ").capitalize()

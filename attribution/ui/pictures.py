@@ -1,89 +1,149 @@
-"""How results look: a map with its facts, the predictions, the images along a path."""
+"""How results look: the predictions, the maps with what was computed, the images along a path."""
+
+from html import escape
 
 import plotly.graph_objects as go
 import streamlit as st
 
-from attribution.export import picture
-from attribution.heatmap import is_blank, sum_of_absolutes
+from attribution.heatmap import is_blank, reduce, span
 from attribution.methods.method import Method
 from attribution.refusal import Refusal
 from attribution.result import Attribution
 from attribution.target import Target
 from attribution.ui.analysis import Outcome, Strip, eight_bit
+from attribution.ui.viewer.viewer import pack_map, pack_partial, pack_photo, show_panel, show_toolbar
 
+GROUP = "explore"
 COLUMNS = 4
-NARROWEST = 150  # pixels of a map, so that a phone shows two side by side
-
-
-def show_photo(outcome: Outcome) -> None:
-    """The photo as the network sees it."""
-    x = outcome.analysis.x
-    _, height, width = x.shape
-    st.image(eight_bit(x), output_format="PNG", width="stretch", alt="The photo as the network sees it")
-    st.caption(f"As the network sees it: {width} x {height} pixels")
+NARROWEST = 150  # pixels of a panel, so that a phone shows two side by side
+CLOSE = 0.01  # relative delta below which more steps would not be seen
+UNITS = {"probability": "", "log_odds": "nats", "logit": ""}
 
 
 def show_prediction(outcome: Outcome) -> None:
-    """The most probable classes as bars."""
+    """The most probable classes as bars; a click on one explains it."""
     names = [f"{name} ({index})" for index, name, _ in outcome.prediction]
     shares = [probability for _, _, probability in outcome.prediction]
     figure = go.Figure(
         go.Bar(
             x=shares,
-            y=names,
+            y=[escape(name) for name in names],
             orientation="h",
             text=[f"{share:.1%}" if share >= 0.001 else "< 0.1%" for share in shares],
             textposition="outside",
             cliponaxis=False,
-            hoverinfo="skip",
+            hoverinfo="none",
         )
     )
-    figure.update_xaxes(range=[0, 1.3], visible=False)
-    figure.update_yaxes(autorange="reversed", ticks="", automargin=True)
-    figure.update_layout(height=220, margin={"l": 0, "r": 0, "t": 0, "b": 0}, bargap=0.35)
+    figure.update_xaxes(range=[0, 1.3], visible=False, fixedrange=True)
+    figure.update_yaxes(autorange="reversed", ticks="", automargin=True, fixedrange=True)
+    figure.update_layout(height=150, margin={"l": 0, "r": 0, "t": 0, "b": 0}, bargap=0.3, clickmode="event")
     spoken = ", ".join(f"{name} {share:.1%}" for name, share in zip(names, shares, strict=True))
+
+    def clicked() -> None:
+        points = st.session_state.bars.selection.points
+        if points:
+            st.session_state.target = outcome.prediction[points[0]["point_index"]][0]
+
     with st.container(key="prediction"):
-        st.plotly_chart(figure, config={"displayModeBar": False, "staticPlot": True}, alt=f"Top 5: {spoken}")
+        st.plotly_chart(
+            figure,
+            key="bars",
+            on_select=clicked,
+            selection_mode="points",
+            config={"displayModeBar": False},
+            alt=f"Top 5: {spoken}",
+        )
+
+
+def show_header(outcome: Outcome) -> None:
+    """The photo, the predictions and the controls of the viewer, in the height of one picture."""
+    analysis = outcome.analysis
+    photo, beside = st.columns([1, COLUMNS - 1])
+    with photo, st.container(key="map-photo", gap="xsmall"):
+        show_panel(pack_photo(eight_bit(analysis.x), GROUP, analysis.full), "panel-photo", _mark)
+    with beside:
+        show_prediction(outcome)
+        show_toolbar(GROUP, key="toolbar")
 
 
 def show_maps(outcome: Outcome) -> None:
-    """All maps side by side: COLUMNS in a row on a desk, two on a phone."""
+    """All maps in linked panels: COLUMNS in a row on a desk, two on a phone."""
     grid = st.grid(COLUMNS, min_column_width=NARROWEST)
-    for method, result in zip(outcome.analysis.methods, outcome.results, strict=True):
+    for place, method in enumerate(outcome.analysis.methods):
         with grid, st.container(key=f"map-{method.key}", gap="xsmall"):
             st.markdown(f"**{method.title}**")
+            result = outcome.results.get(place)
             if isinstance(result, Refusal):
                 st.info(str(result))
+            elif result:
+                _show_map(result, method, outcome)
+            elif partial := outcome.growing.get(place):
+                _show_panel(partial, method, outcome, growing=True)
+                st.caption("Growing: this map is not finished.")
             else:
-                _show_map(result, method, outcome.classes)
+                st.skeleton(height=220)
+    _show_mark(outcome)
 
 
-def _show_map(result: Attribution, method: Method, classes: tuple[str, ...]) -> None:
-    explained = target_text(result.target, classes)
-    st.text(explained)
-    st.image(picture(result), output_format="PNG", width="stretch", alt=f"{method.title} map for {explained}")
-    st.caption(f"{result.seconds:.2f} s, {_count(result.forwards, 'forward')}, {_count(result.backwards, 'backward')}")
+def _show_map(result: Attribution, method: Method, outcome: Outcome) -> None:
+    _show_panel(result, method, outcome, growing=False)
+    computed = f"{result.seconds:.2f} s, {_count(result.forwards, 'forward')}, {_count(result.backwards, 'backward')}"
+    if result.rectifiers:
+        computed += f", {_count(result.rectifiers.rectifiers, 'rectifier')} intercepted"
+    st.caption(computed)
     if result.delta is not None:
-        st.caption(_delta_text(result))
-    if is_blank(sum_of_absolutes(result.values)):
+        st.caption(delta_text(result))
+    if is_blank(span(reduce(result.values))):
         st.caption("The map is the same everywhere, so there is nothing to draw.")
     for note in result.notes:
         st.caption(f":material/info: {note}")
 
 
+def _show_panel(result: Attribution, method: Method, outcome: Outcome, growing: bool) -> None:
+    explained = target_text(result.target, outcome.classes)
+    st.text(explained)
+    pack = pack_partial if growing else pack_map
+    label = f"{method.title} map for {explained}. Arrow keys move the crosshair, plus and minus zoom, Enter marks."
+    packed = pack(result.values, method.key, label, UNITS[result.target.score], GROUP, outcome.analysis.full)
+    show_panel(packed, f"panel-{method.key}", _mark)
+
+
+def _mark(pixel: dict[str, int]) -> None:
+    st.session_state.pixel = (pixel["x"], pixel["y"])
+
+
+def _show_mark(outcome: Outcome) -> None:
+    """The raw values of the pixel that was marked last, from the results themselves."""
+    if not (pixel := st.session_state.get("pixel")):
+        return
+    x, y = pixel
+    values = [
+        f"{method.title} {float(result.values[:, y, x].sum()):+.3g}"
+        for place, method in enumerate(outcome.analysis.methods)
+        if isinstance(result := outcome.results.get(place), Attribution)
+        and y < result.values.shape[1]
+        and x < result.values.shape[2]
+    ]
+    if values:
+        st.text(f"Marked pixel x {x}, y {y}: {', '.join(values)}")
+
+
 def target_text(target: Target, classes: tuple[str, ...]) -> str:
     """The explained class and score in words."""
-    versus = "" if target.versus is None else f" versus {classes[target.versus]}"
+    versus = "" if target.versus is None else f" against {classes[target.versus]}"
     score = "" if target.score == "probability" else f", {target.score.replace('_', '-')}"
     return f"{classes[target.index or 0]}{versus}{score}"
 
 
-def _delta_text(result: Attribution) -> str:
+def delta_text(result: Attribution) -> str:
+    """How much of the score difference the map accounts for."""
     difference = result.score - (result.baseline_score or 0.0)
-    relative = "" if result.relative_delta is None else f", {result.relative_delta:.1%}"
+    relative = result.relative_delta
+    more = "" if relative is None or relative < CLOSE else "; more steps would bring it closer"
     return (
-        f"Accounts for {difference + (result.delta or 0.0):.3g} of the {difference:.3g} score difference "
-        f"(delta {result.delta:+.2g}{relative})"
+        f"The map accounts for {difference + (result.delta or 0.0):.3g} of the {difference:.3g} score difference"
+        f"{'' if relative is None else f' (delta {relative:.1%})'}{more}."
     )
 
 

@@ -3,22 +3,28 @@
 from pathlib import Path
 
 import streamlit as st
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from attribution.images import MAX_BYTES, open_image
 from attribution.methods import METHODS
 from attribution.methods.method import Method
-from attribution.model import available_devices
+from attribution.model import Preprocessing, available_devices
 from attribution.models import DEFAULT, MODELS
 from attribution.models.record import Facts
 from attribution.refusal import Refusal
 from attribution.settings import described
-from attribution.target import Target
+from attribution.target import SCORES, Score, Target
 from attribution.ui.analysis import Analysis
-from attribution.ui.forms import ask
+from attribution.ui.forms import ask, reset
 
 SAMPLES = {path.stem: path for path in sorted((Path(__file__).parents[2] / "assets" / "samples").glob("*.jpg"))}
 FIRST = "german_shepherd_on_grass"
+THUMBNAIL = 480  # pixels of the original's longer side, where the crop is shown
+MEANINGS: dict[Score, str] = {
+    "probability": "Probability: the softmax output, in [0, 1]. It saturates where the network is sure.",
+    "log_odds": "Log-odds: log p / (1 - p), in nats. The same question, but it never saturates.",
+    "logit": "Logit: the class's own output before softmax. It also holds what all classes share.",
+}
 
 
 def choose() -> Analysis | str:
@@ -30,18 +36,24 @@ def choose() -> Analysis | str:
     with st.sidebar:
         try:
             image = _photo()
+            under_photo = st.container()
             facts = _model()
-            x = facts.preprocessing.prepare(image) if image else None
+            if image:
+                with under_photo:
+                    across, down = _crop(image, facts.preprocessing)
             device = _device()
             target = _target(facts.classes)
             methods = _methods()
         except Refusal as refusal:
             return str(refusal)
-    if x is None:
+    if image is None:
         return "Choose a photo in the sidebar, or take one."
     if not methods:
         return "Choose at least one method in the sidebar."
-    return Analysis(x, st.session_state.model, device, target, methods)
+    left, top, right, bottom = facts.preprocessing.box(image, across, down)
+    full = (max(1, round(bottom - top)), max(1, round(right - left)))
+    x = facts.preprocessing.prepare(image, across, down)
+    return Analysis(x, full, st.session_state.model, device, target, methods)
 
 
 def _photo() -> Image.Image | None:
@@ -76,6 +88,22 @@ def _sample(name: str) -> Image.Image:
     return open_image(SAMPLES[name])
 
 
+def _crop(image: Image.Image, preprocessing: Preprocessing) -> tuple[float, float]:
+    """Let the square be moved, and show it on the photo; what the network does not see is dimmed."""
+    picture = st.container()
+    with st.expander("Move the crop"):
+        across = st.slider("Across", 0, 100, 50, format="%d%%", key="across") / 100
+        down = st.slider("Down", 0, 100, 50, format="%d%%", key="down") / 100
+    small = image.copy()
+    small.thumbnail((THUMBNAIL, THUMBNAIL))
+    box = [round(side) for side in preprocessing.box(small, across, down)]
+    shown = Image.blend(small, Image.new("RGB", small.size, "grey"), 0.7)
+    shown.paste(small.crop((box[0], box[1], box[2], box[3])), (box[0], box[1]))
+    ImageDraw.Draw(shown).rectangle((box[0], box[1], max(box[0], box[2] - 1), max(box[1], box[3] - 1)), outline="white")
+    picture.image(shown, width="stretch", alt="The photo; the square that the network sees is framed, the rest dimmed")
+    return across, down
+
+
 def _model() -> Facts:
     def label(key: str) -> str:
         return key if MODELS[key].embedded else f"{key} (download)"
@@ -98,14 +126,26 @@ def _target(classes: tuple[str, ...]) -> Target:
     def label(index: int | None) -> str:
         return "Predicted class" if index is None else f"{classes[index]} ({index})"
 
-    index = st.selectbox(
-        "Target class",
-        [None, *range(len(classes))],
-        format_func=label,
-        key="target",
-        help="The class whose probability is explained. Type to find one of the list.",
+    def other(index: int | None) -> str:
+        return "all other classes" if index is None else label(index)
+
+    options = [None, *range(len(classes))]
+    hint = "Type to find a class of the list, or click a bar of the predictions."
+    index = st.selectbox("Target class", options, format_func=label, key="target", help=hint)
+    versus = st.selectbox(
+        "Against", options, format_func=other, key="versus", help="A second class: why the target and not this one."
     )
-    return Target(index)
+    score = st.segmented_control(
+        "Score",
+        SCORES,
+        default="probability",
+        required=True,
+        format_func=lambda score: score.replace("_", "-").capitalize(),
+        key="score",
+        width="stretch",
+    )
+    st.caption(MEANINGS[score])
+    return Target(index, score, versus)
 
 
 def _methods() -> tuple[Method, ...]:
@@ -117,10 +157,18 @@ def _methods() -> tuple[Method, ...]:
         format_func=lambda key: METHODS[key].title,
         key="methods",
     )
-    methods = []
-    for key in METHODS:
-        if key in keys:
-            if described(METHODS[key]):
-                st.markdown(f"**{METHODS[key].title}**")
-            methods.append(ask(METHODS[key], key))
-    return tuple(methods)
+    st.toggle(
+        "Compute automatically",
+        value=True,
+        key="automatic",
+        help="Off: a change waits until you press Compute. For slow models.",
+    )
+    return tuple(_settings(METHODS[key]) for key in METHODS if key in keys)
+
+
+def _settings(method: type[Method]) -> Method:
+    if described(method):
+        with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+            st.markdown(f"**{method.title}**")
+            st.button("Reset", key=f"reset-{method.key}", on_click=reset, args=(method.key,), type="tertiary")
+    return ask(method, method.key)

@@ -1,25 +1,35 @@
-"""The main page: the photo, its predictions and the maps side by side."""
+"""The main page: the predictions, and the photo and its maps in linked panels."""
 
 import streamlit as st
 
-from attribution.ui.pictures import COLUMNS, show_maps, show_photo, show_prediction, show_strip
-from attribution.ui.worker import follow
+from attribution.ui.pictures import show_header, show_maps, show_strip
+from attribution.ui.worker import TICK, active, follow, outcome, show_state
 
-st.header("Why did the network decide that?")
-with st.container():  # always there, so that what stands below keeps its place when the progress bar comes and goes
-    outcome = follow(st.session_state.analysis)
-if outcome is None:
-    st.stop()
 
-photo, prediction = st.columns([1, COLUMNS - 1])
-with photo:
-    show_photo(outcome)
-with prediction:
-    show_prediction(outcome)
-show_maps(outcome)
-st.caption(
-    "Maps: sum of absolute values over the three channels, each map rescaled by itself; white is least, black is most. "
-    "A map shows what the network reacts to, not what is true."
-)
-for strip in outcome.strips:
-    show_strip(strip)
+def show(looking: bool) -> None:
+    """Everything below the header. While a job is at work it is shown again and again, without the sidebar.
+
+    Args:
+        looking: Whether this page was set up to look at a job.
+    """
+    if looking and not active():
+        st.rerun()
+    with st.container():  # always there, so that what stands below keeps its place when the progress bar comes and goes
+        show_state()
+    found = outcome()
+    if found is None:
+        st.skeleton(height=300)
+        return
+    show_header(found)
+    show_maps(found)
+    st.caption(
+        "A map shows what the network reacts to, not what is true. Wheel: zoom. Drag: move. Shift and drag: region. "
+        "Click: mark a pixel. Double-click: reset. All panels follow."
+    )
+    for strip in found.strips:
+        show_strip(strip)
+
+
+follow(st.session_state.analysis, st.session_state.automatic)
+looking = active()
+st.fragment(show, run_every=TICK if looking else None)(looking)

@@ -1,0 +1,72 @@
+// From attribution values to pixels: the browser's half of heatmap.py. Both read tests/heatmap_vectors.json.
+// No DOM here, so that node can test it.
+
+/** One number a pixel from three signed channels, laid out one after another. */
+export function reduce(channels, scale, reduction) {
+  const count = channels.length / 3;
+  const heat = new Float32Array(count);
+  for (let i = 0; i < count; i++) {
+    const red = channels[i] * scale;
+    const green = channels[count + i] * scale;
+    const blue = channels[2 * count + i] * scale;
+    if (reduction === "signed_sum") heat[i] = red + green + blue;
+    else if (reduction === "absolute_of_sum") heat[i] = Math.abs(red + green + blue);
+    else if (reduction === "maximum") heat[i] = Math.max(Math.abs(red), Math.abs(green), Math.abs(blue));
+    else heat[i] = Math.abs(red) + Math.abs(green) + Math.abs(blue);
+  }
+  return heat;
+}
+
+/** The q-th percentile of sorted numbers, with linear interpolation. */
+export function percentile(sorted, q) {
+  const place = (q / 100) * (sorted.length - 1);
+  const below = Math.floor(place);
+  const above = Math.min(below + 1, sorted.length - 1);
+  return sorted[below] + (place - below) * (sorted[above] - sorted[below]);
+}
+
+/** The share of sorted numbers that are at most a value, in percent. */
+export function rank(sorted, value) {
+  let low = 0;
+  let high = sorted.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (sorted[middle] <= value) low = middle + 1;
+    else high = middle;
+  }
+  return (100 * low) / sorted.length;
+}
+
+/** The ends of the colour scale: [least, clip percentile], or for signed maps [-limit, limit] around zero. */
+export function span(sorted, sortedAbsolutes, clip, signed) {
+  if (signed) {
+    const limit = percentile(sortedAbsolutes, clip);
+    return [-limit, limit];
+  }
+  return [sorted[0], percentile(sorted, clip)];
+}
+
+/** One span for several maps. */
+export function shared(spans) {
+  return [Math.min(...spans.map((each) => each[0])), Math.max(...spans.map((each) => each[1]))];
+}
+
+/** The share of pixels outside a span, in percent: they are drawn in its last colours. */
+export function clipped(heat, [low, high]) {
+  let count = 0;
+  for (const value of heat) if (value < low || value > high) count++;
+  return (100 * count) / heat.length;
+}
+
+/** Where a value lies in a span, in [0, 1]; a span without extent draws blank. */
+export function unit(value, [low, high]) {
+  if (!(high > low)) return low < 0 ? 0.5 : 0;
+  return Math.min(1, Math.max(0, (value - low) / (high - low)));
+}
+
+/** The colour at a place in [0, 1] between equally spaced anchors, as [red, green, blue] from 0 to 255. */
+export function colour(anchors, place) {
+  const x = place * (anchors.length - 1);
+  const below = Math.min(Math.floor(x), anchors.length - 2);
+  return anchors[below].map((from, i) => Math.round(from + (x - below) * (anchors[below + 1][i] - from)));
+}
