@@ -10,8 +10,16 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 st.set_page_config("Attribution", "assets/icon.png", layout="wide")
 
-from attribution.ui.sidebar import choose  # noqa: E402 (the page is set up before torch is imported)
+with st.spinner("Starting PyTorch; this takes a few seconds the first time."):
+    from attribution.ui.sidebar import choose
 
-page = st.navigation([st.Page("attribution/ui/pages/explore.py", title="Explore", icon=":material/compare:")])
+PAGES = "attribution/ui/pages"
+page = st.navigation(
+    [
+        st.Page(f"{PAGES}/explore.py", title="Explore", icon=":material/compare:"),
+        st.Page(f"{PAGES}/methods.py", title="Methods", icon=":material/menu_book:"),
+    ],
+    position="top",
+)
 st.session_state.analysis = choose()
 page.run()

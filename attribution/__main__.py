@@ -12,7 +12,7 @@ from attribution.export import write_folder
 from attribution.images import open_image
 from attribution.methods import METHODS
 from attribution.methods.method import Method
-from attribution.model import Model, full_precision
+from attribution.model import Model
 from attribution.models import DEFAULT, MODELS, load_model
 from attribution.refusal import Refusal
 from attribution.result import VERSION, Attribution
@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=VERSION)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     explain = commands.add_parser("explain", help="write the maps of photos", description="Write the maps of photos.")
-    explain.add_argument("photos", nargs="+", metavar="PHOTO")
+    explain.add_argument("photos", nargs="+", metavar="PHOTO", help="one or more files")
     explain.add_argument("--model", default=DEFAULT, help=f"default: {DEFAULT}; 'models' lists them")
     explain.add_argument(
         "--methods",
@@ -89,7 +89,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _explain(options: argparse.Namespace) -> int:
-    full_precision()
     methods = [read(text, METHODS) for text in options.methods]
     bar = _Bar(f"loading {options.model}")
     try:
@@ -122,7 +121,11 @@ def _explain_one(photo: str, model: Model, methods: Sequence[Method], target: Ta
         return [f"{error.filename} cannot be written: {error.strerror}."]
     finally:
         bar.clear()
-    print(folder)
+    index, name, probability = model.predict(x, 1)[0]
+    print(f"{folder}: {name} ({index}), probability {probability:.3f}")
+    for result in results:
+        if isinstance(result, Attribution) and result.account:
+            print(f"  {result.method}: {result.account}")
     return [f"{photo}: {result}" for result in results if isinstance(result, Refusal)]
 
 

@@ -14,7 +14,7 @@ from attribution.methods.method import Computed, Method
 from attribution.model import Model
 from attribution.refusal import Refusal
 from attribution.result import VERSION, Attribution
-from attribution.scorer import Scorer
+from attribution.scorer import Scorer, Tick
 from attribution.settings import plain
 from attribution.target import Target
 
@@ -72,21 +72,36 @@ def compare(
     Raises:
         Refusal: If x is no such image or the target is no class of the model.
     """
-    scorer = Scorer(model, _image(x), target or Target())
+    x, target = _image(x), target or Target()
+    _expect(target, Target, "at.Target(235)")
+    for method in methods:
+        _expect(method, Method, "at.Gradient()")
+    target.check(len(model.classes))
+    # Whatever the caller's context: tensors of inference mode cannot be differentiated, autocast would round.
+    with torch.inference_mode(False), torch.autocast(model.device.type, enabled=False):
+        return _compare(Scorer(model, x.clone(), target), methods, on_progress, on_result)
+
+
+def _compare(
+    scorer: Scorer, methods: Sequence[Method], on_progress: OnProgress | None, on_result: OnResult | None
+) -> list[Attribution | Refusal]:
     results: dict[int, Attribution | Refusal] = {}
     # Methods that share the forward pass come first, so that its graph is freed before the long ones.
     order = sorted(range(len(methods)), key=lambda place: not methods[place].shares_forward)
-    for place in order:
-        method = methods[place]
-        if not method.shares_forward:
-            scorer.release()
-        run = _Run(model, scorer, method)
-        if on_progress:
-            scorer.tick = run.reporter(on_progress, before=len(results), of=len(methods))
-            scorer.tick(0.0, None)
-        results[place] = run.result()
-        if on_result:
-            on_result(place, results[place])
+    try:
+        for place in order:
+            method = methods[place]
+            if not method.shares_forward:
+                scorer.release()
+            run = _Run(scorer, method)
+            if on_progress:
+                scorer.tick = run.reporter(on_progress, before=len(results), of=len(methods))
+                scorer.tick(0.0, None)
+            results[place] = run.result()
+            if on_result:
+                on_result(place, results[place])
+    finally:
+        scorer.release()
     if on_progress:
         on_progress(1.0, None)
     return [results[place] for place in range(len(methods))]
@@ -95,8 +110,8 @@ def compare(
 class _Run:
     """One method at work: the clock and the counters as they were when it started."""
 
-    def __init__(self, model: Model, scorer: Scorer, method: Method) -> None:
-        self.model, self.scorer, self.method = model, scorer, method
+    def __init__(self, scorer: Scorer, method: Method) -> None:
+        self.model, self.scorer, self.method = scorer.model, scorer, method
         self.started = time.perf_counter()
         self.forwards, self.backwards = scorer.forwards, scorer.backwards
 
@@ -109,7 +124,7 @@ class _Run:
         try:
             computed = self.method.compute(self.scorer)
         except Refusal as refusal:
-            return refusal
+            return refusal.with_traceback(None)  # which would hold the graph
         values = computed.values.detach().cpu().numpy()
         if not np.isfinite(values).all():
             return Refusal(
@@ -118,11 +133,14 @@ class _Run:
             )
         return self._attribution(values, computed)
 
-    def reporter(self, on_progress: OnProgress, before: int, of: int) -> Callable[[float, NDArray[Any] | None], None]:
-        def tick(fraction: float, values: NDArray[Any] | None) -> None:
+    def reporter(self, on_progress: OnProgress, before: int, of: int) -> Tick:
+        def tick(fraction: float, map_so_far: Callable[[], Tensor] | None) -> None:
             partial = None
-            if values is not None:
-                partial = self._attribution(values, Computed(torch.empty(0), notes=("This map is not finished.",)))
+            if map_so_far:
+                values = map_so_far()
+                partial = self._attribution(
+                    values.cpu().numpy(), Computed(values, notes=("This map is not finished.",))
+                )
             on_progress((before + fraction) / of, partial)
 
         return tick
@@ -145,15 +163,29 @@ class _Run:
             chunk=self.scorer.chunk,
             seconds=time.perf_counter() - self.started,
             rectifiers=computed.rectifiers,
-            notes=computed.notes,
+            notes=(*self._notes(), *computed.notes),
             versions=_VERSIONS,
         )
+
+    def _notes(self) -> list[str]:
+        notes = []
+        low, high = (float(each) for each in self.scorer.x.aminmax())
+        if low < -1 or high > 2:
+            notes.append(f"The image's values reach from {low:.3g} to {high:.3g}, but pixels lie in [0, 1].")
+        if self.scorer.saturated:
+            notes.append("The probability is so close to its end that its gradient underflows; choose log-odds.")
+        return notes
+
+
+def _expect(given: object, wanted: type, example: str) -> None:
+    if not isinstance(given, wanted):
+        raise Refusal(f"{given!r} was given where a value such as {example} is needed.")
 
 
 def _image(x: Tensor) -> Tensor:
     if not isinstance(x, Tensor) or x.ndim != 3 or x.shape[0] != 3:
-        given = f"shape {tuple(x.shape)}" if hasattr(x, "shape") else f"a {type(x).__name__}"
-        raise Refusal(f"The image must be a tensor of shape (3, H, W), got {given}; use model.prepare(image).")
+        given = f"{type(x).__name__} of shape {tuple(x.shape)}" if hasattr(x, "shape") else type(x).__name__
+        raise Refusal(f"The image must be a torch Tensor of shape (3, H, W), got {given}; use model.prepare(image).")
     if not torch.isfinite(x).all():
         raise Refusal("The image holds values that are not finite; use model.prepare(image).")
     return x.detach()

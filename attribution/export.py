@@ -1,5 +1,6 @@
 """Attributions -> files that people take away."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -25,6 +26,14 @@ def picture(result: Attribution) -> Image.Image:
     return Image.fromarray(grey(reduce(result.values)))
 
 
+def _clear(folder: Path) -> None:
+    """Remove the pictures that an earlier manifest lists, so that none stands beside a manifest that does not."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        names = [each["name"] for each in json.loads((folder / "manifest.json").read_text())["maps"] if "name" in each]
+        for name in names:
+            (folder / f"{Path(name).name}.png").unlink(missing_ok=True)
+
+
 def write_folder(
     folder: Path,
     model: Model,
@@ -47,6 +56,7 @@ def write_folder(
         photo: Name of the photo, for the manifest.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    _clear(folder)
     arrays: dict[str, Any] = {"pixels": x.numpy()}
     maps: list[dict[str, Any]] = []
     seen: Counter[str] = Counter()

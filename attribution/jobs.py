@@ -7,6 +7,7 @@ when all of them have left it.
 
 import logging
 import threading
+import time
 import uuid
 from collections import OrderedDict, deque
 from collections.abc import Callable
@@ -18,6 +19,7 @@ R = TypeVar("R")
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 
 QUEUE = 8  # jobs that may wait for one device
+SILENCE = 120.0  # seconds after which a session that does not look has gone; a hidden tab looks once a minute
 KEPT = 16  # finished jobs that are remembered, about 3 MB each for four maps
 
 
@@ -48,12 +50,16 @@ class Job(Generic[R]):
         self.result: R | None = None
         self.sentence = ""
         self._work = work
-        self._owners = {owner}
+        self._owners = {owner: time.monotonic()}  # when each looked last
 
     @property
     def active(self) -> bool:
         """Whether it is queued or running."""
         return self.state in ("queued", "running")
+
+    def look(self, owner: str) -> None:
+        """Say that a session still waits for this job."""
+        self._owners[owner] = time.monotonic()
 
     def report(self, fraction: float, message: str = "", so_far: R | None = None) -> None:
         """Called by the work, often; what is left out stays as it was.
@@ -61,7 +67,7 @@ class Job(Generic[R]):
         Raises:
             Cancelled: If nobody wants the result any more.
         """
-        if not self._owners:
+        if not any(time.monotonic() - looked < SILENCE for looked in self._owners.copy().values()):
             raise Cancelled
         self.fraction, self.message, self.so_far = fraction, message or self.message, so_far or self.so_far
 
@@ -120,12 +126,12 @@ class Jobs(Generic[R]):
                 return self._done[key]
             if key in self._active:
                 self._leave(owner, except_key=key)
-                self._active[key]._owners.add(owner)
+                self._active[key].look(owner)
                 return self._active[key]
             if device not in self._waiting:
                 self._waiting[device] = deque()
                 threading.Thread(target=self._serve, args=(device,), name=f"jobs on {device}", daemon=True).start()
-            others = [job for job in self._waiting[device] if job._owners != {owner}]
+            others = [job for job in self._waiting[device] if set(job._owners) != {owner}]
             if len(others) >= self._queue:
                 raise Refusal(f"{self._queue} analyses are waiting already; try again in a minute.")
             self._leave(owner)
@@ -149,7 +155,7 @@ class Jobs(Generic[R]):
         for key, job in list(self._active.items()):
             if key == except_key or owner not in job._owners:
                 continue
-            job._owners.discard(owner)
+            job._owners.pop(owner, None)
             if not job._owners:
                 del self._active[key]  # whoever asks for this key from now on gets a fresh job
                 if job.state == "queued":

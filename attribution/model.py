@@ -1,21 +1,22 @@
 """Model: a frozen network, its preprocessing, its class names."""
 
-import copy
 import difflib
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor, nn
 
+from attribution.frozen import freeze, frozen_copy
 from attribution.rectifiers import Interception, Rectifiers
 from attribution.refusal import Refusal
 
 Interpolation = Literal["bilinear", "bicubic"]
+MIXED = 1e-2  # relative difference of logits above which an image depends on its neighbours in a batch
+EQUAL = 1e-5  # relative difference of maps that is rounding
 RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
@@ -42,7 +43,7 @@ def choose_device(device: str) -> torch.device:
 
 
 def full_precision() -> None:
-    """Switch TF32 off for this process. Called once where the process starts: gradient maps need all of float32."""
+    """Switch TF32 off for this process. Called when a model is put on a GPU: gradient maps need all of float32."""
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
 
@@ -104,7 +105,11 @@ class Preprocessing:
         """
         height, width = self.size
         box = self.box(image, across, down)
-        small = image.convert("RGB").resize((width, height), RESAMPLING[self.interpolation], box=box)
+        small = (
+            ImageOps.exif_transpose(image)
+            .convert("RGB")
+            .resize((width, height), RESAMPLING[self.interpolation], box=box)
+        )
         return torch.from_numpy(np.array(small, dtype=np.float32) / 255).permute(2, 0, 1).contiguous()
 
 
@@ -121,6 +126,7 @@ class Model:
         device: Where the network is.
         dtype: Of the network's parameters; all computations follow it.
         operators: What a forward pass was seen to use.
+        fixed_adjoint: Whether two images of noise give one Zeiler-Fergus map: no max-pooling, no gates, no norms.
     """
 
     def __init__(
@@ -137,7 +143,7 @@ class Model:
         *,
         own: bool = False,
     ) -> None:
-        """Copy and freeze a network, and send one grey image through it.
+        """Copy and freeze a network, and send two images of noise through it.
 
         Args:
             name: For titles and manifests.
@@ -152,20 +158,28 @@ class Model:
             own: Whether nobody else holds the network, so that no copy is needed. Default: False.
 
         Raises:
-            Refusal: If the network cannot be copied, hides its operators (TorchScript), or does not give one
-                logit a class; or if the device is not available.
+            Refusal: If the network cannot be copied or differentiated, hides its operators (TorchScript), mixes the
+                images of a batch, computes in another dtype than float32 or float64, or does not give one logit a
+                class; or if the device is not available.
         """
         self.name = name
         self.classes = tuple(classes)
         self.preprocessing = Preprocessing(tuple(size), tuple(mean), tuple(std), crop, interpolation)  # type: ignore[arg-type]
         self.device = choose_device(device)
-        self._net = _freeze(net if own else _copy(net)).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if self.device.type == "cuda":
+            full_precision()
+        self._net = (freeze(net) if own else frozen_copy(net)).to(self.device)
         tensors = [*self._net.parameters(), *self._net.buffers()]
         self.dtype = next((each.dtype for each in tensors if each.is_floating_point()), torch.get_default_dtype())
+        if self.dtype not in (torch.float32, torch.float64):
+            raise Refusal(
+                f"{name} computes in {self.dtype}, too coarse for a gradient map; convert it with net.float()."
+            )
         self._mean, self._std = (
             torch.tensor(values, dtype=self.dtype, device=self.device).view(3, 1, 1) for values in (mean, std)
         )
-        self.operators = self._look()
+        self._layout = torch.channels_last
+        self._look()
 
     def prepare(self, image: Image.Image) -> Tensor:
         """See `Preprocessing.prepare`: an image to (3, H, W), pixels in [0, 1]."""
@@ -183,13 +197,14 @@ class Model:
         Raises:
             Refusal: If the network does not give one logit a class.
         """
-        normalised = (pixels - self._mean) / self._std
-        logits = self._net(normalised.contiguous(memory_format=torch.channels_last))
+        with torch.autocast(self.device.type, enabled=False):  # the network's dtype, whatever the caller's context
+            normalised = (pixels - self._mean) / self._std
+            logits = self._net(normalised.contiguous(memory_format=self._layout))
         wanted = (len(pixels), len(self.classes))
         if not isinstance(logits, Tensor) or logits.shape != wanted:
-            given = f"shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
+            given = f"shape {_shape(logits, wanted[0])}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
             raise Refusal(
-                f"{self.name} gives {given} where logits of shape {wanted} are needed for its {wanted[1]} class names; "
+                f"{self.name} gives {given} where logits of shape (N, {wanted[1]}) are needed for its class names; "
                 "wrap it so that it returns one logit a class."
             )
         return logits
@@ -229,42 +244,57 @@ class Model:
             raise Refusal(f"{len(found)} classes are called {text!r}; use an index: {', '.join(map(str, found))}.")
         near = [name for name in names if wanted and wanted in name][:3] or difflib.get_close_matches(wanted, names, 3)
         near = [self.classes[names.index(name)] for name in near]
-        hint = f"did you mean {' or '.join(near)}?" if near else "use a name from its list, or an index."
+        hint = f"did you mean {' or '.join(near)}?" if near else f"use an index from 0 to {len(names) - 1}."
         raise Refusal(f"{self.name} has no class {text!r}; {hint}")
 
-    def _look(self) -> Interception:
-        """Send one grey image through: refuse early, and see which operators are used."""
+    def _look(self) -> None:
+        """Send two images of noise through and back: refuse early, and see what the network uses."""
         if len(self.classes) < 2:
             raise Refusal(f"{self.name} has {len(self.classes)} classes; at least 2 are needed.")
-        grey = torch.full(
-            (1, 3, *self.preprocessing.size), 0.5, dtype=self.dtype, device=self.device, requires_grad=True
-        )
-        with torch.enable_grad(), Rectifiers() as rectifiers:
-            logits = self.logits(grey)
+        random = torch.Generator().manual_seed(0)
+        noise = torch.rand((2, 3, *self.preprocessing.size), generator=random)
+        noise[1] *= 0.3  # and dark
+        x = noise.to(self.device, self.dtype).requires_grad_()
+        with torch.inference_mode(False), torch.enable_grad(), Rectifiers() as rectifiers:
+            try:
+                self._net.to(memory_format=self._layout)
+                logits = self.logits(x)
+            except RuntimeError:  # such as view(N, -1), which wants rows one after another
+                self._layout = torch.contiguous_format
+                self._net.to(memory_format=self._layout)
+                rectifiers = Rectifiers()
+                logits = self._try(x, rectifiers)
+        if bool((logits > 0).all()) and bool(((logits.sum(1) - 1).abs() < 1e-4).all()):
+            raise Refusal(f"{self.name} gives values above 0 that sum to 1, as after a softmax; give its logits.")
         if not logits.requires_grad:
             raise Refusal(f"{self.name} passes no gradient back to its input; remove detach, no_grad or quantisation.")
-        seen: Interception = rectifiers.interception
-        return seen
+        with torch.no_grad():
+            alone = self.logits(x[:1])
+        if (alone - logits[:1]).abs().max() > MIXED * logits.abs().max():
+            raise Refusal(f"{self.name} mixes the images of a batch; give batch norm its running statistics.")
+        self.operators: Interception = rectifiers.seen(logits)
+        rectifiers.rule = "zeiler_fergus"
+        signal = torch.randn(logits.shape[1], generator=random).to(logits)
+        try:
+            (maps,) = torch.autograd.grad((logits * signal).sum(), x)
+        except Exception as error:
+            raise Refusal(
+                f"{self.name} cannot be sent back through ({type(error).__name__}); switch checkpointing off."
+            ) from None
+        self.fixed_adjoint = bool((maps[0] - maps[1]).abs().max() <= EQUAL * maps.abs().max()) and bool(maps.any())
+
+    def _try(self, x: Tensor, rectifiers: Rectifiers) -> Tensor:
+        try:
+            with rectifiers:
+                return self.logits(x)
+        except RuntimeError as error:
+            reason = str(error).split("\n")[0]
+            raise Refusal(
+                f"{self.name} fails on images of shape {tuple(x.shape)}: {reason}; look at its size and its layers."
+            ) from None
 
 
-def _copy(net: nn.Module) -> nn.Module:
-    net = getattr(net, "_orig_mod", net)  # what torch.compile wraps
-    if any(isinstance(module, torch.jit.ScriptModule) for module in net.modules()):
-        raise Refusal("A TorchScript network hides its operators; give the original torch.nn.Module.")
-    # deepcopy takes what its memo already holds: an empty dictionary for every dictionary of hooks
-    memo: dict[int, Any] = {
-        id(value): OrderedDict()
-        for module in net.modules()
-        for name, value in vars(module).items()
-        if "_hooks" in name and isinstance(value, dict)
-    }
-    try:
-        return copy.deepcopy(net, memo)
-    except Exception as error:
-        raise Refusal(
-            f"The network cannot be copied ({type(error).__name__}: {error}); give a plain torch.nn.Module."
-        ) from None
-
-
-def _freeze(net: nn.Module) -> nn.Module:
-    return net.eval().requires_grad_(False)
+def _shape(tensor: Tensor, images: int) -> str:
+    """A shape as people write it, with N for the number of images."""
+    sides = ["N" if i == 0 and side == images else str(side) for i, side in enumerate(tensor.shape)]
+    return f"({', '.join(sides)}{',' if len(sides) == 1 else ''})"

@@ -11,7 +11,8 @@ is met where PyTorch dispatches it, so the network is neither searched for modul
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,15 +33,13 @@ class Interception:
     """What a forward pass was seen to use.
 
     Attributes:
-        rectifiers: How many rectifier calls were intercepted.
-        others: Names of the other activations, which keep their plain derivative, sorted.
-        fixed_adjoint: Whether every other operator is linear in the image, so that a backward pass whose rule
-            ignores the rectifiers' gates does the same to every image: no max-pooling, no gates, no norms.
+        count: How many rectifier calls were intercepted.
+        others: Names of the other activations, which keep their plain derivative, sorted. A rectifier that could not be
+            intercepted, such as one inside a custom autograd.Function, is among them.
     """
 
-    rectifiers: int
+    count: int
     others: tuple[str, ...]
-    fixed_adjoint: bool
 
 
 class Rectifiers(TorchFunctionMode):
@@ -52,7 +51,7 @@ class Rectifiers(TorchFunctionMode):
         gradient, = torch.autograd.grad(logits[0, 5], x, retain_graph=True)
 
     The graph holds this object, so that neither a global nor a thread-local decides: on CUDA another thread runs the
-    backward pass. Every network operator that carries a gradient is also noted, see `interception`.
+    backward pass.
     """
 
     def __init__(self) -> None:
@@ -60,39 +59,22 @@ class Rectifiers(TorchFunctionMode):
         super().__init__()
         self.rule = "gradient"
         self._count = 0
-        self._others: set[str] = set()
-        self._fixed_adjoint = True
 
-    @property
-    def interception(self) -> Interception:
-        """What has been seen so far."""
-        return Interception(self._count, tuple(sorted(self._others)), self._fixed_adjoint)
+    def seen(self, logits: Tensor) -> Interception:
+        """What the forward pass that ended in these logits used, read from their graph."""
+        return Interception(self._count, tuple(sorted(_other_activations(logits))))
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Replace a rectifier by one that asks this object for its rule; let everything else pass."""
         kwargs = kwargs or {}
-        found = _SPELLINGS[func](*args, **kwargs) if func in _SPELLINGS else None
-        if found is not None and _carries_gradient([found.x]):
-            self._count += 1
-            return _Rectify.apply(found.x, found.hi, found.in_place, self)
-        out = func(*args, **kwargs)
-        if _carries_gradient(out if isinstance(out, tuple | list) else [out]):
-            self._note(func.__name__.split(".")[0].strip("_"), args, kwargs)
-        return out
-
-    def _note(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if name in _ACTIVATIONS:
-            self._others.add(name)
-        if name in _PRODUCTS:
-            linear = sum(_carries_gradient([value]) for value in (*args, *kwargs.values())) == 1
-            linear &= name not in ("div", "truediv", "rtruediv") or _carries_gradient(args[:1])
-        elif name == "batch_norm":
-            linear = not (kwargs.get("training") or (len(args) > 5 and args[5]))
-        else:
-            linear = name in _LINEAR
-        self._fixed_adjoint &= linear
+        differentiated = torch.is_grad_enabled() and _carries_gradient(*args, *kwargs.values())
+        found = _SPELLINGS[func](*args, **kwargs) if differentiated and func in _SPELLINGS else None
+        if found is None:
+            return func(*args, **kwargs)
+        self._count += 1
+        return _Rectify.apply(found.x, found.hi, found.in_place, self)
 
 
 class _Rectify(torch.autograd.Function):
@@ -124,7 +106,7 @@ class _Rectifier:
 # One function a family of spellings, with the operator's own parameter names; None where the call is no rectifier.
 
 
-def _relu(input: Tensor, inplace: bool = False) -> _Rectifier:
+def _relu(input: Tensor, inplace: bool = False) -> _Rectifier | None:
     return _Rectifier(input, in_place=inplace)
 
 
@@ -140,15 +122,19 @@ def _threshold(input: Tensor, threshold: float, value: float, inplace: bool = Fa
     return _Rectifier(input, in_place=inplace) if _is_zero(threshold) and _is_zero(value) else None
 
 
-def _clamp(input: Tensor, min: Any = None, max: Any = None) -> _Rectifier | None:
+def _clamp(input: Tensor, min: Any = None, max: Any = None, **others: Any) -> _Rectifier | None:
+    if others:
+        return None
     return _Rectifier(input) if _is_zero(min) and max is None else None
 
 
 def _is_zero(value: Any) -> bool:
+    if isinstance(value, Tensor):
+        return value.ndim == 0 and not value.requires_grad and float(value) == 0
     return isinstance(value, int | float) and value == 0
 
 
-def _carries_gradient(values: Iterable[Any]) -> bool:
+def _carries_gradient(*values: Any) -> bool:
     return any(isinstance(value, Tensor) and value.requires_grad for value in values)
 
 
@@ -184,15 +170,26 @@ def _in_place(family: Callable[..., _Rectifier | None]) -> Callable[..., _Rectif
 
 _SPELLINGS = dict(_spellings())
 
-# Names without surrounding underscores, so that in-place forms and operators fall together with their function.
+# Nodes of a graph by their name without "Backward": what bends the signal by the value of its own input, other than
+# pooling, attention and norms, whose derivative no rule changes.
 _ACTIVATIONS = frozenset(
-    """celu clamp clamp_max clamp_min clip elu gelu glu hardsigmoid hardswish hardtanh leaky_relu logsigmoid mish prelu
-    relu relu6 rrelu selu sigmoid silu softplus softsign tanh threshold""".split()
+    """Abs Celu Clamp ClampMax ClampMin Elu Gelu Glu Hardsigmoid Hardswish Hardtanh LeakyRelu LogSigmoid MaskedFill
+    Maximum Minimum Mish PreluKernel Relu RreluWithNoise Sigmoid Silu Softplus Tanh Threshold Where""".split()
 )
-_PRODUCTS = frozenset("bmm div einsum imul matmul mm mul multiply rmatmul rmul rtruediv truediv".split())
-_LINEAR = frozenset(
-    """adaptive_avg_pool1d adaptive_avg_pool2d add addmm alpha_dropout avg_pool1d avg_pool2d cat chunk clone concat
-    concatenate contiguous conv1d conv2d conv3d conv_transpose2d double dropout dropout2d expand feature_dropout flatten
-    float getitem iadd interpolate isub linear mean movedim narrow neg pad permute pixel_shuffle radd reshape roll rsub
-    select split squeeze stack sub sum to transpose unbind unflatten unsqueeze view""".split()
-)
+
+
+def _other_activations(logits: Tensor) -> set[str]:
+    """Names of the activations in a graph that no rule reaches, and of everything that hides what it does."""
+    found: set[str] = set()
+    known, waiting = set(), [logits.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in known:
+            continue
+        known.add(node)
+        name = re.sub(r"Backward\d*$", "", node.name().rpartition("::")[2])
+        hidden = isinstance(node, torch.autograd.function.BackwardCFunction) and name != _Rectify.__name__
+        if name in _ACTIVATIONS or hidden:
+            found.add(name if hidden else re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower())
+        waiting += [following for following, _ in node.next_functions]
+    return found

@@ -14,6 +14,8 @@ from attribution.refusal import Refusal
 from attribution.target import Target
 
 VERSION = "0.1.0"
+NEGLIGIBLE = 1e-3  # score difference below which a share of it says nothing
+CLOSE = 0.01  # relative delta above which more steps are worth their time
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +63,22 @@ class Attribution:
         if self.delta is None or self.baseline_score is None or self.score == self.baseline_score:
             return None
         return abs(self.delta / (self.score - self.baseline_score))
+
+    @property
+    def account(self) -> str | None:
+        """One sentence on how much of the score difference the map accounts for; None without a delta."""
+        if self.delta is None or self.baseline_score is None:
+            return None
+        difference = self.score - self.baseline_score
+        if abs(difference) < NEGLIGIBLE:
+            return (
+                f"The score differs from the baseline's by {difference:.1g} only, so there is little to account for "
+                f"(delta {self.delta:+.1g})."
+            )
+        share = f"The map accounts for {difference + self.delta:.3f} of the {difference:.3f} score difference"
+        relative = abs(self.delta / difference)
+        more = "; more steps would bring it closer" if relative > CLOSE else ""
+        return f"{share}, {relative:.1%} off{more}."
 
     def facts(self) -> dict[str, Any]:
         """Everything but the values, as JSON can hold it."""

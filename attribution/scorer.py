@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +15,7 @@ from attribution.target import Target
 
 CHUNK = {"cpu": 4, "cuda": 32, "mps": 8}  # images at a time, by kind of device
 
-Tick = Callable[[float, NDArray[Any] | None], None]  # fraction done, values of the map so far
+Tick = Callable[[float, Callable[[], Tensor] | None], None]  # fraction done, what gives the map so far
 
 
 @dataclass(frozen=True)
@@ -35,6 +34,7 @@ class Scorer:
     gradients under every rule. Whoever asks first pays.
 
     Attributes:
+        model: The model.
         x: (3, H, W), the photo, on the model's device and in its dtype.
         chunk: Images at a time, at most.
         forwards: Images sent forward so far.
@@ -42,7 +42,7 @@ class Scorer:
         tick: Called between chunks with the fraction done and the map so far; if it raises, the work stops.
     """
 
-    def __init__(self, model: Model, x: Tensor, target: Target, tick: Tick = lambda fraction, values: None) -> None:
+    def __init__(self, model: Model, x: Tensor, target: Target, tick: Tick = lambda fraction, map_so_far: None) -> None:
         """Run nothing yet.
 
         Args:
@@ -51,7 +51,7 @@ class Scorer:
             target: The class and score; an open class becomes the predicted one.
             tick: See above.
         """
-        self._model = model
+        self.model = model
         self._asked = target
         self.x = x.to(model.device, model.dtype)
         self.chunk = CHUNK[model.device.type]
@@ -73,7 +73,7 @@ class Scorer:
     @property
     def saturated(self) -> bool:
         """Whether the slope of the photo's probability underflows in the network's dtype."""
-        return float(self.target.slope(self._potential(self._logits[None]))) < torch.finfo(self._model.dtype).tiny
+        return float(self.target.slope(self._potential(self._logits[None]))) < torch.finfo(self.model.dtype).tiny
 
     def scores(self, images: Tensor) -> NDArray[np.float64]:
         """Score images.
@@ -87,29 +87,29 @@ class Scorer:
         logits = torch.cat([self._forward(chunk) for chunk in self.chunks(images)])
         return self.target.value(self._potential(logits)).numpy()
 
-    def gradients(self, images: Tensor) -> tuple[NDArray[np.float64], Tensor]:
+    def gradients(self, images: Tensor) -> Tensor:
         """Differentiate the score of every image of one chunk.
 
         Args:
             images: (N, 3, H, W), at most `chunk` of them.
 
         Returns:
-            The scores, (N,), and the gradients, (N, 3, H, W), per unit of pixel value.
+            (N, 3, H, W), per unit of pixel value.
         """
         x = images.detach().requires_grad_()
         with torch.enable_grad():
-            logits = self._model.logits(x)
+            logits = self.model.logits(x)
             (gradients,) = torch.autograd.grad(self.target.potential(logits).sum(), x)
         self.forwards += len(x)
         self.backwards += len(x)
-        return self.target.value(self._potential(logits)).numpy(), self._scale(gradients, logits)
+        return self._scale(gradients, logits)
 
     def record(self) -> Tape:
         """Send the photo forward and keep the graph, unless it is there already."""
         if self._tape is None:
             x = self.x[None].detach().requires_grad_()
             with torch.enable_grad(), Rectifiers() as rectifiers:
-                logits = self._model.logits(x)
+                logits = self.model.logits(x)
             self.forwards += 1
             self._tape = Tape(x, logits, rectifiers)
         return self._tape
@@ -136,7 +136,8 @@ class Scorer:
     @property
     def interception(self) -> Interception:
         """What the forward pass of the photo was seen to use."""
-        return self.record().rectifiers.interception
+        tape = self.record()
+        return tape.rectifiers.seen(tape.logits)
 
     def release(self) -> None:
         """Free the graph of the photo's forward pass."""
@@ -153,7 +154,7 @@ class Scorer:
 
     def _forward(self, images: Tensor) -> Tensor:
         with torch.no_grad():
-            logits = self._model.logits(images)
+            logits = self.model.logits(images)
         self.forwards += len(images)
         return logits
 

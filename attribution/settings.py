@@ -148,6 +148,8 @@ class Part(Setting):
         return f"one of {', '.join(self.registry)}"
 
     def check(self, value: Any) -> "Configurable":
+        if isinstance(value, str):
+            return self.read(value)
         if not isinstance(value, Configurable) or type(value) not in self.registry.values():
             raise self._refuse(value)
         return value

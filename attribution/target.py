@@ -5,6 +5,7 @@ autograd through softmax gives zeros or a wrong direction, because 1 - p has bee
 back-propagated and the result multiplied by d sigmoid / dL = sigmoid(L) * sigmoid(-L).
 """
 
+import operator
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -37,10 +38,23 @@ class Target:
 
     def __post_init__(self) -> None:
         """Refuse what needs no model to be refused."""
+        for name in ("index", "versus"):
+            if (index := getattr(self, name)) is not None:
+                object.__setattr__(self, name, _whole(index))
         if self.score not in SCORES:
             raise Refusal(f"The score must be one of {', '.join(SCORES)}, got {self.score!r}.")
         if self.versus is not None and self.versus == self.index:
             raise Refusal(f"The class {self.index} cannot be compared with itself; choose another second class.")
+
+    def check(self, classes: int) -> None:
+        """Check both indices.
+
+        Raises:
+            Refusal: If one is not an index of so many classes.
+        """
+        for index in (self.index, self.versus):
+            if index is not None and not 0 <= index < classes:
+                raise Refusal(f"There is no class {index}; choose an index from 0 to {classes - 1}.")
 
     def resolve(self, logits: Tensor) -> "Target":
         """Fill in the predicted class and check both indices.
@@ -51,10 +65,7 @@ class Target:
         Raises:
             Refusal: If an index is not one of the K classes, or the predicted class is the second one.
         """
-        classes = len(logits)
-        for index in (self.index, self.versus):
-            if index is not None and not 0 <= index < classes:
-                raise Refusal(f"There is no class {index}; choose an index from 0 to {classes - 1}.")
+        self.check(len(logits))
         return self if self.index is not None else replace(self, index=int(logits.argmax()))
 
     def potential(self, logits: Tensor) -> Tensor:
@@ -71,9 +82,9 @@ class Target:
             return chosen - logits[:, self.versus]
         if self.score == "logit":
             return chosen
-        others = torch.ones(logits.shape[1], dtype=torch.bool, device=logits.device)
-        others[self.index] = False
-        return chosen - logits[:, others].logsumexp(1)
+        assert self.index is not None
+        others = torch.cat([logits[:, : self.index], logits[:, self.index + 1 :]], 1)  # (N, K - 1)
+        return chosen - others.logsumexp(1)
 
     def value(self, potential: Tensor) -> Tensor:
         """The score, (N,), from the potential."""
@@ -87,5 +98,15 @@ class Target:
 
     @property
     def fixed_signal(self) -> bool:
-        """Whether the gradient of the potential with respect to the logits is the same for every image."""
-        return self.score == "logit" or self.versus is not None
+        """Whether the gradient of the score with respect to the logits is the same for every image."""
+        return self.score == "logit" or (self.score == "log_odds" and self.versus is not None)
+
+
+def _whole(index: object) -> int:
+    """A class index as an int, also from numpy."""
+    try:
+        if isinstance(index, bool):
+            raise TypeError
+        return operator.index(index)  # type: ignore[arg-type]
+    except TypeError:
+        raise Refusal(f"A class must be an index, got {index!r}; use model.find_class for a name.") from None

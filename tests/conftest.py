@@ -4,9 +4,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import chromium
 import pytest
 import torch
+from dashboard import DESK, FIRST, LONG, map_of, serving
 from hypothesis import settings
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 import attribution as at
 
@@ -18,7 +21,7 @@ SAMPLES = Path(__file__).parents[1] / "assets" / "samples"
 
 
 @pytest.fixture(autouse=True)
-def _two_threads() -> Iterator[None]:
+def _number_of_threads() -> Iterator[None]:
     """Leave the number of threads as it was found, whatever a test sets."""
     threads = torch.get_num_threads()
     yield
@@ -41,3 +44,41 @@ def squeezenet() -> at.Model:
 def shepherd(squeezenet: at.Model) -> torch.Tensor:
     """The default photo, prepared for the default model."""
     return squeezenet.prepare(at.open_image(SAMPLES / "german_shepherd_on_grass.jpg"))
+
+
+@pytest.fixture(scope="session")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with serving(tmp_path_factory.mktemp("server") / "log") as (address, _):
+        yield address
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium.find(), args=chromium.FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser, address: str, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """The dashboard, open and with its first maps; in the end no exception, no error and no request requests."""
+    settings = {"viewport": DESK, "color_scheme": "light", **getattr(request, "param", {})}
+    context = browser.new_context(**settings)
+    context.set_default_timeout(LONG)
+    page = context.new_page()
+    requests: list[str] = []
+    errors: list[str] = []
+    page.on(
+        "request",
+        lambda asked: None if asked.url.startswith((address, "data:", "blob:")) else requests.append(asked.url),
+    )
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.goto(address)
+    expect(map_of(page, FIRST[-1])).to_be_visible(timeout=LONG)
+    yield page
+    expect(page.get_by_test_id("stException")).to_have_count(0)
+    context.close()
+    assert [url for url in requests if not url.startswith((address, "data:", "blob:"))] == []
+    assert errors == []

@@ -1,4 +1,4 @@
-"""The real server on a free port."""
+"""The real server on a free port, and how a test finds its way about the page."""
 
 import os
 import socket
@@ -11,7 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from playwright.sync_api import Locator, Page, expect
+
+import attribution as at
+
 ROOT = Path(__file__).parents[1]
+FIRST = [key for key, method in at.METHODS.items() if method.chosen]
+DESK, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
+LONG = 60_000  # milliseconds
 
 
 @contextmanager
@@ -53,3 +60,32 @@ def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
         except (urllib.error.URLError, ConnectionError, TimeoutError):
             time.sleep(0.05)
     raise RuntimeError(f"The dashboard did not start:\n{log.read_text()}")
+
+
+def map_of(page: Page, key: str) -> Locator:
+    return page.locator(f".st-key-map-{key} canvas.picture")
+
+
+def source(page: Page, key: str) -> str:
+    """What is painted on a panel."""
+    painted: str = map_of(page, key).evaluate("canvas => canvas.toDataURL()")
+    return painted
+
+
+def expect_new(page: Page, key: str, old: str) -> None:
+    """Wait until a panel shows something else and the job has ended."""
+    for _ in range(LONG // 100):
+        if map_of(page, key).count() and source(page, key) != old:
+            return idle(page)
+        page.wait_for_timeout(100)
+    raise AssertionError(f"The panel {key} did not change within {LONG // 1000} s.")
+
+
+def idle(page: Page) -> None:
+    expect(page.get_by_role("button", name="Cancel")).to_have_count(0, timeout=LONG)
+
+
+def set_steps(page: Page, steps: int) -> None:
+    field = page.get_by_label("Steps", exact=True)
+    field.fill(str(steps))
+    field.press("Enter")

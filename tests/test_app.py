@@ -34,8 +34,13 @@ def until(app: AppTest, condition: Callable[[], bool]) -> AppTest:
     return app
 
 
+def results(app: AppTest) -> list[at.Attribution]:
+    outcome = app.session_state.outcome
+    return [outcome.results[place] for place in range(len(outcome.analysis.methods))]
+
+
 def methods_shown(app: AppTest) -> list[str]:
-    return [result.method for result in app.session_state.outcome.results]
+    return [result.method for result in results(app)]
 
 
 def texts(app: AppTest) -> str:
@@ -49,7 +54,7 @@ def test_it_opens_with_the_shepherd_and_four_maps(app: AppTest) -> None:
     assert outcome.prediction[0][1] == "German shepherd"
     assert "German shepherd" in texts(app)
     assert "26 forwards, 25 backwards" in texts(app)
-    assert "Accounts for" in texts(app)
+    assert "The map accounts for 0.998 of the 0.997 score difference" in texts(app)
     assert "Images along the integration path" in texts(app)
 
 
@@ -67,7 +72,7 @@ def test_steps_baseline_colour_and_rule_reach_the_method(app: AppTest) -> None:
     app.selectbox(key="integrated_gradients.baseline").set_value("constant").run()
     app.color_picker(key="integrated_gradients.baseline.constant.colour").set_value("#ff0080").run()
     finished(app)
-    (result,) = app.session_state.outcome.results
+    (result,) = results(app)
     assert result.settings == {"steps": 3, "baseline": "constant(colour=#ff0080)", "rule": "trapezoid"}
     assert result.backwards == 3
 
@@ -75,7 +80,7 @@ def test_steps_baseline_colour_and_rule_reach_the_method(app: AppTest) -> None:
 def test_any_class_can_be_the_target(app: AppTest) -> None:
     app.selectbox(key="target").set_value(281).run()
     finished(app)
-    assert {result.target.index for result in app.session_state.outcome.results} == {281}
+    assert {result.target.index for result in results(app)} == {281}
     assert "tabby" in texts(app)
 
 
@@ -96,7 +101,7 @@ def test_another_sample_photo(app: AppTest, sample: str) -> None:
 
 def test_an_uploaded_photo_is_explained(app: AppTest, samples: Path) -> None:
     app.segmented_control(key="source").set_value("Upload").run()
-    assert "Choose a photo" in texts(app)
+    assert "There is no photo yet" in texts(app)
     assert methods_shown(app) == FIRST  # the old maps stay
     app.file_uploader(key="upload").upload("mine.jpg", (samples / "giant_panda.jpg").read_bytes()).run()
     finished(app)
@@ -114,7 +119,8 @@ def test_a_broken_upload_gives_a_sentence_and_the_old_maps_stay(app: AppTest, co
 
 def test_no_method_gives_a_sentence(app: AppTest) -> None:
     app.pills(key="methods").set_value([]).run()
-    assert not app.exception
+    finished(app)
+    assert results(app) == []
     assert "Choose at least one method" in texts(app)
 
 
@@ -142,7 +148,7 @@ def test_cancel_keeps_the_old_maps_and_compute_starts_again(app: AppTest) -> Non
     assert "Cancelled" in texts(app)
     app.number_input(key="integrated_gradients.steps").set_value(4).run()
     finished(app)
-    assert app.session_state.outcome.results[3].backwards == 4
+    assert results(app)[3].backwards == 4
 
 
 def test_an_unexpected_error_gives_a_sentence_without_its_text(app: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,3 +160,60 @@ def test_an_unexpected_error_gives_a_sentence_without_its_text(app: AppTest, mon
     finished(app)
     assert "Something went wrong" in texts(app)
     assert "secret" not in texts(app)
+
+
+def test_the_methods_page_describes_every_method_and_the_choices_survive_it(app: AppTest) -> None:
+    app.selectbox(key="sample").set_value("espresso").run()
+    finished(app)
+    app.switch_page("attribution/ui/pages/methods.py").run()
+    assert not app.exception
+    for method in at.METHODS.values():
+        assert method.cannot in texts(app)
+    app.switch_page("attribution/ui/pages/explore.py").run()
+    assert app.selectbox(key="sample").value == "espresso"
+    assert app.session_state.outcome.analysis.photo == "Espresso"
+
+
+def test_a_change_waits_for_a_click_when_automatic_is_off(app: AppTest) -> None:
+    app.toggle(key="automatic").set_value(False).run()
+    app.number_input(key="integrated_gradients.steps").set_value(4).run()
+    assert not app.session_state.job.active
+    assert "The choices have changed" in texts(app)
+    next(button for button in app.button if button.label == "Compute").click().run()
+    finished(app)
+    assert results(app)[3].backwards == 4
+
+
+def test_reset_gives_the_settings_their_defaults(app: AppTest) -> None:
+    app.number_input(key="integrated_gradients.steps").set_value(4)
+    app.selectbox(key="integrated_gradients.baseline").set_value("white").run()
+    next(button for button in app.button if button.label == "Reset").click().run()
+    finished(app)
+    assert results(app)[3].settings == {"steps": 25, "baseline": "black", "rule": "midpoint"}
+
+
+def test_score_and_second_class_reach_the_engine(app: AppTest) -> None:
+    app.segmented_control(key="score").set_value("log_odds")
+    app.selectbox(key="versus").set_value(207).run()
+    finished(app)
+    assert results(app)[0].target == at.Target(235, "log_odds", versus=207)
+    assert "German shepherd against golden retriever, log-odds" in texts(app)
+    app.selectbox(key="versus").set_value(235).run()
+    finished(app)
+    assert "cannot be compared with itself" in texts(app)
+
+
+def test_the_crop_can_be_moved(app: AppTest) -> None:
+    before = app.session_state.outcome.analysis
+    app.slider(key="across").set_value(100).run()
+    finished(app)
+    after = app.session_state.outcome.analysis
+    assert after.key != before.key
+    assert after.full == before.full
+
+
+def test_hiding_a_method_computes_nothing_again(app: AppTest) -> None:
+    before = {result.method: result for result in results(app)}
+    app.pills(key="methods").set_value(["gradient", "integrated_gradients"]).run()
+    finished(app)
+    assert [result is before[result.method] for result in results(app)] == [True, True]

@@ -250,3 +250,5 @@ def test_zeiler_fergus_sees_no_photo_without_max_pooling_and_with_a_logit() -> N
     assert "only through the probabilities" in by_probability.notes[0]
     versus = at.attribute(model(free), photo(1), at.ZeilerFergus(), at.Target(1, "log_odds", versus=2))
     assert "cannot depend on the photo" in versus.notes[0]
+    by_both = at.attribute(model(free), photo(1), at.ZeilerFergus(), at.Target(1, versus=2))
+    assert "only through the probabilities" in by_both.notes[0]

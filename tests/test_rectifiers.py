@@ -5,13 +5,13 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from reference import backward
+from reference import backward, integrated_gradients, logits_of
 from torch import Tensor, nn
 from torchvision import models as zoo
 from toys import answer, image, model_of, noise, randomise, toy
 
 import attribution as at
-from attribution.rectifiers import RULES, Rectifiers
+from attribution.rectifiers import RULES, Interception, Rectifiers
 
 METHOD = {"gradient": at.Gradient(), "guided": at.GuidedBackprop(), "zeiler_fergus": at.ZeilerFergus()}
 SPELLINGS = {  # how it is written: (function, upper end, whether the tensor is overwritten)
@@ -58,7 +58,6 @@ SPELLINGS = {  # how it is written: (function, upper end, whether the tensor is 
 INPUTS = [-1.0, 0.0, 3.0, 6.0, 7.0]
 NOT_RECTIFIERS = {
     "clamp": lambda x: x.clamp(0, 6),
-    "clip": lambda x: x.clip(min=-1),
     "clamp_min": lambda x: x.clamp_min(-1),
     "hardtanh": F.hardtanh,
     "threshold": lambda x: F.threshold(x, 0.5, 0.0),
@@ -82,7 +81,7 @@ def test_every_spelling_follows_the_table(spelling: str, sign: float, rule: str)
         "guided": [max(sign, 0) * gate for gate in gates],
         "zeiler_fergus": [max(sign, 0)] * len(INPUTS),
     }
-    assert model.operators.rectifiers == 1
+    assert model.operators.count == 1
     assert answer(model, image(*INPUTS), METHOD[rule], len(INPUTS)) == expected[rule]
 
 
@@ -106,7 +105,7 @@ def test_other_activations_keep_their_derivative_and_are_named(name: str) -> Non
     rectifiers.rule = "zeiler_fergus"
     (found,) = torch.autograd.grad(out, x)
     assert torch.equal(found, derivative)
-    assert (rectifiers.interception.rectifiers, rectifiers.interception.others) == (0, (name,))
+    assert rectifiers.seen(out) == Interception(0, (name,))
 
 
 @pytest.mark.parametrize(
@@ -128,7 +127,7 @@ def test_a_skip_connection_beside_a_rectifier_is_untouched(slope: float, rule: s
 def test_a_module_used_twice_is_two_rectifiers() -> None:
     relu = nn.ReLU()
     model = toy(lambda x: relu(3 - relu(x)).sum(1), 2)
-    assert model.operators.rectifiers == 2
+    assert model.operators.count == 2
     assert answer(model, image(1, -1), METHOD["gradient"], 2) == [-1, 0]
     assert answer(model, image(1, -1), METHOD["guided"], 2) == [0, 0]
     assert answer(model, image(1, -1), METHOD["zeiler_fergus"], 2) == [0, 0]
@@ -219,3 +218,18 @@ def agrees(net: nn.Module, x: Tensor, rule: str, dtype: torch.dtype, classes: in
     assert result.score == pytest.approx(float(logits[index]), rel=1e-9 if dtype == torch.float64 else 1e-4, abs=1e-5)
     tolerance = 1e-9 if dtype == torch.float64 else 1e-4
     assert abs(torch.from_numpy(result.values) - expected).max() <= tolerance * scale
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("index", [0, 3])
+def test_integrated_gradients_of_a_probability_equal_the_reference(dtype: torch.dtype, index: int) -> None:
+    net, x, steps = randomise(Residual(nn.ReLU6()), 4), noise(3, 21, 18), 7
+    colour = (0.9, 0.1, 0.4)
+    baseline = torch.tensor(colour, dtype=torch.float64).view(3, 1, 1).expand(3, 21, 18)
+    quadrature = [((k + 0.5) / steps, 1 / steps) for k in range(steps)]  # at a constant image whole windows would tie
+    expected = integrated_gradients(net, x, baseline, quadrature, index)
+    method = at.IntegratedGradients(steps, at.baselines.Constant(colour), "midpoint")
+    result = at.attribute(model_of(net.to(dtype), (21, 18), 5), x.to(dtype), method, at.Target(index))
+    tolerance = 1e-9 if dtype == torch.float64 else 1e-4
+    assert abs(torch.from_numpy(result.values) - expected).max() <= tolerance * expected.abs().max()
+    assert result.score == pytest.approx(float(logits_of(net, x).softmax(0)[index]), rel=tolerance)

@@ -35,7 +35,7 @@ def full() -> at.Attribution:
         backwards=25,
         chunk=4,
         seconds=1.234567890123,
-        rectifiers=Interception(26, ("gelu", "sigmoid"), False),
+        rectifiers=Interception(26, ("gelu", "sigmoid")),
         notes=("One warning.", "Another: 5 % \n in two lines."),
         versions={"torch": "2.0", "attribution": at.VERSION},
     )

@@ -30,14 +30,13 @@ class BackwardRule(Method):
         return self._refusal(model.operators)
 
     def compute(self, scorer: Scorer) -> Computed:
-        values = scorer.backward(self.rule)
         seen = scorer.interception
         if reason := self._refusal(seen):
             raise Refusal(reason)
-        return Computed(values, rectifiers=seen, notes=tuple(self._notes(scorer, seen)))
+        return Computed(scorer.backward(self.rule), rectifiers=seen, notes=tuple(self._notes(scorer, seen)))
 
     def _refusal(self, seen: Interception) -> str | None:
-        if not self.needs_rectifiers or seen.rectifiers:
+        if not self.needs_rectifiers or seen.count:
             return None
         instead = f"only {', '.join(seen.others)}" if seen.others else "no activation that is known"
         return (
@@ -47,11 +46,9 @@ class BackwardRule(Method):
 
     def _notes(self, scorer: Scorer, seen: Interception) -> list[str]:
         notes = []
-        if scorer.saturated:
-            notes.append("The probability is so close to its end that its gradient underflows; choose log-odds.")
         if self.needs_rectifiers and seen.others:
             notes.append(f"The rule holds for rectifiers; {', '.join(seen.others)} kept the plain derivative.")
-        if self.ignores_gates and seen.fixed_adjoint:
+        if self.ignores_gates and scorer.model.fixed_adjoint:
             depends = (
                 "cannot depend on the photo"
                 if scorer.target.fixed_signal

@@ -1,6 +1,7 @@
 """Integrated gradients."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -35,13 +36,15 @@ class IntegratedGradients(Method):
     key: ClassVar[str] = "integrated_gradients"
     title: ClassVar[str] = "Integrated gradients"
     group: ClassVar[str] = "paths"
-    shows: ClassVar[str] = "How the score difference from the baseline is shared among the pixels, to the last percent."
+    shows: ClassVar[str] = "How the score difference from the baseline is shared among the pixels."
     cannot: ClassVar[str] = "Pixels that equal the baseline: they get zero, however much they matter."
     source: ClassVar[str] = "Sundararajan et al. 2017, arXiv:1703.01365"
     complete: ClassVar[bool] = True
     chosen: ClassVar[bool] = True
 
-    steps: int = setting(Number("Gradients taken along the path; more steps bring the sum closer.", 1, 1000), 25)
+    steps: int = setting(
+        Number("Gradients taken along the path; more steps bring the map closer to the integral.", 1, 1000), 25
+    )
     baseline: Baseline = setting(Part("Image at which the path starts.", BASELINES), Black())
     rule: str = setting(Choice("Where along the path the gradients are taken.", tuple(RULES)), "midpoint")
 
@@ -51,16 +54,20 @@ class IntegratedGradients(Method):
         total = torch.zeros_like(x)  # sum of weight * gradient, (3, H, W)
         done = 0
         for alphas, shares in zip(scorer.chunks(nodes), scorer.chunks(weights), strict=True):
-            _, gradients = scorer.gradients(_between(baseline, x, alphas))  # (N, 3, H, W)
+            gradients = scorer.gradients(_between(baseline, x, alphas))  # (N, 3, H, W)
             total += torch.tensordot(shares.to(gradients), gradients, dims=1)
             done += len(alphas)
-            so_far = total * (x - baseline) / float(weights[:done].sum() or 1)
-            scorer.tick(done / self.steps, so_far.cpu().numpy())
+            scorer.tick(done / self.steps, partial(_so_far, x - baseline, total, float(weights[:done].sum())))
         return Computed((x - baseline) * total, baseline_score=float(scorer.scores(baseline[None])[0]))
 
     def path_images(self, x: Tensor, count: int) -> tuple[NDArray[np.float64], Tensor]:
         alphas = np.linspace(0, 1, count)
         return alphas, _between(self.baseline.image(x), x, torch.from_numpy(alphas))
+
+
+def _so_far(difference: Tensor, total: Tensor, weight: float) -> Tensor:
+    """The map as it would be if the rest of the path were like the part that is done, (3, H, W)."""
+    return difference * total / weight
 
 
 def _between(start: Tensor, end: Tensor, alphas: Tensor) -> Tensor:

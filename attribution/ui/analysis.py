@@ -2,10 +2,11 @@
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from threading import Lock
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,10 @@ from attribution.settings import plain, write
 from attribution.target import Target
 
 MODELS_KEPT = 2  # networks in memory
+RESULTS_KEPT = 64  # maps in memory, 0.6 MB each at 227 x 227
 PATH_IMAGES = 6
+
+V = TypeVar("V")
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +66,7 @@ class Analysis:
     Attributes:
         x: (3, H, W), the prepared photo.
         full: (H, W) of the same part of the original photo.
+        photo: Its name, for people.
         model: A key of MODELS.
         device: As `attribution.load_model` takes it.
         target: Class and score.
@@ -70,6 +75,7 @@ class Analysis:
 
     x: Tensor
     full: tuple[int, int]
+    photo: str
     model: str
     device: str
     target: Target
@@ -78,27 +84,40 @@ class Analysis:
     @cached_property
     def key(self) -> str:
         """SHA-256 of everything that the outcome depends on."""
-        rest = (self.full, self.model, self.device, self.target, [write(method) for method in self.methods])
+        parts = [self.photo, str(self.full), self._key(), *map(self._key, self.methods)]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    def _key(self, method: Method | None = None) -> str:
+        """SHA-256 of everything that the map of one method depends on."""
+        rest = (self.model, self.device, self.target, method and write(method))
         return hashlib.sha256(self.x.numpy().tobytes() + repr(rest).encode()).hexdigest()
 
     def compute(self, job: Job[Outcome]) -> Outcome:
         """Load the model if need be, predict, and make the maps; report everything to the job."""
         job.report(0.0, f"Loading {self.model}")
         model = _loaded(self.model, self.device, job)
-        outcome = Outcome(self, model.predict(self.x), model.classes, self._strips())
+        known = {
+            place: found for place, method in enumerate(self.methods) if (found := _results.get(self._key(method)))
+        }
+        missing = [place for place in range(len(self.methods)) if place not in known]
+        outcome = Outcome(self, model.predict(self.x), model.classes, self._strips(), known)
         job.report(0.0, "Computing the maps", outcome)
 
         def finished(place: int, result: Attribution | Refusal) -> None:
             nonlocal outcome
-            outcome = replace(outcome, results={**outcome.results, place: result})
+            _results.put(self._key(self.methods[missing[place]]), result)
+            outcome = replace(outcome, results={**outcome.results, missing[place]: result})
             job.report(job.fraction, so_far=outcome)
 
         def progressed(fraction: float, partial: Attribution | None) -> None:
-            places = {(method.key, *plain(method).items()): place for place, method in enumerate(self.methods)}
-            growing = {places[(partial.method, *partial.settings.items())]: partial} if partial else {}
+            growing = {}
+            if partial:
+                place = next(place for place in missing if _made_by(self.methods[place], partial))
+                growing = {place: partial}
             job.report(fraction, so_far=replace(outcome, growing=growing))
 
-        compare(model, self.x, self.methods, self.target, on_progress=progressed, on_result=finished)
+        methods = [self.methods[place] for place in missing]
+        compare(model, self.x, methods, self.target, on_progress=progressed, on_result=finished)
         return outcome
 
     def _strips(self) -> list[Strip]:
@@ -115,8 +134,32 @@ def eight_bit(images: Tensor) -> NDArray[np.uint8]:
     return pixels
 
 
-_models: OrderedDict[tuple[str, str], Model] = OrderedDict()
-_lock = Lock()
+def _made_by(method: Method, result: Attribution) -> bool:
+    return (method.key, plain(method)) == (result.method, result.settings)
+
+
+class _Recent(Generic[V]):
+    """The values that were asked for last, for the workers of all devices."""
+
+    def __init__(self, kept: int) -> None:
+        self._kept, self._lock = kept, Lock()
+        self._values: OrderedDict[Hashable, V] = OrderedDict()
+
+    def get(self, key: Hashable) -> V | None:
+        with self._lock:
+            if key in self._values:
+                self._values.move_to_end(key)
+            return self._values.get(key)
+
+    def put(self, key: Hashable, value: V) -> None:
+        with self._lock:
+            self._values[key] = value
+            while len(self._values) > self._kept:
+                self._values.popitem(last=False)
+
+
+_models: _Recent[Model] = _Recent(MODELS_KEPT)
+_results: _Recent[Attribution | Refusal] = _Recent(RESULTS_KEPT)
 
 
 def _loaded(name: str, device: str, job: Job[Any]) -> Model:
@@ -124,13 +167,8 @@ def _loaded(name: str, device: str, job: Job[Any]) -> Model:
         of = f" of {total / 1e6:.0f}" if total else ""
         job.report(size / total if total else 0.0, f"Downloading {name}: {size / 1e6:.0f}{of} MB")
 
-    with _lock:
-        if (name, device) in _models:
-            _models.move_to_end((name, device))
-            return _models[name, device]
-    model = load_model(name, device, downloading)
-    with _lock:
-        _models[name, device] = model
-        while len(_models) > MODELS_KEPT:
-            _models.popitem(last=False)
+    model = _models.get((name, device))
+    if model is None:
+        model = load_model(name, device, downloading)
+        _models.put((name, device), model)
     return model

@@ -16,7 +16,7 @@ from attribution.ui.viewer.viewer import pack_map, pack_partial, pack_photo, sho
 GROUP = "explore"
 COLUMNS = 4
 NARROWEST = 150  # pixels of a panel, so that a phone shows two side by side
-CLOSE = 0.01  # relative delta below which more steps would not be seen
+FAR = 0.05  # relative delta above which a map is marked
 UNITS = {"probability": "", "log_odds": "nats", "logit": ""}
 
 
@@ -59,6 +59,9 @@ def show_prediction(outcome: Outcome) -> None:
 def show_header(outcome: Outcome) -> None:
     """The photo, the predictions and the controls of the viewer, in the height of one picture."""
     analysis = outcome.analysis
+    explained = next((result for result in outcome.results.values() if isinstance(result, Attribution)), None)
+    score = f", explained: {target_text(explained.target, outcome.classes)} {explained.score:.3g}" if explained else ""
+    st.text(f"{analysis.photo} by {analysis.model} on {analysis.device}{score}")
     photo, beside = st.columns([1, COLUMNS - 1])
     with photo, st.container(key="map-photo", gap="xsmall"):
         show_panel(pack_photo(eight_bit(analysis.x), GROUP, analysis.full), "panel-photo", _mark)
@@ -69,10 +72,14 @@ def show_header(outcome: Outcome) -> None:
 
 def show_maps(outcome: Outcome) -> None:
     """All maps in linked panels: COLUMNS in a row on a desk, two on a phone."""
+    if not outcome.analysis.methods:
+        st.info("Choose at least one method in the sidebar to see why.", icon=":material/touch_app:")
     grid = st.grid(COLUMNS, min_column_width=NARROWEST)
     for place, method in enumerate(outcome.analysis.methods):
         with grid, st.container(key=f"map-{method.key}", gap="xsmall"):
-            st.markdown(f"**{method.title}**")
+            st.markdown(
+                f"**{method.title}**", help=f"Shows: {method.shows} Cannot show: {method.cannot} {method.source}."
+            )
             result = outcome.results.get(place)
             if isinstance(result, Refusal):
                 st.info(str(result))
@@ -88,12 +95,14 @@ def show_maps(outcome: Outcome) -> None:
 
 def _show_map(result: Attribution, method: Method, outcome: Outcome) -> None:
     _show_panel(result, method, outcome, growing=False)
-    computed = f"{result.seconds:.2f} s, {_count(result.forwards, 'forward')}, {_count(result.backwards, 'backward')}"
+    forwards = _count(result.forwards, "forward") if result.forwards else "the forward shared"
+    computed = f"{result.seconds:.2f} s, {forwards}, {_count(result.backwards, 'backward')}"
     if result.rectifiers:
-        computed += f", {_count(result.rectifiers.rectifiers, 'rectifier')} intercepted"
+        computed += f", {_count(result.rectifiers.count, 'rectifier')} intercepted"
     st.caption(computed)
-    if result.delta is not None:
-        st.caption(delta_text(result))
+    if result.account:
+        off = result.relative_delta or 0
+        st.caption(f":material/warning: {result.account}" if off > FAR else result.account)
     if is_blank(span(reduce(result.values))):
         st.caption("The map is the same everywhere, so there is nothing to draw.")
     for note in result.notes:
@@ -134,17 +143,6 @@ def target_text(target: Target, classes: tuple[str, ...]) -> str:
     versus = "" if target.versus is None else f" against {classes[target.versus]}"
     score = "" if target.score == "probability" else f", {target.score.replace('_', '-')}"
     return f"{classes[target.index or 0]}{versus}{score}"
-
-
-def delta_text(result: Attribution) -> str:
-    """How much of the score difference the map accounts for."""
-    difference = result.score - (result.baseline_score or 0.0)
-    relative = result.relative_delta
-    more = "" if relative is None or relative < CLOSE else "; more steps would bring it closer"
-    return (
-        f"The map accounts for {difference + (result.delta or 0.0):.3g} of the {difference:.3g} score difference"
-        f"{'' if relative is None else f' (delta {relative:.1%})'}{more}."
-    )
 
 
 def _count(number: int, word: str) -> str:

@@ -47,13 +47,22 @@ def choose() -> Analysis | str:
         except Refusal as refusal:
             return str(refusal)
     if image is None:
-        return "Choose a photo in the sidebar, or take one."
-    if not methods:
-        return "Choose at least one method in the sidebar."
+        return "There is no photo yet; choose one in the sidebar."
     left, top, right, bottom = facts.preprocessing.box(image, across, down)
     full = (max(1, round(bottom - top)), max(1, round(right - left)))
     x = facts.preprocessing.prepare(image, across, down)
-    return Analysis(x, full, st.session_state.model, device, target, methods)
+    state = st.session_state
+    photo = (
+        sample_title(state.sample)
+        if state.source == "Samples"
+        else {"Upload": "your photo", "Camera": "your picture"}[state.source]
+    )
+    return Analysis(x, full, photo, state.model, device, target, methods)
+
+
+def sample_title(name: str) -> str:
+    """The name of a sample photo, for people."""
+    return name.replace("_", " ").capitalize()
 
 
 def _photo() -> Image.Image | None:
@@ -65,7 +74,7 @@ def _photo() -> Image.Image | None:
             "Sample photo",
             names,
             names.index(FIRST),
-            format_func=lambda name: name.replace("_", " ").capitalize(),
+            format_func=sample_title,
             key="sample",
             label_visibility="collapsed",
         )
@@ -76,7 +85,7 @@ def _photo() -> Image.Image | None:
             type=["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff"],
             max_upload_size=MAX_BYTES // 1_000_000,
             key="upload",
-            help="It stays on this server, in memory, while the page is open.",
+            help="At most 30 MB and 50 megapixels. It stays on this server, in memory, while the page is open.",
         )
     else:
         upload = st.camera_input("Take a photo", key="camera")

@@ -5,7 +5,6 @@ import uuid
 import streamlit as st
 
 from attribution.jobs import Job, Jobs
-from attribution.model import full_precision
 from attribution.refusal import Refusal
 from attribution.ui.analysis import Analysis, Outcome
 
@@ -14,7 +13,6 @@ TICK = 0.5  # seconds between two looks at a job, and so between two pictures of
 
 @st.cache_resource
 def _jobs() -> Jobs[Outcome]:
-    full_precision()
     return Jobs()
 
 
@@ -26,7 +24,7 @@ def follow(analysis: Analysis | str, automatic: bool) -> None:
         automatic: Whether a change starts a job by itself. The first analysis of a session always does.
     """
     state = st.session_state
-    state.sentence = analysis if isinstance(analysis, str) else ""
+    state.sentence, state.refused = analysis if isinstance(analysis, str) else "", False
     if isinstance(analysis, str):
         return
     owner = state.setdefault("owner", uuid.uuid4().hex)
@@ -36,14 +34,19 @@ def follow(analysis: Analysis | str, automatic: bool) -> None:
     if job is None or asked or (job.key != analysis.key and not state.waiting):
         try:
             state.job = _jobs().submit(analysis.device, analysis.key, owner, analysis.compute)
+            state.left = None
         except Refusal as refusal:
-            state.sentence = str(refusal)
+            state.sentence, state.refused = str(refusal), True
 
 
 def active() -> bool:
     """Whether this session waits for a job."""
-    job: Job[Outcome] | None = st.session_state.get("job")
-    return job is not None and job.active
+    state = st.session_state
+    job: Job[Outcome] | None = state.get("job")
+    if job is None or not job.active or state.get("left") is job:
+        return False
+    job.look(state.owner)
+    return True
 
 
 def outcome() -> Outcome | None:
@@ -53,7 +56,7 @@ def outcome() -> Outcome | None:
     if job and job.result:
         state.outcome = job.result
     last: Outcome | None = state.get("outcome")
-    found = job.so_far if job and job.active else None
+    found = job.so_far if job and active() else None
     return found if found and (found.results or found.growing or last is None) else last
 
 
@@ -63,21 +66,29 @@ def show_state() -> None:
     job: Job[Outcome] | None = state.get("job")
     if state.sentence:
         st.warning(state.sentence, icon=":material/info:")
+        if state.refused:
+            st.button("Try again", on_click=ask)
     elif job is None:
         return
     elif state.waiting:
         _line("The choices have changed since these maps were made.", "Compute")
-    elif job.active:
+    elif active():
         ahead = _jobs().ahead(job)
-        waiting = f"Waiting, {ahead} ahead" if ahead else "Waiting"
+        waiting = f"Waiting for {ahead + 1} other analyses" if ahead else "Waiting for another analysis to end"
         with st.container(horizontal=True, vertical_alignment="center"):
             st.progress(job.fraction, text=waiting if job.state == "queued" else job.message)
-            st.button("Cancel", on_click=_jobs().cancel, args=(state.owner,))
+            st.button("Cancel", on_click=_leave)
     elif job.state == "failed":
         st.error(job.sentence, icon=":material/error:")
         st.button("Try again", on_click=ask)
-    elif job.state == "cancelled":
+    elif job.state == "cancelled" or state.get("left") is job:
         _line("Cancelled. The maps below are the last that were finished.", "Compute")
+
+
+def _leave() -> None:
+    """Cancel for this session; a job that another session waits for goes on."""
+    _jobs().cancel(st.session_state.owner)
+    st.session_state.left = st.session_state.job
 
 
 def ask() -> None:

@@ -14,7 +14,7 @@ def show(looking: bool) -> None:
     """
     if looking and not active():
         st.rerun()
-    with st.container():  # always there, so that what stands below keeps its place when the progress bar comes and goes
+    with st.container(key="state"):  # always there, so that what stands below keeps its place in the tree
         show_state()
     found = outcome()
     if found is None:

@@ -291,7 +291,8 @@ class Panel {
       return `x ${column}, y ${row}: RGB ${this.body[3 * i]}, ${this.body[3 * i + 1]}, ${this.body[3 * i + 2]}`;
     }
     const { heat, sorted } = this.heat;
-    return `${number(this.value(i), true)} ${this.unit}, above ${rank(sorted, heat[i]).toFixed(1)} %`;
+    const unit = this.unit && ` ${this.unit}`;
+    return `${number(this.value(i), true)}${unit}, above ${rank(sorted, heat[i]).toFixed(1)} %`;
   }
 
   /** The signed attribution of a pixel: the sum of its channels. A map that still grows has no signs yet. */
@@ -446,8 +447,8 @@ class Toolbar {
   }
 
   build() {
-    this.clipText = element("output");
-    this.topText = element("output");
+    this.clipText = element("span");
+    this.topText = element("span");
     this.root.append(
       this.select("view", "View", VIEWS),
       this.select("reduction", "Channels", REDUCTIONS),

@@ -69,9 +69,10 @@ def pack_map(values: NDArray[Any], name: str, label: str, unit: str, group: str,
         group: Panels of one group are linked.
         full: (H, W) of the same part of the original photo.
     """
+    values = values.astype(np.float64)  # a scale of float32 could be too small for its own format
     largest = float(np.abs(values).max())
     scale = largest / _LARGEST if largest > 0 else 1.0
-    channels = np.rint(values / scale).astype("<i2")
+    channels = np.clip(np.rint(values / scale), -_LARGEST, _LARGEST).astype("<i2")
     return _pack(_map_header("map", channels, name, label, unit, group, full, scale), channels.tobytes())
 
 

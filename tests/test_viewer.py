@@ -1,0 +1,225 @@
+"""The linked viewer in Chromium: one view for all panels, the engine's values under the cursor, nothing sent."""
+
+import io
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from dashboard import DESK, FIRST, map_of, set_steps, source
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect
+
+import attribution as at
+
+READOUT = re.compile(r"^([+\u2212]?[\d.e+\u2212-]+) ?(\w*), above ([\d.]+) %$")
+
+
+@pytest.fixture(scope="module")
+def results(squeezenet: at.Model, shepherd: Any) -> dict[str, at.Attribution]:
+    methods = [at.METHODS[key]() for key in FIRST]
+    return dict(zip(FIRST, at.compare(squeezenet, shepherd, methods), strict=True))
+
+
+def box_of(page: Page, key: str) -> dict[str, float]:
+    map_of(page, key).scroll_into_view_if_needed()
+    return map_of(page, key).bounding_box()  # type: ignore[return-value]
+
+
+def hover(page: Page, key: str, x: int, y: int, side: int = 227) -> None:
+    """Put the pointer on the middle of a pixel of a map that is not zoomed."""
+    box = box_of(page, key)
+    page.mouse.move(box["x"] + (x + 0.5) / side * box["width"], box["y"] + (y + 0.5) / side * box["height"])
+
+
+def readout(page: Page, key: str) -> str:
+    page.wait_for_timeout(100)  # two frames
+    return page.locator(f".st-key-map-{key} .readout").inner_text()
+
+
+def number(text: str) -> float:
+    return float(text.replace("\u2212", "-"))
+
+
+def choose_view(page: Page, view: str) -> None:
+    page.get_by_label("View").select_option(view)
+    page.wait_for_timeout(100)
+
+
+@pytest.mark.parametrize(("x", "y"), [(172, 37), (0, 0), (226, 226), (113, 60)])
+def test_the_value_under_the_cursor_is_the_engines_in_every_panel(
+    page: Page,
+    results: dict[str, at.Attribution],
+    x: int,
+    y: int,
+) -> None:
+    hover(page, "gradient", x, y)
+    for key, result in results.items():
+        shown = readout(page, key)
+        assert READOUT.match(shown), shown
+        value, _, above = READOUT.match(shown).groups()
+        step = 3 * float(np.abs(result.values).max()) / 32767 / 2  # three channels, half a level each
+        exact = float(result.values[:, y, x].sum())
+        assert number(value) == pytest.approx(exact, abs=step + 0.006 * abs(exact))  # shown with three digits
+        heat = np.abs(result.values).sum(0)
+        assert float(above) == pytest.approx(100 * (heat <= heat[y, x]).mean(), abs=0.2)
+
+
+def test_the_colour_of_the_photo_stands_under_the_same_cursor(page: Page, shepherd: Any) -> None:
+    hover(page, "gradient", 100, 50)
+    red, green, blue = (shepherd[:, 50, 100] * 255).round().int().tolist()
+    assert readout(page, "photo") == f"x 100, y 50: RGB {red}, {green}, {blue}"
+
+
+def test_the_wheel_zooms_all_panels_to_the_same_part(page: Page, results: dict[str, at.Attribution]) -> None:
+    before = {key: source(page, key) for key in ("photo", *FIRST)}
+    hover(page, "gradient", 172, 37)
+    for _ in range(6):
+        page.mouse.wheel(0, -150)
+        page.wait_for_timeout(50)
+    values = {}
+    for key in FIRST:  # the same pixel of every panel, whichever panel the pointer is over
+        box = box_of(page, key)
+        page.mouse.move(box["x"] + box["width"] * 0.9, box["y"] + box["height"] * 0.1)
+        values[key] = readout(page, "photo")
+        assert source(page, key) != before[key]
+    assert len(set(values.values())) == 1
+    page.get_by_role("button", name="Reset zoom").click()
+    page.mouse.move(0, 0)
+    page.wait_for_timeout(200)
+    assert {key: source(page, key) for key in before} == before
+
+
+def test_zoom_survives_new_data_and_a_double_click_resets_it(page: Page) -> None:
+    whole = source(page, "photo")
+    hover(page, "gradient", 172, 37)
+    page.mouse.wheel(0, -600)
+    page.mouse.move(0, 0)
+    page.wait_for_timeout(200)
+    zoomed = source(page, "photo")
+    assert zoomed != whole
+    set_steps(page, 4)
+    expect(page.locator(".st-key-map-integrated_gradients")).to_contain_text("4 backwards", timeout=60_000)
+    assert source(page, "photo") == zoomed
+    map_of(page, "gradient").dblclick()
+    page.mouse.move(0, 0)
+    page.wait_for_timeout(300)
+    map_of(page, "gradient").press("0")
+    page.wait_for_timeout(200)
+    assert source(page, "photo") == whole
+
+
+def test_display_changes_send_nothing(page: Page) -> None:
+    sent: list[Any] = []
+    page.on("request", lambda request: sent.append(request.url))
+    session = page.context.new_cdp_session(page)
+    session.send("Network.enable")
+    session.on("Network.webSocketFrameSent", lambda frame: sent.append(frame["response"]["payloadData"]))
+    seen = {source(page, "gradient")}
+    for view in ("heat", "signed", "important", "grey"):
+        choose_view(page, view)
+        if view == "heat":
+            for colours in ("viridis", "cividis", "magma"):
+                page.get_by_label("Colours").select_option(colours)
+            page.get_by_label("Blend").fill("0.9")
+        seen.add(source(page, "gradient"))
+    page.get_by_label("Clip at percentile").fill("99")
+    page.get_by_label("Channels").select_option("maximum")
+    page.get_by_label("Scale").select_option("shared")
+    page.wait_for_timeout(100)
+    seen.add(source(page, "gradient"))
+    hover(page, "gradient", 50, 50)
+    page.mouse.wheel(0, -300)
+    page.wait_for_timeout(500)
+    assert len(seen) == 5
+    assert sent == []
+
+
+def test_the_clipped_share_and_the_ends_of_the_scale_are_the_engines(
+    page: Page,
+    results: dict[str, at.Attribution],
+) -> None:
+    page.get_by_label("Clip at percentile").fill("99")
+    page.wait_for_timeout(100)
+    for key, result in results.items():
+        panel = page.locator(f".st-key-map-{key}")
+        heat = np.abs(result.values).sum(0)
+        expect(panel.locator(".note")).to_have_text("1.0 % of the pixels are beyond the scale.")
+        high = number(panel.locator(".bar span").nth(1).inner_text().split()[0])
+        assert high == pytest.approx(np.percentile(heat, 99), rel=0.01)
+    page.get_by_label("Scale").select_option("shared")
+    page.wait_for_timeout(100)
+    ends = {page.locator(f".st-key-map-{key} .bar").inner_text() for key in FIRST}
+    assert len(ends) == 1
+
+
+def test_a_click_marks_a_pixel_and_python_answers_with_its_values(
+    page: Page,
+    results: dict[str, at.Attribution],
+) -> None:
+    box = box_of(page, "gradient")
+    page.mouse.click(box["x"] + 172.5 / 227 * box["width"], box["y"] + 37.5 / 227 * box["height"])
+    expected = f"Guided backpropagation {float(results['guided_backprop'].values[:, 37, 172].sum()):+.3g}"
+    marked = page.get_by_text("Marked pixel x 172, y 37")
+    expect(marked).to_contain_text(expected, timeout=20_000)
+
+
+def test_a_region_reports_each_maps_share(page: Page, results: dict[str, at.Attribution]) -> None:
+    hover(page, "gradient", 150, 20)
+    page.keyboard.down("Shift")
+    page.mouse.down()
+    hover(page, "gradient", 200, 80)
+    page.mouse.up()
+    page.keyboard.up("Shift")
+    page.mouse.move(0, 0)
+    for key, result in results.items():
+        heat = np.abs(result.values).sum(0)
+        share = float(readout(page, key).split(" %")[0])
+        assert share == pytest.approx(100 * heat[20:81, 150:201].sum() / heat.sum(), abs=1.5)
+
+
+@pytest.mark.parametrize(("size", "side"), [("map", 227), ("photo", 560)])
+def test_a_panel_saves_what_it_shows(page: Page, size: str, side: int) -> None:
+    page.get_by_label("PNG size").select_option(size)
+    with page.expect_download() as download:
+        page.locator(".st-key-map-guided_backprop").get_by_role("button", name="Save PNG").click()
+    assert download.value.suggested_filename == "guided_backprop.png"
+    with Image.open(io.BytesIO(download.value.path().read_bytes())) as image:
+        assert image.size[0] == image.size[1] >= (side if size == "map" else 400)
+        assert np.asarray(image.convert("L")).min() == 0
+
+
+def test_the_keyboard_alone_moves_zooms_marks_and_resets(page: Page) -> None:
+    whole = source(page, "photo")
+    map_of(page, "gradient").focus()
+    for key in ("ArrowRight", "ArrowDown", "+", "+", "+"):
+        page.keyboard.press(key)
+    page.wait_for_timeout(100)
+    assert readout(page, "photo").startswith("x 114, y 114")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Marked pixel x 114, y 114")).to_be_visible(timeout=20_000)
+    page.keyboard.press("Escape")
+    page.keyboard.press("Tab")
+    page.mouse.move(0, 0)
+    expect(page.get_by_role("button", name="Save PNG").nth(1)).to_be_focused()
+    assert len(whole) > 0
+
+
+@pytest.fixture(params=["light", "dark"])
+def themed(request: pytest.FixtureRequest, browser: Browser, address: str) -> Iterator[Page]:
+    context = browser.new_context(viewport=DESK, color_scheme=request.param)
+    page = context.new_page()
+    page.goto(address)
+    expect(map_of(page, FIRST[-1])).to_be_visible(timeout=90_000)
+    expect(page.get_by_role("button", name="Cancel")).to_have_count(0, timeout=90_000)
+    yield page
+    context.close()
+
+
+def test_axe_finds_nothing_serious(themed: Page) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(themed).response["violations"]
+    serious = [each for each in found if each["impact"] in ("serious", "critical")]
+    assert [(each["id"], [node["html"][:200] for node in each["nodes"]]) for each in serious] == []
