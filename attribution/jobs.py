@@ -52,6 +52,13 @@ class Job(Generic[R]):
         self._work = work
         self._owners = {owner: time.monotonic()}  # when each looked last
 
+    @classmethod
+    def done(cls, key: str, result: R) -> "Job[R]":
+        """A job that had nothing to do, because its result was there."""
+        job = cls(key, lambda _: result, owner="")
+        job.result, job.state = result, "done"
+        return job
+
     @property
     def active(self) -> bool:
         """Whether it is queued or running."""

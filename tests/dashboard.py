@@ -22,7 +22,7 @@ LONG = 60_000  # milliseconds
 
 
 @contextmanager
-def serving(log: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def serving(log: Path, script: str = "streamlit_app.py") -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Start the dashboard as `make run` does, but for the port; stop it in the end.
 
     Yields:
@@ -31,11 +31,11 @@ def serving(log: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", "--server.port", str(port)]
+    command = [sys.executable, "-m", "streamlit", "run", script, "--server.port", str(port)]
     command += ["--server.address", "127.0.0.1", "--server.headless", "true"]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, cwd=ROOT, stdout=output, stderr=output, env={**os.environ, "PYTHONPATH": ""}
+            command, cwd=ROOT, stdout=output, stderr=output, env={**os.environ, "PYTHONPATH": str(ROOT)}
         )
         try:
             address = f"http://127.0.0.1:{port}"

@@ -1,6 +1,7 @@
 """Analysis: everything that defines one, and how a worker computes it. Torch runs here, in the worker only."""
 
 import hashlib
+import time
 from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
@@ -25,6 +26,7 @@ from attribution.target import Target
 MODELS_KEPT = 2  # networks in memory
 RESULTS_KEPT = 64  # maps in memory, 0.6 MB each at 227 x 227
 PATH_IMAGES = 6
+GROWTH = 0.5  # seconds between two pictures of a map that grows
 
 V = TypeVar("V")
 
@@ -96,11 +98,12 @@ class Analysis:
         """Load the model if need be, predict, and make the maps; report everything to the job."""
         job.report(0.0, f"Loading {self.model}")
         model = _loaded(self.model, self.device, job)
-        known = {
-            place: found for place, method in enumerate(self.methods) if (found := _results.get(self._key(method)))
-        }
+        known = self._known()
         missing = [place for place in range(len(self.methods)) if place not in known]
-        outcome = Outcome(self, model.predict(self.x), model.classes, self._strips(), known)
+        prediction = model.predict(self.x)
+        _predictions.put(self._key(), (prediction, model.classes))
+        outcome = Outcome(self, prediction, model.classes, self._strips(), known)
+        grown = time.monotonic()
         job.report(0.0, "Computing the maps", outcome)
 
         def finished(place: int, result: Attribution | Refusal) -> None:
@@ -110,15 +113,28 @@ class Analysis:
             job.report(job.fraction, so_far=outcome)
 
         def progressed(fraction: float, partial: Attribution | None) -> None:
-            growing = {}
-            if partial:
+            nonlocal grown
+            so_far = None
+            if partial and time.monotonic() - grown > GROWTH:
+                grown = time.monotonic()
                 place = next(place for place in missing if _made_by(self.methods[place], partial))
-                growing = {place: partial}
-            job.report(fraction, so_far=replace(outcome, growing=growing))
+                so_far = replace(outcome, growing={place: partial})
+            job.report(fraction, so_far=so_far)
 
         methods = [self.methods[place] for place in missing]
         compare(model, self.x, methods, self.target, on_progress=progressed, on_result=finished)
         return outcome
+
+    def remembered(self) -> Outcome | None:
+        """The outcome, if all of it is remembered."""
+        known, predicted = self._known(), _predictions.get(self._key())
+        if predicted is None or len(known) < len(self.methods):
+            return None
+        return Outcome(self, *predicted, self._strips(), known)
+
+    def _known(self) -> dict[int, Attribution | Refusal]:
+        found = {place: _results.get(self._key(method)) for place, method in enumerate(self.methods)}
+        return {place: result for place, result in found.items() if result is not None}
 
     def _strips(self) -> list[Strip]:
         strips = []
@@ -160,6 +176,7 @@ class _Recent(Generic[V]):
 
 _models: _Recent[Model] = _Recent(MODELS_KEPT)
 _results: _Recent[Attribution | Refusal] = _Recent(RESULTS_KEPT)
+_predictions: _Recent[tuple[list[tuple[int, str, float]], tuple[str, ...]]] = _Recent(RESULTS_KEPT)
 
 
 def _loaded(name: str, device: str, job: Job[Any]) -> Model:

@@ -89,7 +89,17 @@ def _photo() -> Image.Image | None:
         )
     else:
         upload = st.camera_input("Take a photo", key="camera")
-    return open_image(upload.getvalue()) if upload else None
+    return _decoded(upload.file_id, upload.getvalue()) if upload else None
+
+
+def _decoded(name: str, data: bytes) -> Image.Image:
+    """The photo of this session, decoded once."""
+    state = st.session_state
+    if state.get("decoded", ("", None))[0] != name:
+        state.decoded = ("", None)
+        state.decoded = (name, open_image(data))
+    image: Image.Image = state.decoded[1]
+    return image
 
 
 @st.cache_data(max_entries=len(SAMPLES), show_spinner=False)

@@ -8,7 +8,7 @@ from attribution.jobs import Job, Jobs
 from attribution.refusal import Refusal
 from attribution.ui.analysis import Analysis, Outcome
 
-TICK = 0.5  # seconds between two looks at a job, and so between two pictures of a map that grows
+TICK = 0.2  # seconds between two looks at a job
 
 
 @st.cache_resource
@@ -32,9 +32,13 @@ def follow(analysis: Analysis | str, automatic: bool) -> None:
     asked = state.pop("asked", False)
     state.waiting = job is not None and job.key != analysis.key and not automatic and not asked
     if job is None or asked or (job.key != analysis.key and not state.waiting):
+        state.left = None
+        if remembered := analysis.remembered():
+            _jobs().cancel(owner)
+            state.job = Job.done(analysis.key, remembered)
+            return
         try:
             state.job = _jobs().submit(analysis.device, analysis.key, owner, analysis.compute)
-            state.left = None
         except Refusal as refusal:
             state.sentence, state.refused = str(refusal), True
 

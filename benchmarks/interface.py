@@ -1,0 +1,194 @@
+"""How quickly the page answers, and what travels: from a click to painted pixels in Chromium.
+
+Prints medians of several clicks: a cached result, four fresh maps beyond their computing time, a change of the display
+only, the bytes that arrive, and in the same run the linked viewer against a Plotly heatmap grid of the same four maps
+(one float32 channel each). Exits with 1 beyond a floor.
+
+    make benchmark NAME=interface
+"""
+
+import re
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import chromium
+from dashboard import DESK, FIRST, LONG, idle, map_of, serving
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+CLICKS = 7
+# name: (unit, aim, floor, whether more is better)
+FIGURES = {
+    "cached result": ("ms", 300, 600, False),
+    "four fresh maps, beyond their computing time": ("ms", 300, 700, False),
+    "display only": ("ms", 16, 50, False),
+    "four fresh maps arriving": ("kB", 1400, 1500, False),
+    "faster than a Plotly heatmap grid": ("x", 2.5, 1.5, True),
+}
+DEEP = """() => {
+window.pictures = () => {
+    const found = [];
+    const walk = (root) => {
+        for (const each of root.querySelectorAll("*")) {
+            if (each.matches("canvas.picture")) found.push(each);
+            if (each.shadowRoot) walk(each.shadowRoot);
+        }
+    };
+    walk(document);
+    return found;
+};
+window.look = (picture) => {
+    const {width, height} = picture;
+    return width > 1 ? picture.getContext("2d").getImageData(0, height >> 1, width, 1).data.join() : "";
+};
+// Milliseconds from a click on a button to the frame in which `ready` holds.
+window.clickTo = (button, ready) => new Promise((done) => {
+    const started = performance.now();
+    const painted = () => done(performance.now() - started);
+    const wait = () => requestAnimationFrame(ready() ? painted : wait);
+    button.click();
+    requestAnimationFrame(wait);
+});
+}"""
+
+
+def cached_result(page: Page) -> float:
+    """Hide a method and show it again: its map is remembered."""
+    pill = page.get_by_test_id("stSidebar").get_by_role("button", name="Gradient", exact=True)
+    pill.click()
+    expect(map_of(page, "gradient")).to_have_count(0, timeout=LONG)
+    idle(page)
+    page.wait_for_timeout(300)
+    return float(
+        pill.evaluate(
+            """button => clickTo(button, () => pictures().length === 5 && pictures().every(look)
+            && document.querySelector('.st-key-map-gradient'))"""
+        )
+    )
+
+
+def fresh_maps(page: Page, received: list[int]) -> tuple[float, float]:
+    """Ask for another score: milliseconds beyond the computing time, and kB that arrived."""
+    radio = next(
+        option
+        for name in ("Log-odds", "Logit", "Probability")
+        if (option := page.get_by_role("radio", name=name)).count() and not option.is_checked()
+    )
+    words = {"Log-odds": ", log-odds", "Logit": ", logit", "Probability": "German shepherd"}
+    name = radio.inner_text().strip() or "Log-odds"
+    received.clear()
+    total = radio.evaluate(
+        """(button, word) => clickTo(button, () => {
+            const cells = [...document.querySelectorAll('[class*=st-key-map-]')].slice(1);
+            return cells.length === 4 && cells.every(cell => cell.innerText.includes(word)
+                && cell.innerText.includes('backward')) && !document.body.innerText.includes('Cancel')
+                && pictures().every(look);
+        })""",
+        words[name],
+    )
+    kilobytes = sum(received) / 1000
+    seconds = [
+        float(re.search(r"([\d.]+) s,", page.locator(f".st-key-map-{key}").inner_text()).group(1))  # type: ignore[union-attr]
+        for key in FIRST
+    ]
+    return float(total) - 1000 * sum(seconds), kilobytes
+
+
+def display_only(page: Page, view: str) -> float:
+    """Choose another view: until the frame that shows it is drawn."""
+    return float(
+        page.get_by_label("View").evaluate(
+            """(select, view) => new Promise((done) => {
+                select.value = view;
+                const started = performance.now();
+                select.dispatchEvent(new Event("change"));
+                requestAnimationFrame(() => done(performance.now() - started));
+            })""",
+            view,
+        )
+    )
+
+
+def next_maps(browser: Browser, address: str, grid: str) -> float:
+    """Median milliseconds from a click to four other maps painted, in the viewer or in a Plotly grid."""
+    page = browser.new_page(viewport=DESK)  # type: ignore[arg-type]
+    page.goto(f"{address}/?grid={grid}")
+    page.wait_for_selector(".heatmaplayer image" if grid == "plotly" else "canvas.picture", timeout=LONG)
+    page.wait_for_timeout(2000)
+    page.evaluate(DEEP)
+    seen = """() => [...document.querySelectorAll('.heatmaplayer image')].map(each => each.getAttribute('href'))"""
+    if grid == "viewer":
+        seen = "() => pictures().map(look)"
+    times: list[float] = []
+    for _ in range(CLICKS):
+        times.append(
+            page.get_by_role("button", name="Next").evaluate(
+                f"""button => {{
+                    const seen = {seen};
+                    const old = seen();
+                    return clickTo(button, () => {{
+                        const now = seen();
+                        return now.length === 4 && now.every((each, i) => each && each !== old[i]);
+                    }});
+                }}"""
+            )
+        )
+        page.wait_for_timeout(500)
+    page.close()
+    return float(statistics.median(times))
+
+
+def measure(browser: Browser, folder: Path) -> dict[str, float]:
+    """All figures."""
+    found: dict[str, float] = {}
+    with serving(folder / "log") as (address, _):
+        page = browser.new_page(viewport=DESK)  # type: ignore[arg-type]
+        received: list[int] = []
+        session = page.context.new_cdp_session(page)
+        session.send("Network.enable")
+
+        def arrived(frame: Any) -> None:
+            payload = frame["response"]["payloadData"]
+            received.append(len(payload) * 3 // 4 if frame["response"]["opcode"] == 2 else len(payload))
+
+        session.on("Network.webSocketFrameReceived", arrived)
+        page.goto(address)
+        expect(map_of(page, FIRST[-1])).to_be_visible(timeout=LONG)
+        idle(page)
+        page.wait_for_timeout(3000)
+        page.evaluate(DEEP)
+        found["cached result"] = statistics.median(cached_result(page) for _ in range(CLICKS))
+        fresh = [fresh_maps(page, received) for _ in range(1)]
+        found["four fresh maps, beyond their computing time"] = statistics.median(each[0] for each in fresh)
+        found["four fresh maps arriving"] = statistics.median(each[1] for each in fresh)
+        views = ("heat", "signed", "important", "grey") * 3
+        found["display only"] = statistics.median(display_only(page, view) for view in views)
+        page.close()
+    with serving(folder / "log", "benchmarks/interface_app.py") as (address, _):
+        viewer, plotly = (next_maps(browser, address, grid) for grid in ("viewer", "plotly"))
+        print(f"interface next four maps: viewer {viewer:.0f} ms, Plotly {plotly:.0f} ms")
+        found["faster than a Plotly heatmap grid"] = plotly / viewer
+    return found
+
+
+def main() -> int:
+    """Print every figure and the verdict."""
+    with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
+        browser = playwright.chromium.launch(executable_path=chromium.find(), args=chromium.FLAGS)
+        found = measure(browser, Path(folder))
+        browser.close()
+    missed = []
+    for name, (unit, aim, floor, more) in FIGURES.items():
+        value = found[name]
+        reached, kept = (value >= aim, value >= floor) if more else (value <= aim, value <= floor)
+        verdict = "aim reached" if reached else "within the floor" if kept else "beyond the floor"
+        print(f"interface {name}: {value:.1f} {unit} (aim {aim:g}, floor {floor:g}): {verdict}")
+        missed += [] if kept else [name]
+    print(f"FAIL: {', '.join(missed)}" if missed else "PASS")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
