@@ -1,6 +1,7 @@
 """The dashboard's entry: page, navigation and the sidebar that all pages share."""
 
 import os
+from pathlib import Path
 
 import streamlit as st
 
@@ -13,11 +14,11 @@ st.set_page_config("Attribution", "assets/icon.png", layout="wide")
 with st.spinner("Starting PyTorch; this takes a few seconds the first time."):
     from attribution.ui.sidebar import choose
 
-PAGES = "attribution/ui/pages"
+PAGES = Path(__file__).parent / "attribution" / "ui" / "pages"
 page = st.navigation(
     [
-        st.Page(f"{PAGES}/explore.py", title="Explore", icon=":material/compare:"),
-        st.Page(f"{PAGES}/methods.py", title="Methods", icon=":material/menu_book:"),
+        st.Page(PAGES / "explore.py", title="Explore", icon=":material/compare:"),
+        st.Page(PAGES / "methods.py", title="Methods", icon=":material/menu_book:"),
     ],
     position="top",
 )

@@ -1,6 +1,7 @@
 """The real server on a free port, and how a test finds its way about the page."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -89,3 +90,16 @@ def set_steps(page: Page, steps: int) -> None:
     field = page.get_by_label("Steps", exact=True)
     field.fill(str(steps))
     field.press("Enter")
+
+
+def choose(page: Page, label: str, option: str) -> None:
+    """Type into a select box and take the first match."""
+    box = page.get_by_role("combobox", name=re.compile(label))
+    box.click()
+    box.fill(option)
+    page.get_by_role("option").filter(has_text=option).first.click()
+
+
+def upload(page: Page, name: str, content: bytes) -> None:
+    page.get_by_role("radio", name="Upload").or_(page.get_by_role("button", name="Upload", exact=True)).first.click()
+    page.locator("input[type=file]").set_input_files({"name": name, "mimeType": "image/png", "buffer": content})

@@ -1,24 +1,10 @@
 """What a person sees and does: the real server, Chromium, real files."""
 
-import re
 from pathlib import Path
 
 import pytest
-from dashboard import FIRST, PHONE, expect_new, idle, map_of, set_steps, source
+from dashboard import FIRST, PHONE, choose, expect_new, idle, map_of, set_steps, source, upload
 from playwright.sync_api import Page, expect
-
-
-def choose(page: Page, label: str, option: str) -> None:
-    """Type into a select box and take the first match."""
-    box = page.get_by_role("combobox", name=re.compile(label))
-    box.click()
-    box.fill(option)
-    page.get_by_role("option").filter(has_text=option).first.click()
-
-
-def upload(page: Page, name: str, content: bytes) -> None:
-    page.get_by_role("radio", name="Upload").or_(page.get_by_role("button", name="Upload", exact=True)).first.click()
-    page.locator("input[type=file]").set_input_files({"name": name, "mimeType": "image/png", "buffer": content})
 
 
 def test_it_opens_with_four_maps_and_no_click(page: Page) -> None:

@@ -8,7 +8,7 @@ from attribution.jobs import Job, Jobs
 from attribution.refusal import Refusal
 from attribution.ui.analysis import Analysis, Outcome
 
-TICK = 0.2  # seconds between two looks at a job
+TICK = 0.3  # seconds between two looks at a job; a quicker page would ask again before it has taken in what came
 
 
 @st.cache_resource

@@ -1,0 +1,35 @@
+"""The dashboard with networks that nobody would want: served by test_hostile.py."""
+
+import runpy
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from attribution.model import Preprocessing
+from attribution.models import MODELS
+from attribution.models.record import Facts, ModelRecord
+
+CLASSES = ("<b>bold</b>", "![x](https://tracker.example/a.png)", "$a_b$ :red[c]", "<img src=x onerror=alert(1)>", "e")
+
+
+class Net(nn.Module):
+    """Five logits: the sum of the pixels, weighted by `kind`."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind, self.bias = kind, nn.Parameter(torch.arange(5.0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        total = torch.relu(x).mean((1, 2, 3))
+        if self.kind == "zero":
+            total = 0 * total
+        if self.kind == "broken":
+            total = torch.sqrt(total - total.detach())  # its derivative is infinite, and times zero no number
+        return self.bias.flip(0) + total[:, None] * torch.tensor([1.0, 0.5, 0.25, 0.1, 0.0])
+
+
+for kind in ("constant", "zero", "broken"):
+    facts = Facts(Preprocessing((32, 32), (0, 0, 0), (1, 1, 1), 1.0), CLASSES, 60, 0, "none", "this test")
+    MODELS[kind] = ModelRecord(kind, True, lambda facts=facts: facts, lambda progress, kind=kind: Net(kind))
+runpy.run_path(str(Path(__file__).parents[1] / "streamlit_app.py"))
