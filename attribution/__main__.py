@@ -117,15 +117,19 @@ def _explain_one(photo: str, model: Model, methods: Sequence[Method], target: Ta
         write_folder(folder, model, x, methods, results, Path(photo).name)
     except Refusal as refusal:
         return [f"{photo}: {refusal}"]
+    except RuntimeError as error:  # such as too little memory; the other photos are still done
+        return [f"{photo}: the network failed ({str(error).splitlines()[0]}); try another model or device."]
     except OSError as error:
         return [f"{error.filename} cannot be written: {error.strerror}."]
     finally:
         bar.clear()
-    index, name, probability = model.predict(x, 1)[0]
-    print(f"{folder}: {name} ({index}), probability {probability:.3f}")
-    for result in results:
-        if isinstance(result, Attribution) and result.account:
-            print(f"  {result.method}: {result.account}")
+    print(folder)
+    if sys.stdout.isatty():  # a pipe gets the folders only
+        index, name, probability = model.predict(x, 1)[0]
+        print(f"  {name} ({index}), probability {probability:.3f}")
+        for result in results:
+            if isinstance(result, Attribution) and result.account:
+                print(f"  {result.method}: {result.account}")
     return [f"{photo}: {result}" for result in results if isinstance(result, Refusal)]
 
 

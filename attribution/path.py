@@ -17,27 +17,27 @@ def _equal(nodes: NDArray[np.float64]) -> Quadrature:
 
 
 def left(steps: int) -> Quadrature:
-    """K / n: starts at the baseline itself."""
+    """Nodes k / n: starts at the baseline itself."""
     return _equal(np.arange(steps) / steps)
 
 
 def right(steps: int) -> Quadrature:
-    """(k + 1) / n: ends at the photo. The sum in the paper's equation 3."""
+    """Nodes (k + 1) / n: ends at the photo. The sum in the paper's equation 3."""
     return _equal((np.arange(steps) + 1) / steps)
 
 
 def midpoint(steps: int) -> Quadrature:
-    """(k + 1/2) / n: exact for linear integrands, neither end needed."""
+    """Nodes (k + 1/2) / n: exact for linear integrands, neither end needed."""
     return _equal((np.arange(steps) + 0.5) / steps)
 
 
 def inclusive(steps: int) -> Quadrature:
-    """K / (n - 1), all weighted alike: the worked example's sum over path images. Over-weights both ends."""
+    """Nodes k / (n - 1), all weighted alike: the worked example's sum over path images. Over-weights both ends."""
     return midpoint(1) if steps == 1 else _equal(np.linspace(0, 1, steps))
 
 
 def trapezoid(steps: int) -> Quadrature:
-    """K / (n - 1), the ends counted half."""
+    """Nodes k / (n - 1), the ends counted half."""
     if steps == 1:
         return midpoint(1)
     weights = np.full(steps, 1 / (steps - 1))

@@ -1,4 +1,4 @@
-"""Analysis: everything that defines one, and how a worker computes it. Torch runs here, in the worker only."""
+"""Analysis: everything that defines one, and how a worker computes it. No network runs outside `Analysis.compute`."""
 
 import hashlib
 import time

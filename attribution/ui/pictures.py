@@ -24,26 +24,27 @@ def show_prediction(outcome: Outcome) -> None:
     """The most probable classes as bars; a click on one explains it."""
     names = [f"{name} ({index})" for index, name, _ in outcome.prediction]
     shares = [probability for _, _, probability in outcome.prediction]
+    labels = [escape(name) for name in names]  # Plotly reads HTML
+    text = [f"{share:.1%}" if share >= 0.001 else "< 0.1%" for share in shares]
+    kept = {"marker": {"opacity": 1}}  # a bar that was clicked dims no other
+    common = {"y": labels, "orientation": "h", "hoverinfo": "none", "selected": kept, "unselected": kept}
     figure = go.Figure(
-        go.Bar(
-            x=shares,
-            y=[escape(name) for name in names],
-            orientation="h",
-            text=[f"{share:.1%}" if share >= 0.001 else "< 0.1%" for share in shares],
-            textposition="outside",
-            cliponaxis=False,
-            hoverinfo="none",
-        )
+        [
+            go.Bar(x=[1.3] * len(shares), marker={"color": "rgba(128, 128, 128, 0.06)"}, **common),  # the row to click
+            go.Bar(x=shares, text=text, textposition="outside", cliponaxis=False, **common),
+        ]
     )
     figure.update_xaxes(range=[0, 1.3], visible=False, fixedrange=True)
     figure.update_yaxes(autorange="reversed", ticks="", automargin=True, fixedrange=True)
-    figure.update_layout(height=150, margin={"l": 0, "r": 0, "t": 0, "b": 0}, bargap=0.3, clickmode="event")
+    margin = {"l": 0, "r": 0, "t": 0, "b": 0}
+    figure.update_layout(height=150, margin=margin, bargap=0.3, barmode="overlay", showlegend=False, dragmode=False)
     spoken = ", ".join(f"{name} {share:.1%}" for name, share in zip(names, shares, strict=True))
 
     def clicked() -> None:
         points = st.session_state.bars.selection.points
         if points:
             st.session_state.target = outcome.prediction[points[0]["point_index"]][0]
+            st.session_state.whole = True
 
     with st.container(key="prediction"):
         st.plotly_chart(

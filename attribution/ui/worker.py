@@ -93,11 +93,12 @@ def _leave() -> None:
     """Cancel for this session; a job that another session waits for goes on."""
     _jobs().cancel(st.session_state.owner)
     st.session_state.left = st.session_state.job
+    st.session_state.whole = True
 
 
 def ask() -> None:
     """Have the next run of the page compute what is chosen."""
-    st.session_state.asked = True
+    st.session_state.asked = st.session_state.whole = True
 
 
 def _line(sentence: str, button: str) -> None:

@@ -12,7 +12,7 @@ def show(looking: bool) -> None:
     Args:
         looking: Whether this page was set up to look at a job.
     """
-    if looking and not active():
+    if (looking and not active()) or st.session_state.pop("whole", False):  # a click in here runs this function only
         st.rerun()
     with st.container(key="state"):  # always there, so that what stands below keeps its place in the tree
         show_state()
