@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import chromium
-from dashboard import DESK, FIRST, LONG, idle, map_of, serving
+from dashboard import DESK, FIRST, LONG, PICTURES, idle, map_of, serving
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 CLICKS = 7
@@ -27,22 +27,7 @@ FIGURES = {
     "arriving for four fresh maps, one of them growing": ("kB", 1400, 2800, False),  # floor: each twice
     "faster than a Plotly heatmap grid": ("x", 2.5, 1.5, True),
 }
-DEEP = """() => {
-window.pictures = () => {
-    const found = [];
-    const walk = (root) => {
-        for (const each of root.querySelectorAll("*")) {
-            if (each.matches("canvas.picture")) found.push(each);
-            if (each.shadowRoot) walk(each.shadowRoot);
-        }
-    };
-    walk(document);
-    return found;
-};
-window.look = (picture) => {
-    const {width, height} = picture;
-    return width > 1 ? picture.getContext("2d").getImageData(0, height >> 1, width, 1).data.join() : "";
-};
+CLICK = """() => {
 // Milliseconds from a click on a button to the frame in which `ready` holds.
 window.clickTo = (button, ready) => new Promise((done) => {
     const started = performance.now();
@@ -117,7 +102,8 @@ def next_maps(browser: Browser, address: str, grid: str) -> float:
     page.goto(f"{address}/?grid={grid}")
     page.wait_for_selector(".heatmaplayer image" if grid == "plotly" else "canvas.picture", timeout=LONG)
     page.wait_for_timeout(2000)
-    page.evaluate(DEEP)
+    page.evaluate(PICTURES)
+    page.evaluate(CLICK)
     seen = """() => [...document.querySelectorAll('.heatmaplayer image')].map(each => each.getAttribute('href'))"""
     if grid == "viewer":
         seen = "() => pictures().map(look)"
@@ -158,7 +144,8 @@ def measure(browser: Browser, folder: Path) -> dict[str, float]:
         expect(map_of(page, FIRST[-1])).to_be_visible(timeout=LONG)
         idle(page)
         page.wait_for_timeout(3000)
-        page.evaluate(DEEP)
+        page.evaluate(PICTURES)
+        page.evaluate(CLICK)
         found["cached result"] = statistics.median(cached_result(page) for _ in range(CLICKS))
         fresh = [fresh_maps(page, received) for _ in range(2)]
         found["four fresh maps, beyond their computing time"] = statistics.median(each[0] for each in fresh)

@@ -20,6 +20,25 @@ ROOT = Path(__file__).parents[1]
 FIRST = [key for key, method in at.METHODS.items() if method.chosen]
 DESK, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 LONG = 60_000  # milliseconds
+# Gives a page `pictures()`, all panels of the viewer, and `look(picture)`, the middle row that is painted on one.
+PICTURES = """() => {
+window.pictures = () => {
+    const found = [];
+    const walk = (root) => {
+        for (const each of root.querySelectorAll("*")) {
+            if (each.matches("canvas.picture")) found.push(each);
+            if (each.shadowRoot) walk(each.shadowRoot);
+        }
+    };
+    walk(document);
+    return found;
+};
+window.look = (picture) => {
+    const {width, height} = picture;
+    const row = picture.getContext("2d").getImageData(0, height >> 1, width, 1).data;
+    return row[3] ? row.join() : ""; // nothing is painted where all is transparent
+};
+}"""
 
 
 @contextmanager

@@ -31,11 +31,16 @@ def show_prediction(outcome: Outcome) -> None:
     figure = go.Figure(
         [
             go.Bar(x=[1.3] * len(shares), marker={"color": "rgba(128, 128, 128, 0.06)"}, **common),  # the row to click
-            go.Bar(x=shares, text=text, textposition="outside", cliponaxis=False, **common),
+            go.Bar(
+                x=shares, text=text, textposition="outside", cliponaxis=False, marker={"color": "#3b82f6"}, **common
+            ),
         ]
     )
     figure.update_xaxes(range=[0, 1.3], visible=False, fixedrange=True)
-    figure.update_yaxes(autorange="reversed", ticks="", automargin=True, fixedrange=True)
+    ink = "#fafafa" if st.context.theme.type == "dark" else "#0b0d12"  # the theme's own grey is too light to read
+    font = {"color": ink, "size": 13}
+    figure.update_yaxes(autorange="reversed", ticks="", automargin=True, fixedrange=True, tickfont=font)
+    figure.update_traces(textfont=font)
     margin = {"l": 0, "r": 0, "t": 0, "b": 0}
     figure.update_layout(height=150, margin=margin, bargap=0.3, barmode="overlay", showlegend=False, dragmode=False)
     spoken = ", ".join(f"{name} {share:.1%}" for name, share in zip(names, shares, strict=True))
