@@ -54,15 +54,9 @@ def cached_result(page: Page) -> float:
     )
 
 
-def fresh_maps(page: Page, received: list[int]) -> tuple[float, float]:
+def fresh_maps(page: Page, score: str, received: list[int]) -> tuple[float, float]:
     """Ask for another score: milliseconds beyond the computing time, and kB that arrived."""
-    radio = next(
-        option
-        for name in ("Log-odds", "Logit", "Probability")
-        if (option := page.get_by_role("radio", name=name)).count() and not option.is_checked()
-    )
-    words = {"Log-odds": ", log-odds", "Logit": ", logit", "Probability": "German shepherd"}
-    name = radio.inner_text().strip() or "Log-odds"
+    radio = page.get_by_role("radio", name=score, exact=True)
     received.clear()
     total = radio.evaluate(
         """(button, word) => clickTo(button, () => {
@@ -71,7 +65,7 @@ def fresh_maps(page: Page, received: list[int]) -> tuple[float, float]:
                 && cell.innerText.includes('backward')) && !document.body.innerText.includes('Cancel')
                 && pictures().every(look);
         })""",
-        words[name],
+        f", {score.lower()}",
     )
     kilobytes = sum(received) / 1000
     seconds = [
@@ -147,7 +141,7 @@ def measure(browser: Browser, folder: Path) -> dict[str, float]:
         page.evaluate(PICTURES)
         page.evaluate(CLICK)
         found["cached result"] = statistics.median(cached_result(page) for _ in range(CLICKS))
-        fresh = [fresh_maps(page, received) for _ in range(2)]
+        fresh = [fresh_maps(page, score, received) for score in ("Log-odds", "Logit")]
         found["four fresh maps, beyond their computing time"] = statistics.median(each[0] for each in fresh)
         found["arriving for four fresh maps, one of them growing"] = statistics.median(each[1] for each in fresh)
         views = ("heat", "signed", "important", "grey") * 3
