@@ -79,7 +79,7 @@ def test_cancel_keeps_the_old_maps_and_compute_makes_the_new_ones(page: Page) ->
 def test_a_change_waits_for_compute_when_automatic_is_off(page: Page) -> None:
     page.get_by_text("Compute automatically").click()
     set_steps(page, 9)
-    page.get_by_role("button", name="Compute").click()
+    page.get_by_role("button", name="Compute", exact=True).click()
     expect(page.locator(".st-key-map-integrated_gradients")).to_contain_text("9 backwards", timeout=20_000)
 
 

@@ -7,27 +7,29 @@ from attribution.ui.worker import TICK, active, follow, outcome, show_state
 
 
 def show(looking: bool) -> None:
-    """Everything below the header. While a job is at work it is shown again and again, without the sidebar.
+    """Everything below the navigation. While a job is at work it is shown again and again, without the sidebar.
 
     Args:
         looking: Whether this page was set up to look at a job.
     """
-    if (looking and not active()) or st.session_state.pop("whole", False):  # a click in here runs this function only
+    if st.session_state.pop("whole", False):  # a click in here runs this function only
         st.rerun()
+    ended = looking and not active()
     with st.container(key="state"):  # always there, so that what stands below keeps its place in the tree
         show_state()
-    found = outcome()
-    if found is None:
+    if found := outcome():
+        show_header(found)
+        show_maps(found)
+        st.caption(
+            "A map shows what the network reacts to, not what is true. Wheel: zoom. Drag: move. "
+            "Shift and drag: region. Click: mark a pixel. Double-click: reset. All panels follow."
+        )
+        for strip in found.strips:
+            show_strip(strip)
+    else:
         st.skeleton(height=300)
-        return
-    show_header(found)
-    show_maps(found)
-    st.caption(
-        "A map shows what the network reacts to, not what is true. Wheel: zoom. Drag: move. Shift and drag: region. "
-        "Click: mark a pixel. Double-click: reset. All panels follow."
-    )
-    for strip in found.strips:
-        show_strip(strip)
+    if ended:  # the maps are there already; the page stops looking
+        st.rerun()
 
 
 follow(st.session_state.analysis, st.session_state.automatic)
