@@ -178,7 +178,6 @@ class Model:
         self._mean, self._std = (
             torch.tensor(values, dtype=self.dtype, device=self.device).view(3, 1, 1) for values in (mean, std)
         )
-        self._layout = torch.channels_last
         self._look()
 
     def prepare(self, image: Image.Image) -> Tensor:
@@ -255,15 +254,7 @@ class Model:
         noise = torch.rand((2, 3, *self.preprocessing.size), generator=random)
         noise[1] *= 0.3  # and dark
         x = noise.to(self.device, self.dtype).requires_grad_()
-        with torch.inference_mode(False), torch.enable_grad(), Rectifiers() as rectifiers:
-            try:
-                self._net.to(memory_format=self._layout)
-                logits = self.logits(x)
-            except RuntimeError:  # such as view(N, -1), which wants rows one after another
-                self._layout = torch.contiguous_format
-                self._net.to(memory_format=self._layout)
-                rectifiers = Rectifiers()
-                logits = self._try(x, rectifiers)
+        logits, rectifiers = self._first_pass(x)
         if bool((logits > 0).all()) and bool(((logits.sum(1) - 1).abs() < 1e-4).all()):
             raise Refusal(f"{self.name} gives values above 0 that sum to 1, as after a softmax; give its logits.")
         if not logits.requires_grad:
@@ -283,15 +274,19 @@ class Model:
             ) from None
         self.fixed_adjoint = bool((maps[0] - maps[1]).abs().max() <= EQUAL * maps.abs().max()) and bool(maps.any())
 
-    def _try(self, x: Tensor, rectifiers: Rectifiers) -> Tensor:
-        try:
-            with rectifiers:
-                return self.logits(x)
-        except RuntimeError as error:
-            reason = str(error).split("\n")[0]
-            raise Refusal(
-                f"{self.name} fails on images of shape {tuple(x.shape)}: {reason}; look at its size and its layers."
-            ) from None
+    def _first_pass(self, x: Tensor) -> tuple[Tensor, Rectifiers]:
+        """Find the memory layout that the network takes: some, such as view(N, -1), want rows one after another."""
+        failure = ""
+        for self._layout in (torch.channels_last, torch.contiguous_format):
+            self._net.to(memory_format=self._layout)
+            try:
+                with torch.inference_mode(False), torch.enable_grad(), Rectifiers() as rectifiers:
+                    return self.logits(x), rectifiers
+            except RuntimeError as error:
+                failure = str(error).split("\n")[0]
+        raise Refusal(
+            f"{self.name} fails on images of shape {tuple(x.shape)}: {failure}; look at its size and its layers."
+        )
 
 
 def _shape(tensor: Tensor, images: int) -> str:

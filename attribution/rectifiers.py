@@ -106,7 +106,7 @@ class _Rectifier:
 # One function a family of spellings, with the operator's own parameter names; None where the call is no rectifier.
 
 
-def _relu(input: Tensor, inplace: bool = False) -> _Rectifier | None:
+def _relu(input: Tensor, inplace: bool = False) -> _Rectifier:
     return _Rectifier(input, in_place=inplace)
 
 

@@ -5,7 +5,6 @@ from html import escape
 import plotly.graph_objects as go
 import streamlit as st
 
-from attribution.heatmap import is_blank, reduce, span
 from attribution.methods.method import Method
 from attribution.refusal import Refusal
 from attribution.result import Attribution
@@ -109,8 +108,6 @@ def _show_map(result: Attribution, method: Method, outcome: Outcome) -> None:
     if result.account:
         off = result.relative_delta or 0
         st.caption(f":material/warning: {result.account}" if off > FAR else result.account)
-    if is_blank(span(reduce(result.values))):
-        st.caption("The map is the same everywhere, so there is nothing to draw.")
     for note in result.notes:
         st.caption(f":material/info: {note}")
 
