@@ -1,15 +1,15 @@
 """Work that takes time: one worker a device, a bounded queue, progress, cancel, single flight by key.
 
 Knows nothing of networks or pages. A session asks with `Jobs.submit`, again and again if it likes: the same key gives
-the same job. Its newest job replaces its older one. Sessions that ask for the same key share one job, which stops only
-when all of them have left it.
+the same job while it is at work. Its newest job replaces its older one. Sessions that ask for the same key share one
+job, which stops only when all of them have left it.
 """
 
 import logging
 import threading
 import time
 import uuid
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable
 from typing import Generic, Literal, TypeVar
 
@@ -20,7 +20,6 @@ State = Literal["queued", "running", "done", "failed", "cancelled"]
 
 QUEUE = 8  # jobs that may wait for one device
 SILENCE = 120.0  # seconds after which a session that does not look has gone; a hidden tab looks once a minute
-KEPT = 16  # finished jobs that are remembered, about 3 MB each for four maps
 
 
 class Cancelled(Exception):
@@ -92,24 +91,22 @@ class Job(Generic[R]):
             self.sentence = f"Something went wrong (error {error}); the details are in the log of the server."
             self.state = "failed"
         finally:
-            del self._work  # it may hold a photo, and a finished job is kept
+            del self._work  # it may hold a photo, and a session keeps its last job
 
 
 class Jobs(Generic[R]):
     """All work of this process."""
 
-    def __init__(self, queue: int = QUEUE, kept: int = KEPT) -> None:
+    def __init__(self, queue: int = QUEUE) -> None:
         """Start nothing yet; a device's worker starts with its first job.
 
         Args:
             queue: Jobs that may wait for one device.
-            kept: Finished jobs that are remembered.
         """
-        self._queue, self._kept = queue, kept
+        self._queue = queue
         self._lock = threading.Condition()
         self._waiting: dict[str, deque[Job[R]]] = {}  # by device
         self._active: dict[str, Job[R]] = {}  # queued and running, by key
-        self._done: OrderedDict[str, Job[R]] = OrderedDict()  # by key, the least recently asked for first
 
     def submit(self, device: str, key: str, owner: str, work: Callable[[Job[R]], R]) -> Job[R]:
         """Ask for a result.
@@ -121,16 +118,12 @@ class Jobs(Generic[R]):
             work: Called with the job, to which it reports. A Refusal becomes the job's sentence.
 
         Returns:
-            The job: finished if the result is remembered, shared if it is already being worked on.
+            The job; shared if it is already being worked on.
 
         Raises:
             Refusal: If too many jobs are waiting.
         """
         with self._lock:
-            if key in self._done:
-                self._leave(owner)
-                self._done.move_to_end(key)
-                return self._done[key]
             if key in self._active:
                 self._leave(owner, except_key=key)
                 self._active[key].look(owner)
@@ -182,7 +175,3 @@ class Jobs(Generic[R]):
             with self._lock:
                 if self._active.get(job.key) is job:
                     del self._active[job.key]
-                if job.result is not None:
-                    self._done[job.key] = job
-                    while len(self._done) > self._kept:
-                        self._done.popitem(last=False)

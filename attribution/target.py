@@ -97,6 +97,11 @@ class Target:
         return torch.ones_like(potential)
 
     @property
+    def unit(self) -> str:
+        """Of the score, short enough for a colour bar."""
+        return {"probability": "p", "log_odds": "nats", "logit": "z"}[self.score]
+
+    @property
     def fixed_signal(self) -> bool:
         """Whether the gradient of the score with respect to the logits is the same for every image."""
         return self.score == "logit" or (self.score == "log_odds" and self.versus is not None)

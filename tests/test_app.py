@@ -205,11 +205,14 @@ def test_score_and_second_class_reach_the_engine(app: AppTest) -> None:
 
 def test_the_crop_can_be_moved(app: AppTest) -> None:
     before = app.session_state.outcome.analysis
-    app.slider(key="across").set_value(100).run()
+    app.session_state.across = 100
+    app.run()
     finished(app)
     after = app.session_state.outcome.analysis
     assert after.key != before.key
     assert after.full == before.full
+    app.selectbox(key="sample").set_value("espresso").run()
+    assert app.session_state.across == 50  # another photo is seen from its middle
 
 
 def test_hiding_a_method_computes_nothing_again(app: AppTest) -> None:

@@ -97,3 +97,28 @@ def test_the_other_embedded_model(page: Page) -> None:
     expect(page.locator(".st-key-map-zeiler_fergus")).to_contain_text("no max-pooling and no gates")
     expect(page.locator(".st-key-prediction")).to_contain_text("German shepherd (235)")
     idle(page)
+
+
+def test_the_crop_is_dragged_and_moved_by_the_arrow_keys(page: Page) -> None:
+    old = source(page, "photo")
+    choose(page, "Sample photo", "Dog over cat")
+    expect_new(page, "photo", old)
+    old = source(page, "photo")
+    square = page.get_by_role("button", name="The square that the network sees")
+    square.scroll_into_view_if_needed()
+    box = square.bounding_box()
+    assert box
+    page.mouse.move(box["x"] + 20, box["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 20, box["y"] + 400, steps=5)
+    page.mouse.up()
+    expect_new(page, "photo", old)
+    low = square.bounding_box()
+    assert low
+    assert low["y"] > box["y"] + 5
+    moved = source(page, "photo")
+    square.press("ArrowUp")
+    expect_new(page, "photo", moved)
+    high = square.bounding_box()
+    assert high
+    assert box["y"] < high["y"] < low["y"]

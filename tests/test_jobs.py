@@ -47,7 +47,7 @@ def gates() -> Iterator[Callable[..., Gate]]:
 
 @pytest.fixture
 def jobs() -> Jobs[Any]:
-    return Jobs(queue=3, kept=2)
+    return Jobs(queue=3)
 
 
 def settle(jobs: Jobs[Any], device: str = "cpu") -> None:
@@ -56,7 +56,7 @@ def settle(jobs: Jobs[Any], device: str = "cpu") -> None:
 
     def last(job: Job[Any]) -> None:
         reached.set()
-        raise Refusal("A job that fails is not remembered.")
+        raise Refusal("There is nothing to show.")
 
     jobs.submit(device, "settle", "nobody else", last)
     assert reached.wait(WAIT)
@@ -287,7 +287,6 @@ def test_whoever_asks_for_a_cancelled_key_gets_a_fresh_job(jobs: Jobs[Any], gate
     gate.opened.set()
     settle(jobs)
     assert (left.state, fresh.state, fresh.result) == ("cancelled", "done", "fresh")
-    assert jobs.submit("cpu", "key", "cid", never) is fresh
 
 
 def test_a_full_queue_is_refused_and_takes_jobs_again_later(jobs: Jobs[Any], gates: Callable[..., Gate]) -> None:
@@ -344,43 +343,12 @@ def test_two_devices_work_at_the_same_time(jobs: Jobs[Any], gates: Callable[...,
     assert jobs.ahead(jobs.submit("cuda:0", "three", "cid", give(3))) == 0
 
 
-def test_a_finished_result_is_remembered(jobs: Jobs[Any]) -> None:
-    job = jobs.submit("cpu", "key", "ann", give("once"))
+def test_a_finished_job_is_done_anew_when_it_is_asked_for_again(jobs: Jobs[Any]) -> None:
+    job = jobs.submit("cpu", "key", "ann", give("first"))
     settle(jobs)
-    assert jobs.submit("cpu", "key", "ann", never) is job
-    assert jobs.submit("cuda:0", "key", "bob", never) is job
-
-
-def test_beyond_the_limit_the_oldest_result_is_forgotten(jobs: Jobs[Any]) -> None:
-    for key in ("one", "two", "three"):
-        jobs.submit("cpu", key, key, give(f"{key}, first run"))
-        settle(jobs)
-    remembered = [jobs.submit("cpu", key, "ann", never).result for key in ("two", "three")]
-    assert remembered == ["two, first run", "three, first run"]
-    again = jobs.submit("cpu", "one", "ann", give("one, second run"))
+    again = jobs.submit("cpu", "key", "ann", give("second"))
     settle(jobs)
-    assert again.result == "one, second run"
-
-
-def test_a_result_that_was_asked_for_again_is_not_the_oldest(jobs: Jobs[Any]) -> None:
-    first = jobs.submit("cpu", "one", "ann", give(1))
-    jobs.submit("cpu", "two", "bob", give(2))
-    settle(jobs)
-    assert jobs.submit("cpu", "one", "cid", never) is first
-    jobs.submit("cpu", "three", "dan", give(3))
-    settle(jobs)
-    assert jobs.submit("cpu", "one", "cid", never) is first
-
-
-def test_a_remembered_result_replaces_the_sessions_older_job(jobs: Jobs[Any], gates: Callable[..., Gate]) -> None:
-    known = jobs.submit("cpu", "known", "ann", give("known"))
-    settle(jobs)
-    gate = gates()
-    older = started(jobs, gate, "older", "ann")
-    assert jobs.submit("cpu", "known", "ann", never) is known
-    gate.opened.set()
-    settle(jobs)
-    assert older.state == "cancelled"
+    assert (job.result, again.result) == ("first", "second")
 
 
 def test_a_refusal_becomes_the_sentence_of_the_job(jobs: Jobs[Any]) -> None:

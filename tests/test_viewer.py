@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dashboard import DESK, FIRST, map_of, set_steps, source
+from dashboard import DESK, FIRST, PHONE, map_of, set_steps, source
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
@@ -90,6 +90,33 @@ def test_the_wheel_zooms_all_panels_to_the_same_part(page: Page, results: dict[s
     page.mouse.move(0, 0)
     page.wait_for_timeout(200)
     assert {key: source(page, key) for key in before} == before
+
+
+@pytest.mark.parametrize("page", [{"viewport": PHONE, "has_touch": True, "is_mobile": True}], indirect=True)
+def test_two_fingers_zoom_all_panels_around_the_point_between_them(page: Page) -> None:
+    before = {key: source(page, key) for key in ("photo", *FIRST)}
+    box = box_of(page, "gradient")
+    x, y = box["x"] + 0.75 * box["width"], box["y"] + 0.25 * box["height"]
+    fingers = page.context.new_cdp_session(page)
+
+    def touch(kind: str, *places: tuple[float, float]) -> None:
+        points = [{"x": left, "y": top, "id": i} for i, (left, top) in enumerate(places)]
+        fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    touch("touchStart", (x - 8, y), (x + 8, y))
+    for apart in range(10, 33, 2):
+        touch("touchMove", (x - apart, y), (x + apart, y))
+    page.wait_for_timeout(200)
+    assert [key for key in before if source(page, key) == before[key]] == []
+    touch("touchEnd")
+    map_of(page, "gradient").evaluate(  # the point between the fingers shows what it showed
+        "(canvas, at) => canvas.dispatchEvent(new PointerEvent('pointermove', {clientX: at[0], clientY: at[1]}))",
+        [x, y],
+    )
+    found = re.match(r"x (\d+), y (\d+):", readout(page, "photo"))
+    assert found
+    assert [int(each) for each in found.groups()] == pytest.approx([0.75 * 227, 0.25 * 227], abs=3)
+    assert page.evaluate("window.visualViewport.scale") == 1  # the page itself is not zoomed
 
 
 def test_zoom_survives_new_data_and_a_double_click_resets_it(page: Page) -> None:

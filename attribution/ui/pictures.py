@@ -16,7 +16,6 @@ GROUP = "explore"
 COLUMNS = 4
 NARROWEST = 150  # pixels of a panel, so that a phone shows two side by side
 FAR = 0.05  # relative delta above which a map is marked
-UNITS = {"probability": "", "log_odds": "nats", "logit": ""}
 
 
 def show_prediction(outcome: Outcome) -> None:
@@ -117,7 +116,7 @@ def _show_panel(result: Attribution, method: Method, outcome: Outcome, growing: 
     st.text(explained)
     pack = pack_partial if growing else pack_map
     label = f"{method.title} map for {explained}. Arrow keys move the crosshair, plus and minus zoom, Enter marks."
-    packed = pack(result.values, method.key, label, UNITS[result.target.score], GROUP, outcome.analysis.full)
+    packed = pack(result.values, method.key, label, result.target.unit, GROUP, outcome.analysis.full)
     show_panel(packed, f"panel-{method.key}", _mark)
 
 

@@ -1,9 +1,10 @@
 """The sidebar that all pages share: it chooses everything that defines an analysis."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import streamlit as st
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from attribution.images import MAX_BYTES, open_image
 from attribution.methods import METHODS
@@ -15,16 +16,25 @@ from attribution.refusal import Refusal
 from attribution.settings import described
 from attribution.target import SCORES, Score, Target
 from attribution.ui.analysis import Analysis
+from attribution.ui.crop.crop import show_crop
 from attribution.ui.forms import ask, reset
 
 SAMPLES = {path.stem: path for path in sorted((Path(__file__).parents[2] / "assets" / "samples").glob("*.jpg"))}
 FIRST = "german_shepherd_on_grass"
-THUMBNAIL = 480  # pixels of the original's longer side, where the crop is shown
 MEANINGS: dict[Score, str] = {
-    "probability": "Probability: the softmax output, in [0, 1]. It saturates where the network is sure.",
+    "probability": "Probability p: the softmax output, in [0, 1]. It saturates where the network is sure.",
     "log_odds": "Log-odds: log p / (1 - p), in nats. The same question, but it never saturates.",
-    "logit": "Logit: the class's own output before softmax. It also holds what all classes share.",
+    "logit": "Logit z: the class's own output before softmax. It also holds what all classes share.",
 }
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """The photo of this session: what identifies it, its name for people, and its pixels."""
+
+    name: str
+    title: str
+    image: Image.Image
 
 
 def choose() -> Analysis | str:
@@ -35,29 +45,23 @@ def choose() -> Analysis | str:
     """
     with st.sidebar:
         try:
-            image = _photo()
+            photo = _photo()
             under_photo = st.container()
             facts = _model()
-            if image:
+            if photo:
                 with under_photo:
-                    across, down = _crop(image, facts.preprocessing)
+                    across, down = _crop(photo, facts.preprocessing)
             device = _device()
             target = _target(facts.classes)
             methods = _methods()
         except Refusal as refusal:
             return str(refusal)
-    if image is None:
+    if photo is None:
         return "There is no photo yet; choose one in the sidebar."
-    left, top, right, bottom = facts.preprocessing.box(image, across, down)
+    left, top, right, bottom = facts.preprocessing.box(photo.image, across, down)
     full = (max(1, round(bottom - top)), max(1, round(right - left)))
-    x = facts.preprocessing.prepare(image, across, down)
-    state = st.session_state
-    photo = (
-        sample_title(state.sample)
-        if state.source == "Samples"
-        else {"Upload": "your photo", "Camera": "your picture"}[state.source]
-    )
-    return Analysis(x, full, photo, state.model, device, target, methods)
+    x = facts.preprocessing.prepare(photo.image, across, down)
+    return Analysis(x, full, photo.title, st.session_state.model, device, target, methods)
 
 
 def sample_title(name: str) -> str:
@@ -65,9 +69,11 @@ def sample_title(name: str) -> str:
     return name.replace("_", " ").capitalize()
 
 
-def _photo() -> Image.Image | None:
+def _photo() -> Photo | None:
     sources = ("Samples", "Upload", "Camera")
-    source = st.segmented_control("Photo", sources, default="Samples", required=True, key="source", width="stretch")
+    source = st.segmented_control(
+        "Photo", sources, default="Samples", required=True, key="source", width="stretch", on_change=_centre
+    )
     if source == "Samples":
         names = list(SAMPLES)
         name = st.selectbox(
@@ -77,8 +83,9 @@ def _photo() -> Image.Image | None:
             format_func=sample_title,
             key="sample",
             label_visibility="collapsed",
+            on_change=_centre,
         )
-        return _sample(name)
+        return Photo(name, sample_title(name), _sample(name))
     if source == "Upload":
         upload = st.file_uploader(
             "Upload a photo",
@@ -86,10 +93,14 @@ def _photo() -> Image.Image | None:
             max_upload_size=MAX_BYTES // 1_000_000,
             key="upload",
             help="At most 30 MB and 50 megapixels. It stays on this server, in memory, while the page is open.",
+            on_change=_centre,
         )
     else:
-        upload = st.camera_input("Take a photo", key="camera")
-    return _decoded(upload.file_id, upload.getvalue()) if upload else None
+        upload = st.camera_input("Take a photo", key="camera", on_change=_centre)
+    if not upload:
+        return None
+    title = "your photo" if source == "Upload" else "your picture"
+    return Photo(upload.file_id, title, _decoded(upload.file_id, upload.getvalue()))
 
 
 def _decoded(name: str, data: bytes) -> Image.Image:
@@ -107,20 +118,22 @@ def _sample(name: str) -> Image.Image:
     return open_image(SAMPLES[name])
 
 
-def _crop(image: Image.Image, preprocessing: Preprocessing) -> tuple[float, float]:
-    """Let the square be moved, and show it on the photo; what the network does not see is dimmed."""
-    picture = st.container()
-    with st.expander("Move the crop"):
-        across = st.slider("Across", 0, 100, 50, format="%d%%", key="across") / 100
-        down = st.slider("Down", 0, 100, 50, format="%d%%", key="down") / 100
-    small = image.copy()
-    small.thumbnail((THUMBNAIL, THUMBNAIL))
-    box = [round(side) for side in preprocessing.box(small, across, down)]
-    shown = Image.blend(small, Image.new("RGB", small.size, "grey"), 0.7)
-    shown.paste(small.crop((box[0], box[1], box[2], box[3])), (box[0], box[1]))
-    ImageDraw.Draw(shown).rectangle((box[0], box[1], max(box[0], box[2] - 1), max(box[1], box[3] - 1)), outline="white")
-    picture.image(shown, width="stretch", alt="The photo; the square that the network sees is framed, the rest dimmed")
+def _crop(photo: Photo, preprocessing: Preprocessing) -> tuple[float, float]:
+    """Where the square lies that the network sees; it can be moved on the photo."""
+    state = st.session_state
+    across, down = state.setdefault("across", 50) / 100, state.setdefault("down", 50) / 100
+    show_crop(photo.image, photo.name, preprocessing, across, down, _move)
+    st.caption("The network sees the square; drag it to move it.")
     return across, down
+
+
+def _move(across: float, down: float) -> None:
+    st.session_state.across, st.session_state.down = round(100 * across), round(100 * down)
+
+
+def _centre() -> None:
+    """Another photo is seen from its middle."""
+    _move(0.5, 0.5)
 
 
 def _model() -> Facts:

@@ -245,6 +245,7 @@ class Panel {
     const context = this.canvas.getContext("2d");
     const { x, y, size } = this.group.window;
     const { width, height } = this.canvas;
+    this.canvas.style.touchAction = size < 1 ? "none" : "pan-y"; // a finger scrolls the page unless it moves the view
     context.imageSmoothingEnabled = false;
     context.drawImage(
       this.offscreen,
@@ -291,8 +292,7 @@ class Panel {
       return `x ${column}, y ${row}: RGB ${this.body[3 * i]}, ${this.body[3 * i + 1]}, ${this.body[3 * i + 2]}`;
     }
     const { heat, sorted } = this.heat;
-    const unit = this.unit && ` ${this.unit}`;
-    return `${number(this.value(i), true)}${unit}, above ${rank(sorted, heat[i]).toFixed(1)} %`;
+    return `${number(this.value(i), true)} ${this.unit}, above ${rank(sorted, heat[i]).toFixed(1)} %`;
   }
 
   /** The signed attribution of a pixel: the sum of its channels. A map that still grows has no signs yet. */
@@ -348,16 +348,18 @@ class Panel {
       this.group.cursor = this.at(event);
       if (pointer) {
         const [dx, dy] = [event.clientX - pointer.x, event.clientY - pointer.y];
-        const before = [...down.values()];
-        const spread = () => Math.hypot(before[0].x - before[1].x, before[0].y - before[1].y);
-        const wide = before.length === 2 ? spread() : 0;
+        const fingers = [...down.values()];
+        const spread = () => Math.hypot(fingers[0].x - fingers[1].x, fingers[0].y - fingers[1].y);
+        const wide = fingers.length === 2 ? spread() : 0;
         pointer.moved += Math.hypot(dx, dy);
         pointer.x = event.clientX;
         pointer.y = event.clientY;
         const box = canvas.getBoundingClientRect();
         const { x, y, size } = this.group.window;
-        if (before.length === 2 && wide > 0) this.group.zoom(spread() / wide, this.group.cursor);
-        else if (event.shiftKey) this.group.region = rectangle(pointer.start, this.group.cursor);
+        if (wide > 0) {
+          const [x, y] = [(fingers[0].x + fingers[1].x) / 2, (fingers[0].y + fingers[1].y) / 2];
+          this.group.zoom(spread() / wide, this.at({ clientX: x, clientY: y }));
+        } else if (event.shiftKey) this.group.region = rectangle(pointer.start, this.group.cursor);
         else this.group.show(x - (size * dx) / box.width, y - (size * dy) / box.height);
       }
       this.group.redraw();

@@ -1,0 +1,1 @@
+"""The crop that is moved on the photo."""
