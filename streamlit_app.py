@@ -1,5 +1,6 @@
 """The dashboard's entry: page, navigation and the sidebar that all pages share."""
 
+import base64
 import os
 from pathlib import Path
 
@@ -9,9 +10,13 @@ import streamlit as st
 # that made the four maps take 1 s instead of 2 to 10 s; on idle cores it costs nothing that could be measured.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
-st.set_page_config("Attribution", "assets/icon.png", layout="wide")
+# Inline, since browsers ask for an icon's file again whenever the address bar changes.
+icon = base64.b64encode((Path(__file__).parent / "assets" / "icon.png").read_bytes()).decode()
+st.set_page_config("Attribution", f"data:image/png;base64,{icon}", layout="wide", initial_sidebar_state=320)
 
 with st.spinner("Starting PyTorch; this takes a few seconds the first time."):
+    from attribution.ui.link import restore_session
+    from attribution.ui.share import show_link, show_sentences
     from attribution.ui.sidebar import choose
 
 PAGES = Path(__file__).parent / "attribution" / "ui" / "pages"
@@ -22,5 +27,10 @@ page = st.navigation(
     ],
     position="top",
 )
+restore_session()
+link = st.sidebar.container()
 st.session_state.analysis = choose()
+with link:
+    show_link(st.session_state.analysis, page.url_path)
+show_sentences()
 page.run()

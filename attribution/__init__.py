@@ -13,6 +13,7 @@ The source of every method stands in its class.
 """
 
 from attribution import baselines as baselines
+from attribution import export as export
 from attribution.baselines import BASELINES as BASELINES
 from attribution.engine import attribute as attribute
 from attribution.engine import compare as compare
@@ -30,3 +31,4 @@ from attribution.result import VERSION as VERSION
 from attribution.result import Attribution as Attribution
 from attribution.result import load as load
 from attribution.target import Target as Target
+from attribution.view import View as View

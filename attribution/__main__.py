@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from attribution import export
 from attribution.baselines import BASELINES
 from attribution.engine import compare
-from attribution.export import write_folder
 from attribution.images import open_image
 from attribution.methods import METHODS
 from attribution.methods.method import Method
@@ -81,6 +81,8 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("--versus", metavar="CLASS|INDEX", help="a second class: why the target and not this one")
     explain.add_argument("--score", default="probability", choices=SCORES, help="default: probability")
     explain.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1 or mps")
+    explain.add_argument("--report", action="store_true", help="also write report.html, with the viewer inside")
+    explain.add_argument("--figure", action="store_true", help="also write figure.png: all maps on one sheet, 300 dpi")
     explain.add_argument("--out", type=Path, default=Path("out"), metavar="DIR", help="default: out")
     explain.set_defaults(run=_explain)
     for command, run in (("models", _models), ("methods", _methods), ("baselines", _baselines)):
@@ -99,13 +101,16 @@ def _explain(options: argparse.Namespace) -> int:
     target = Target(index, options.score, versus)
     status, taken = 0, set[str]()
     for photo in options.photos:
-        for sentence in _explain_one(photo, model, methods, target, _free(options.out, Path(photo).stem, taken)):
+        folder = _free(options.out, Path(photo).stem, taken)
+        for sentence in _explain_one(photo, model, methods, target, folder, options.report, options.figure):
             print(sentence, file=sys.stderr)
             status = 2
     return status
 
 
-def _explain_one(photo: str, model: Model, methods: Sequence[Method], target: Target, folder: Path) -> list[str]:
+def _explain_one(
+    photo: str, model: Model, methods: Sequence[Method], target: Target, folder: Path, report: bool, figure: bool
+) -> list[str]:
     """Explain one photo into its folder; return a sentence for everything that could not be served."""
     try:
         x = model.prepare(open_image(photo))
@@ -114,7 +119,13 @@ def _explain_one(photo: str, model: Model, methods: Sequence[Method], target: Ta
     bar = _Bar(photo)
     try:
         results = compare(model, x, methods, target, on_progress=bar)
-        write_folder(folder, model, x, methods, results, Path(photo).name)
+        maps = [result for result in results if isinstance(result, Attribution)]
+        if maps:
+            export.folder(results, folder, Path(photo).name)
+        if maps and report:
+            export.report(results, folder / "report.html", heading=Path(photo).name)
+        if maps and figure:
+            export.figure(results, folder / "figure.png")
     except Refusal as refusal:
         return [f"{photo}: {refusal}"]
     except RuntimeError as error:  # such as too little memory; the other photos are still done
@@ -123,14 +134,20 @@ def _explain_one(photo: str, model: Model, methods: Sequence[Method], target: Ta
         return [f"{error.filename} cannot be written: {error.strerror}."]
     finally:
         bar.clear()
-    print(folder)
-    if sys.stdout.isatty():  # a pipe gets the folders only
-        index, name, probability = model.predict(x, 1)[0]
-        print(f"  {name} ({index}), probability {probability:.3f}")
-        for result in results:
-            if isinstance(result, Attribution) and result.account:
-                print(f"  {result.method}: {result.account}")
+    if maps:
+        _tell(folder, maps)
     return [f"{photo}: {result}" for result in results if isinstance(result, Refusal)]
+
+
+def _tell(folder: Path, maps: Sequence[Attribution]) -> None:
+    print(folder)
+    if not sys.stdout.isatty():  # a pipe gets the folders only
+        return
+    index, name, probability = maps[0].prediction[0]
+    print(f"  {name} ({index}), probability {probability:.3f}")
+    for result in maps:
+        if result.account:
+            print(f"  {result.method}: {result.account}")
 
 
 def _free(out: Path, stem: str, taken: set[str]) -> Path:

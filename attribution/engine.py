@@ -30,7 +30,13 @@ _VERSIONS = {
 
 
 def attribute(
-    model: Model, x: Tensor, method: Method, target: Target | None = None, *, on_progress: OnProgress | None = None
+    model: Model,
+    x: Tensor,
+    method: Method,
+    target: Target | None = None,
+    *,
+    chunk: int | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Attribution:
     """Explain one photo by one method.
 
@@ -39,13 +45,14 @@ def attribute(
         x: (3, H, W), finite; pixels in [0, 1] as `model.prepare` gives them. Not clipped.
         method: A method with its settings.
         target: Class and score. Default: the probability of the predicted class.
+        chunk: Images at a time. Default: by the kind of device; values can differ in their last bits with it.
         on_progress: Called between chunks with the fraction done and a coarse Attribution, or None where the method
             has none yet. If it raises, the work stops within one chunk and nothing is left behind.
 
     Raises:
         Refusal: If x is no such image, the target is no class of the model, or the method cannot serve the model.
     """
-    (result,) = compare(model, x, [method], target, on_progress=on_progress)
+    (result,) = compare(model, x, [method], target, chunk=chunk, on_progress=on_progress)
     if isinstance(result, Refusal):
         raise result
     return result
@@ -57,6 +64,7 @@ def compare(
     methods: Sequence[Method],
     target: Target | None = None,
     *,
+    chunk: int | None = None,
     on_progress: OnProgress | None = None,
     on_result: OnResult | None = None,
 ) -> list[Attribution | Refusal]:
@@ -77,9 +85,11 @@ def compare(
     for method in methods:
         _expect(method, Method, "at.Gradient()")
     target.check(len(model.classes))
+    if chunk is not None and chunk < 1:
+        raise Refusal(f"The chunk must be at least 1 image, got {chunk}.")
     # Whatever the caller's context: tensors of inference mode cannot be differentiated, autocast would round.
     with torch.inference_mode(False), torch.autocast(model.device.type, enabled=False):
-        return _compare(Scorer(model, x.clone(), target), methods, on_progress, on_result)
+        return _compare(Scorer(model, x.clone(), target, chunk), methods, on_progress, on_result)
 
 
 def _compare(
@@ -151,6 +161,7 @@ class _Run:
             delta = float(values.sum(dtype=np.float64)) - (score - baseline_score)
         return Attribution(
             values=values,
+            pixels=self.scorer.pixels,
             score=score,
             baseline_score=baseline_score,
             delta=delta,
@@ -164,7 +175,14 @@ class _Run:
             seconds=time.perf_counter() - self.started,
             rectifiers=computed.rectifiers,
             notes=(*self._notes(), *computed.notes),
-            versions=_VERSIONS,
+            explained=self.scorer.target.words(self.model.classes),
+            prediction=self.scorer.prediction,
+            versions={
+                **_VERSIONS,
+                "device": str(self.model.device),
+                "threads": str(torch.get_num_threads()),
+                "weights": self.model.weights,
+            },
         )
 
     def _notes(self) -> list[str]:

@@ -1,6 +1,6 @@
 """Attribution values -> one number a pixel -> a picture. The only place in Python where values are rescaled.
 
-The browser does the same in `ui/viewer/heat.js`; both are held equal by `tests/heatmap_vectors.json`.
+The browser does the same in `viewer/heat.js`; both are held equal by `tests/heatmap_vectors.json`.
 """
 
 import json

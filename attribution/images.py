@@ -6,8 +6,10 @@ import os
 import re
 import warnings
 from os import PathLike, fspath
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from attribution.refusal import Refusal
@@ -42,6 +44,12 @@ def open_image(source: str | PathLike[str] | bytes | BinaryIO) -> Image.Image:
         with contextlib.suppress(Exception):  # a photo whose orientation cannot be read is shown as it is
             image = ImageOps.exif_transpose(image)
         return _rgb(name, image)
+
+
+def eight_bit(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    """Pixels in [0, 1], (..., 3, H, W), to 8-bit RGB, (..., H, W, 3)."""
+    rgb: NDArray[np.uint8] = np.rint(np.clip(np.moveaxis(pixels, -3, -1), 0, 1) * 255).astype(np.uint8)
+    return rgb
 
 
 def _load(source: str | PathLike[str] | bytes | BinaryIO) -> tuple[str, bytes, int]:

@@ -1,8 +1,10 @@
 """Model: a frozen network, its preprocessing, its class names."""
 
 import difflib
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, get_args
 
 import numpy as np
@@ -208,21 +210,42 @@ class Model:
             )
         return logits
 
-    def predict(self, x: Tensor, k: int = 5) -> list[tuple[int, str, float]]:
+    def predict(self, x: Tensor, k: int = 5, also: int | None = None) -> list[tuple[int, str, float]]:
         """The most probable classes.
 
         Args:
             x: (3, H, W), pixels in [0, 1].
             k: How many. Default: 5.
+            also: A class that is listed last if it is not among them. Default: None.
 
         Returns:
             (index, class name, probability), the most probable first.
         """
         with torch.no_grad():
-            logits = self.logits(x.to(self.device, self.dtype)[None])[0]
+            return self.rank(self.logits(x.to(self.device, self.dtype)[None])[0], k, also)
+
+    def rank(self, logits: Tensor, k: int = 5, also: int | None = None) -> list[tuple[int, str, float]]:
+        """The most probable classes by the logits of one image, (K,), as `predict` gives them.
+
+        Args:
+            logits: (K,).
+            k: How many. Default: 5.
+            also: A class that is listed last if it is not among them.
+        """
         probabilities = logits.cpu().double().softmax(0)
-        top = probabilities.topk(min(k, len(probabilities)))
-        return [(i, self.classes[i], p) for i, p in zip(top.indices.tolist(), top.values.tolist(), strict=True)]
+        top = probabilities.topk(min(k, len(probabilities))).indices.tolist()
+        if also is not None and also not in top:
+            top.append(also)
+        return [(i, self.classes[i], float(probabilities[i])) for i in top]
+
+    @cached_property
+    def weights(self) -> str:
+        """SHA-256 of all parameters and buffers: their names, shapes and values."""
+        digest = hashlib.sha256()
+        for name, tensor in self._net.state_dict().items():
+            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
+            digest.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+        return digest.hexdigest()
 
     def find_class(self, text: str) -> int:
         """The index of a class given as an index or a name.

@@ -1,20 +1,27 @@
 """Attribution: the values of one map with their provenance."""
 
+import base64
 import dataclasses
+import io
 import json
 import os
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
+from attribution.heatmap import grey, reduce
+from attribution.images import eight_bit
 from attribution.rectifiers import Interception
 from attribution.refusal import Refusal
 from attribution.target import Target
 
 VERSION = "0.1.0"
 NEGLIGIBLE = 1e-3  # score difference below which a share of it says nothing
+ARRAYS = ("values", "pixels")
 CLOSE = 0.01  # relative delta above which more steps are worth their time
 
 
@@ -25,6 +32,7 @@ class Attribution:
     Attributes:
         values: (3, H, W), signed, in units of the score; per unit of pixel value for gradients, and already
             multiplied by the distance from the baseline where there is one.
+        pixels: (3, H, W), the photo as the network saw it, in [0, 1].
         score: What the network gives the photo.
         baseline_score: What it gives the baseline; None without a baseline.
         delta: sum(values) - (score - baseline_score); None where the method is not complete.
@@ -38,10 +46,13 @@ class Attribution:
         seconds: Wall time.
         rectifiers: What the pass that the map comes from was seen to use; None where nobody looked.
         notes: Warnings, as sentences.
-        versions: What it was computed with.
+        explained: The target in words.
+        prediction: The five most probable classes, and the explained one, as `Model.predict` gives them.
+        versions: What it was computed with: packages, device, threads, and the SHA-256 of the weights.
     """
 
     values: NDArray[Any]
+    pixels: NDArray[Any]
     score: float
     baseline_score: float | None
     delta: float | None
@@ -55,6 +66,8 @@ class Attribution:
     seconds: float
     rectifiers: Interception | None = None
     notes: tuple[str, ...] = ()
+    explained: str = ""
+    prediction: tuple[tuple[int, str, float], ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -75,22 +88,40 @@ class Attribution:
                 f"The score differs from the baseline's by {difference:.1g} only, so there is little to account for "
                 f"(delta {self.delta:+.1g})."
             )
-        share = f"The map accounts for {difference + self.delta:.3f} of the {difference:.3f} score difference"
+        share = f"The map accounts for {difference + self.delta:#.3g} of the {difference:#.3g} score difference"
         relative = abs(self.delta / difference)
         more = "; more steps would bring it closer" if relative > CLOSE else ""
         return f"{share}, {relative:.1%} off{more}."
 
     def facts(self) -> dict[str, Any]:
-        """Everything but the values, as JSON can hold it."""
-        shown = {item.name: getattr(self, item.name) for item in dataclasses.fields(self) if item.name != "values"}
+        """Everything but the arrays, as JSON can hold it."""
+        names = [item.name for item in dataclasses.fields(self) if item.name not in ARRAYS]
+        shown = {name: getattr(self, name) for name in names}
         for name in ("target", "rectifiers"):
             shown[name] = shown[name] and dataclasses.asdict(shown[name])
         return shown
 
+    def _repr_html_(self) -> str:
+        """In a notebook: the photo, the map white-to-black, and what they are."""
+        pictures = (eight_bit(self.pixels), grey(reduce(self.values)))
+        images = "".join(
+            f'<img src="{_data_url(picture)}" style="width: 16rem; margin-right: 1rem">' for picture in pictures
+        )
+        lines = [f"{self.method} for {self.explained} by {self.model}", f"score {self.score:.3g}", self.account or ""]
+        text = "".join(f"<div>{escape(line)}</div>" for line in (*lines, *self.notes) if line)
+        return f"<div>{images}{text}</div>"
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one npz file, without pickles; `load` gives the same back."""
         with open(path, "wb") as file:  # a path given to numpy would get a second ending
-            np.savez_compressed(file, values=self.values, facts=np.array(json.dumps(self.facts())))
+            arrays = {name: getattr(self, name) for name in ARRAYS}
+            np.savez_compressed(file, **arrays, facts=np.array(json.dumps(self.facts())))
+
+
+def _data_url(picture: NDArray[np.uint8]) -> str:
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def load(path: str | os.PathLike[str]) -> Attribution:
@@ -102,13 +133,14 @@ def load(path: str | os.PathLike[str]) -> Attribution:
     try:
         # Opened here, since numpy does not close a file that turns out to be no archive.
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            values, facts = archive["values"], json.loads(str(archive["facts"]))
+            arrays, facts = {name: archive[name] for name in ARRAYS}, json.loads(str(archive["facts"]))
         seen = facts.pop("rectifiers")
         return Attribution(
-            values=values,
+            **arrays,
             target=Target(**facts.pop("target")),
             rectifiers=seen and Interception(**{**seen, "others": tuple(seen["others"])}),
             notes=tuple(facts.pop("notes")),
+            prediction=tuple((i, name, p) for i, name, p in facts.pop("prediction")),
             **facts,
         )
     except OSError as error:

@@ -35,6 +35,7 @@ class Scorer:
 
     Attributes:
         model: The model.
+        pixels: (3, H, W), the photo as it was given.
         x: (3, H, W), the photo, on the model's device and in its dtype.
         chunk: Images at a time, at most.
         forwards: Images sent forward so far.
@@ -42,19 +43,28 @@ class Scorer:
         tick: Called between chunks with the fraction done and the map so far; if it raises, the work stops.
     """
 
-    def __init__(self, model: Model, x: Tensor, target: Target, tick: Tick = lambda fraction, map_so_far: None) -> None:
+    def __init__(
+        self,
+        model: Model,
+        x: Tensor,
+        target: Target,
+        chunk: int | None = None,
+        tick: Tick = lambda fraction, map_so_far: None,
+    ) -> None:
         """Run nothing yet.
 
         Args:
             model: The model.
             x: (3, H, W), pixels in [0, 1].
             target: The class and score; an open class becomes the predicted one.
+            chunk: Images at a time. Default: by the kind of device.
             tick: See above.
         """
         self.model = model
         self._asked = target
+        self.pixels = x.cpu().numpy()
         self.x = x.to(model.device, model.dtype)
-        self.chunk = CHUNK[model.device.type]
+        self.chunk = chunk or CHUNK[model.device.type]
         self.forwards = 0
         self.backwards = 0
         self.tick = tick
@@ -69,6 +79,11 @@ class Scorer:
     def score(self) -> float:
         """The score of the photo."""
         return float(self.target.value(self._potential(self._logits[None])))
+
+    @cached_property
+    def prediction(self) -> tuple[tuple[int, str, float], ...]:
+        """The photo's most probable classes and the explained one, as `Model.predict` gives them."""
+        return tuple(self.model.rank(self._logits, also=self.target.index))
 
     @property
     def saturated(self) -> bool:

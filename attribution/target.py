@@ -6,6 +6,7 @@ back-propagated and the result multiplied by d sigmoid / dL = sigmoid(L) * sigmo
 """
 
 import operator
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -95,6 +96,13 @@ class Target:
         if self.score == "probability":
             return potential.sigmoid() * (-potential).sigmoid()
         return torch.ones_like(potential)
+
+    def words(self, classes: Sequence[str]) -> str:
+        """The explained class and score for people, once the class is known; the probability goes without saying."""
+        assert self.index is not None
+        versus = "" if self.versus is None else f" against {classes[self.versus]}"
+        score = "" if self.score == "probability" else f", {self.score.replace('_', '-')}"
+        return f"{classes[self.index]}{versus}{score}"
 
     @property
     def unit(self) -> str:

@@ -13,7 +13,8 @@ from attribution.images import open_image
 from attribution.methods import METHODS
 from attribution.models import load_model
 from attribution.result import Attribution
-from attribution.ui.viewer.viewer import pack_map, show_panel
+from attribution.ui import panels
+from attribution.viewer.message import Place, pack_map
 
 
 @st.cache_resource
@@ -43,5 +44,5 @@ if st.query_params.get("grid") == "plotly":
 else:
     for cell, result in zip(st.columns(len(results)), results, strict=True):
         with cell:
-            packed = pack_map(result.values, result.method, result.method, "", "bench", (227, 227))
-            show_panel(packed, f"panel-{result.method}", lambda pixel: None)
+            packed = pack_map(result.values, "p", Place("bench", result.method, result.method, (227, 227)))
+            panels.show(packed, f"panel-{result.method}")

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
-import { clipped, colour, percentile, rank, reduce, shared, span, unit } from "../attribution/ui/viewer/heat.js";
+import { clipped, colour, percentile, rank, reduce, shared, span, unit } from "../attribution/viewer/heat.js";
 
 const read = (path) => JSON.parse(readFileSync(new URL(path, import.meta.url)));
 const vectors = read("./heatmap_vectors.json");

@@ -24,6 +24,7 @@ def full() -> at.Attribution:
     """Every field has a value, and no number is a round one."""
     return at.Attribution(
         values=np.random.default_rng(1).normal(size=(3, 5, 7)).astype(np.float32),
+        pixels=np.random.default_rng(2).random((3, 5, 7), np.float32),
         score=1 / 3,
         baseline_score=-2e-17,
         delta=0.1,
@@ -37,6 +38,8 @@ def full() -> at.Attribution:
         seconds=1.234567890123,
         rectifiers=Interception(26, ("gelu", "sigmoid")),
         notes=("One warning.", "Another: 5 % \n in two lines."),
+        explained="German shepherd against golden retriever, log-odds",
+        prediction=((235, "German shepherd", 1 / 7), (207, "golden retriever", 1e-300)),
         versions={"torch": "2.0", "attribution": at.VERSION},
     )
 
@@ -46,6 +49,7 @@ def bare() -> at.Attribution:
     """Every field that may be None or empty is."""
     return at.Attribution(
         values=np.zeros((3, 2, 2), np.float64),
+        pixels=np.zeros((3, 2, 2), np.float32),
         score=0.0,
         baseline_score=None,
         delta=None,
@@ -64,7 +68,7 @@ def check_same(found: at.Attribution, saved: at.Attribution) -> None:
     for field in dataclasses.fields(at.Attribution):
         left, right = getattr(found, field.name), getattr(saved, field.name)
         assert type(left) is type(right), field.name
-        if field.name == "values":
+        if field.name in ("values", "pixels"):
             assert left.dtype == right.dtype
             np.testing.assert_array_equal(left, right)
         else:
@@ -99,7 +103,7 @@ def test_the_file_holds_no_pickle(full: at.Attribution, tmp_path: Path) -> None:
     full.save(tmp_path / "map.npz")
     with np.load(tmp_path / "map.npz", allow_pickle=False) as archive:
         contents = dict(archive)
-    assert sorted(contents) == ["facts", "values"]
+    assert sorted(contents) == ["facts", "pixels", "values"]
     assert not any(content.dtype.hasobject for content in contents.values())
     facts = json.loads(str(contents["facts"]))
     assert facts["target"] == {"index": 235, "score": "log_odds", "versus": 207}
@@ -108,7 +112,7 @@ def test_the_file_holds_no_pickle(full: at.Attribution, tmp_path: Path) -> None:
 
 def test_facts_are_what_json_can_hold(full: at.Attribution, bare: at.Attribution) -> None:
     assert json.loads(json.dumps(full.facts()))["notes"] == list(full.notes)
-    assert full.facts().keys() == {field.name for field in dataclasses.fields(at.Attribution)} - {"values"}
+    assert full.facts().keys() == {field.name for field in dataclasses.fields(at.Attribution)} - {"values", "pixels"}
     assert bare.facts()["rectifiers"] is None
 
 
@@ -199,14 +203,14 @@ def test_facts_that_save_does_not_write_are_refused(
     change: dict[str, Any], full: at.Attribution, tmp_path: Path
 ) -> None:
     path = tmp_path / "map.npz"
-    np.savez(path, values=full.values, facts=np.array(json.dumps(full.facts() | change)))
+    np.savez(path, values=full.values, pixels=full.pixels, facts=np.array(json.dumps(full.facts() | change)))
     check_refused(path, "is not a saved attribution")
 
 
 @pytest.mark.parametrize("missing", ["score", "target", "notes", "rectifiers", "model"])
 def test_facts_that_lack_something_are_refused(missing: str, full: at.Attribution, tmp_path: Path) -> None:
     facts = {name: value for name, value in full.facts().items() if name != missing}
-    np.savez(tmp_path / "map.npz", values=full.values, facts=np.array(json.dumps(facts)))
+    np.savez(tmp_path / "map.npz", values=full.values, pixels=full.pixels, facts=np.array(json.dumps(facts)))
     check_refused(tmp_path / "map.npz", "is not a saved attribution")
 
 
@@ -223,7 +227,11 @@ class Trap:
 @pytest.mark.parametrize("place", ["values", "facts"])
 def test_a_pickle_in_the_file_is_not_executed(place: str, full: at.Attribution, tmp_path: Path) -> None:
     path, marker = tmp_path / "map.npz", tmp_path / "executed"
-    contents: dict[str, Any] = {"values": full.values, "facts": np.array(json.dumps(full.facts()))}
+    contents: dict[str, Any] = {
+        "values": full.values,
+        "pixels": full.pixels,
+        "facts": np.array(json.dumps(full.facts())),
+    }
     contents[place] = np.array([Trap(marker)], dtype=object)
     np.savez(path, **contents)
     with np.load(path, allow_pickle=True) as archive:

@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dashboard import DESK, FIRST, PHONE, map_of, set_steps, source
+from dashboard import DESK, FIRST, PHONE, idle, map_of, set_steps, source
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 import attribution as at
+from attribution.images import eight_bit
+from attribution.settings import plain
 
-READOUT = re.compile(r"^([+\u2212]?[\d.e+\u2212-]+) ?(\w*), above ([\d.]+) %$")
+READOUT = re.compile(r"^([+\u2212]?[\d.e+\u2212-]+) ?(\w*), size above ([\d.]+) %$")
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +88,7 @@ def test_the_wheel_zooms_all_panels_to_the_same_part(page: Page, results: dict[s
         values[key] = readout(page, "photo")
         assert source(page, key) != before[key]
     assert len(set(values.values())) == 1
-    page.get_by_role("button", name="Reset zoom").click()
+    page.get_by_role("button", name="Reset view").click()
     page.mouse.move(0, 0)
     page.wait_for_timeout(200)
     assert {key: source(page, key) for key in before} == before
@@ -139,6 +141,9 @@ def test_zoom_survives_new_data_and_a_double_click_resets_it(page: Page) -> None
 
 
 def test_display_changes_send_nothing(page: Page) -> None:
+    expect(page.locator(f".st-key-map-{FIRST[-1]}")).to_contain_text("25 backwards")
+    idle(page)
+    page.wait_for_timeout(1500)  # the images of the path have come
     sent: list[Any] = []
     page.on("request", lambda request: sent.append(request.url))
     session = page.context.new_cdp_session(page)
@@ -203,19 +208,55 @@ def test_a_region_reports_each_maps_share(page: Page, results: dict[str, at.Attr
     page.mouse.move(0, 0)
     for key, result in results.items():
         heat = np.abs(result.values).sum(0)
-        share = float(readout(page, key).split(" %")[0])
+        note = page.locator(f".st-key-map-{key} .note").inner_text()
+        share, area = (float(each) for each in re.match(r"([\d.]+) % of the map in ([\d.]+) % of", note).groups())  # type: ignore[union-attr]
         assert share == pytest.approx(100 * heat[20:81, 150:201].sum() / heat.sum(), abs=1.5)
+        assert area == pytest.approx(100 * 61 * 51 / 227**2, abs=0.3)
 
 
 @pytest.mark.parametrize(("size", "side"), [("map", 227), ("photo", 560)])
 def test_a_panel_saves_what_it_shows(page: Page, size: str, side: int) -> None:
     page.get_by_label("PNG size").select_option(size)
+    found = saved(page, "guided_backprop")
+    assert found.shape[0] == found.shape[1] >= (side if size == "map" else 400)
+    assert found.min() == 0
+
+
+def saved(page: Page, key: str) -> Any:
+    """The PNG that a panel saves, (H, W, 3)."""
     with page.expect_download() as download:
-        page.locator(".st-key-map-guided_backprop").get_by_role("button", name="Save PNG").click()
-    assert download.value.suggested_filename == "guided_backprop.png"
+        page.locator(f".st-key-map-{key}").get_by_role("button", name="Save PNG").click()
+    assert download.value.suggested_filename == f"german_shepherd_on_grass-squeezenet1_1-{key}.png"
     with Image.open(io.BytesIO(download.value.path().read_bytes())) as image:
-        assert image.size[0] == image.size[1] >= (side if size == "map" else 400)
-        assert np.asarray(image.convert("L")).min() == 0
+        return np.asarray(image.convert("RGB")).astype(int)
+
+
+VIEWS = [
+    at.View(),
+    at.View("heat", colours="viridis", blend=0.35),
+    at.View("heat", reduction="signed_sum"),
+    at.View("signed", clip=97, scale="shared"),
+    at.View("important", top=5, reduction="maximum"),
+    at.View("grey", reduction="absolute_of_sum", clip=100),
+]
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=str)
+def test_python_draws_what_the_viewer_draws(
+    browser: Browser, address: str, results: dict[str, at.Attribution], shepherd: Any, view: at.View
+) -> None:
+    context = browser.new_context(viewport=DESK)
+    page = context.new_page()
+    page.goto(f"{address}/?{'&'.join(f'{name}={value}' for name, value in plain(view).items())}")
+    expect(map_of(page, FIRST[-1])).to_be_visible(timeout=90_000)
+    expect(page.get_by_role("button", name="Cancel")).to_have_count(0, timeout=90_000)
+    page.wait_for_timeout(300)
+    drawn = view.draw([each.values for each in results.values()], eight_bit(shepherd.numpy()))
+    for key, drawing in zip(results, drawn, strict=True):
+        off = np.abs(saved(page, key) - drawing.rgb).max(-1)
+        assert (off > 3).mean() < 0.001  # 16-bit values, and pixels just at a threshold
+        assert np.abs(drawing.rgb.astype(int) - 255).max() > 100  # and something is drawn
+    context.close()
 
 
 def test_the_keyboard_alone_moves_zooms_marks_and_resets(page: Page) -> None:
@@ -279,6 +320,6 @@ def test_the_tab_key_reaches_every_control(page: Page) -> None:
             )
         )
     everything = "\n".join(reached)
-    wanted = ["View", "Channels", "Clip at percentile", "Scale", "PNG size", "Reset zoom", "Save PNG", "Steps", "Model"]
+    wanted = ["View", "Channels", "Clip at percentile", "Scale", "PNG size", "Reset view", "Save PNG", "Steps", "Model"]
     wanted += ["Target class", "Against", "Gradient map for German shepherd", "The photo as the network sees it"]
     assert [label for label in wanted if label not in everything] == []

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from attribution.citation import Citation
 from attribution.methods.backward_rule import BackwardRule
 
 
@@ -20,7 +21,12 @@ class Gradient(BackwardRule):
     group: ClassVar[str] = "gradients"
     shows: ClassVar[str] = "Pixels whose small change would change the score most."
     cannot: ClassVar[str] = "What made the score: where it is saturated, pixels that matter have no gradient."
-    source: ClassVar[str] = "Simonyan et al. 2013, arXiv:1312.6034"
+    source: ClassVar[Citation] = Citation(
+        ("Karen Simonyan", "Andrea Vedaldi", "Andrew Zisserman"),
+        2013,
+        "Deep Inside Convolutional Networks: Visualising Image Classification Models and Saliency Maps",
+        "1312.6034",
+    )
 
     rule: ClassVar[str] = "gradient"
     needs_rectifiers: ClassVar[bool] = False

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from attribution.citation import Citation
 from attribution.methods.backward_rule import BackwardRule
 
 
@@ -21,6 +22,12 @@ class GuidedBackprop(BackwardRule):
     group: ClassVar[str] = "rectifier rules"
     shows: ClassVar[str] = "Sharp structure, such as eyes and a nose, that excites the network."
     cannot: ClassVar[str] = "Why this class: the map is nearly the same for other classes and half-random networks."
-    source: ClassVar[str] = "Springenberg et al. 2015, arXiv:1412.6806"
+    source: ClassVar[Citation] = Citation(
+        ("Jost Tobias Springenberg", "Alexey Dosovitskiy", "Thomas Brox", "Martin Riedmiller"),
+        2015,
+        "Striving for Simplicity: The All Convolutional Net",
+        "1412.6806",
+        "ICLR Workshop",
+    )
 
     rule: ClassVar[str] = "guided"

@@ -12,6 +12,7 @@ from torch import Tensor
 from attribution.baselines import BASELINES
 from attribution.baselines.baseline import Baseline
 from attribution.baselines.constant import Black
+from attribution.citation import Citation
 from attribution.methods.method import Computed, Method
 from attribution.path import RULES
 from attribution.scorer import Scorer
@@ -38,7 +39,13 @@ class IntegratedGradients(Method):
     group: ClassVar[str] = "paths"
     shows: ClassVar[str] = "How the score difference from the baseline is shared among the pixels."
     cannot: ClassVar[str] = "Pixels that equal the baseline: they get zero, however much they matter."
-    source: ClassVar[str] = "Sundararajan et al. 2017, arXiv:1703.01365"
+    source: ClassVar[Citation] = Citation(
+        ("Mukund Sundararajan", "Ankur Taly", "Qiqi Yan"),
+        2017,
+        "Axiomatic Attribution for Deep Networks",
+        "1703.01365",
+        "ICML",
+    )
     complete: ClassVar[bool] = True
     chosen: ClassVar[bool] = True
 

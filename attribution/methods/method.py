@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from attribution.citation import Citation
 from attribution.model import Model
 from attribution.rectifiers import Interception
 from attribution.scorer import Scorer
@@ -50,7 +51,7 @@ class Method(Configurable):
     group: ClassVar[str]
     shows: ClassVar[str]
     cannot: ClassVar[str]
-    source: ClassVar[str]
+    source: ClassVar[Citation]
     complete: ClassVar[bool] = False
     shares_forward: ClassVar[bool] = False
     chosen: ClassVar[bool] = False

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from attribution.citation import Citation
 from attribution.methods.backward_rule import BackwardRule
 
 
@@ -21,7 +22,13 @@ class ZeilerFergus(BackwardRule):
     group: ClassVar[str] = "rectifier rules"
     shows: ClassVar[str] = "Patterns that the class responds to, placed by the max-pooling switches."
     cannot: ClassVar[str] = "Much of this photo: without max-pooling the map hardly depends on it."
-    source: ClassVar[str] = "Zeiler and Fergus 2014, arXiv:1311.2901"
+    source: ClassVar[Citation] = Citation(
+        ("Matthew D. Zeiler", "Rob Fergus"),
+        2014,
+        "Visualizing and Understanding Convolutional Networks",
+        "1311.2901",
+        "ECCV",
+    )
 
     rule: ClassVar[str] = "zeiler_fergus"
     ignores_gates: ClassVar[bool] = True

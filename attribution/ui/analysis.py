@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from attribution.engine import compare
+from attribution.images import eight_bit
 from attribution.jobs import Job
 from attribution.methods.method import Method
 from attribution.model import Model
@@ -100,7 +101,7 @@ class Analysis:
         model = _loaded(self.model, self.device, job)
         known = self._known()
         missing = [place for place in range(len(self.methods)) if place not in known]
-        prediction = model.predict(self.x)
+        prediction = model.predict(self.x, also=self.target.index)
         _predictions.put(self._key(), (prediction, model.classes))
         outcome = Outcome(self, prediction, model.classes, self._strips(), known)
         grown = time.monotonic()
@@ -140,14 +141,8 @@ class Analysis:
         strips = []
         for method in self.methods:
             if path := method.path_images(self.x, PATH_IMAGES):
-                strips.append(Strip(method, path[0], eight_bit(path[1])))
+                strips.append(Strip(method, path[0], eight_bit(path[1].numpy())))
         return strips
-
-
-def eight_bit(images: Tensor) -> NDArray[np.uint8]:
-    """(..., 3, H, W) in [0, 1] to (..., H, W, 3) in 0 to 255."""
-    pixels: NDArray[np.uint8] = (images.movedim(-3, -1).clamp(0, 1) * 255).round().byte().numpy()
-    return pixels
 
 
 def _made_by(method: Method, result: Attribution) -> bool:

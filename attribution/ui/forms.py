@@ -1,5 +1,6 @@
 """A form for any value with settings: one widget for each kind of setting, never one for a name."""
 
+from collections.abc import MutableMapping
 from functools import singledispatch
 from typing import Any, TypeVar
 
@@ -13,72 +14,83 @@ SLIDER = 100  # a slider with more stops than this is hard to set
 
 
 def ask(cls: type[C], key: str) -> C:
-    """Show the settings of a class and make its value.
+    """Show the settings of a class and make its value. Widgets that have no value yet take the default.
 
     Args:
         cls: A method or a baseline.
         key: Prefix of the widgets' keys, unique on the page.
     """
-    return cls(
-        **{
-            name: _widget(kind, name.replace("_", " ").capitalize(), default(cls, name), f"{key}.{name}")
-            for name, kind in described(cls).items()
-        }
-    )
+    values = {}
+    for name, kind in described(cls).items():
+        usual, place = default(cls, name), f"{key}.{name}"
+        st.session_state.setdefault(place, _shown(kind, usual))
+        values[name] = _widget(kind, name.replace("_", " ").capitalize(), usual, place)
+    return cls(**values)
 
 
-def reset(key: str) -> None:
+def fill(value: Configurable, key: str, state: MutableMapping[str, Any]) -> None:
+    """Set the widgets of a form, before they are shown, as `ask` would read them.
+
+    Args:
+        value: What the form is to give.
+        key: Prefix of the widgets' keys.
+        state: Where widgets have their values, such as the session's state.
+    """
+    for name, kind in described(type(value)).items():
+        content = getattr(value, name)
+        state[f"{key}.{name}"] = _shown(kind, content)
+        if isinstance(kind, Part):
+            fill(content, f"{key}.{name}.{content.key}", state)
+
+
+def reset(cls: type[Configurable], key: str) -> None:
     """Give the widgets of a form their defaults; to be called from a callback."""
-    for name in [str(name) for name in st.session_state]:
-        if name.startswith(f"{key}."):
-            del st.session_state[name]
+    fill(cls(), key, st.session_state)  # type: ignore[arg-type]
+
+
+def _shown(kind: Setting, value: Any) -> Any:
+    """A value as its widget holds it."""
+    if isinstance(kind, Part):
+        return value.key
+    if isinstance(kind, ColourSetting):
+        return "#" + "".join(f"{round(255 * part):02x}" for part in value)
+    return value
 
 
 @singledispatch
-def _widget(kind: Setting, label: str, value: Any, key: str) -> Any:
+def _widget(kind: Setting, label: str, usual: Any, key: str) -> Any:
+    """Show one setting; its value stands in the session's state."""
     raise TypeError(f"There is no widget for {type(kind).__name__}.")
 
 
-def _help(kind: Setting, shown: str) -> str:
-    return f"{kind.help} May be {kind.range}. Default: {shown}."
-
-
 @_widget.register
-def _(kind: Number, label: str, value: Any, key: str) -> int | float:
+def _(kind: Number, label: str, usual: Any, key: str) -> int | float:
     widget = st.slider if kind.high - kind.low <= SLIDER else st.number_input
     convert = int if kind.whole else float
-    shown = _help(kind, f"{value:g}")
-    return widget(label, convert(kind.low), convert(kind.high), convert(value), key=key, help=shown)
+    shown = f"{kind.help} May be {kind.range}. Default: {usual:g}."
+    return widget(label, convert(kind.low), convert(kind.high), key=key, help=shown, persist_state="session")
 
 
 @_widget.register
-def _(kind: Choice, label: str, value: Any, key: str) -> str:
-    return st.selectbox(
-        label,
-        kind.options,
-        kind.options.index(value),
-        format_func=_words,
-        key=key,
-        help=f"{kind.help} Default: {_words(value)}.",
-    )
+def _(kind: Choice, label: str, usual: Any, key: str) -> str:
+    shown = f"{kind.help} Default: {_words(usual)}."
+    return st.selectbox(label, kind.options, format_func=_words, key=key, help=shown, persist_state="session")
 
 
 @_widget.register
-def _(kind: ColourSetting, label: str, value: Any, key: str) -> Any:
-    red, green, blue = (round(255 * part) for part in value)
-    return kind.read(st.color_picker(label, f"#{red:02x}{green:02x}{blue:02x}", key=key, help=kind.help))
+def _(kind: ColourSetting, label: str, usual: Any, key: str) -> Any:
+    return kind.read(st.color_picker(label, key=key, help=kind.help, persist_state="session"))
 
 
 @_widget.register
-def _(kind: Part, label: str, value: Any, key: str) -> Configurable:
-    keys = list(kind.registry)
+def _(kind: Part, label: str, usual: Any, key: str) -> Configurable:
     chosen = st.selectbox(
         label,
-        keys,
-        keys.index(value.key),
+        list(kind.registry),
         format_func=lambda each: kind.registry[each].title,
         key=key,
-        help=f"{kind.help} Default: {value.title}.",
+        help=f"{kind.help} Default: {usual.title}.",
+        persist_state="session",
     )
     return ask(kind.registry[chosen], f"{key}.{chosen}")
 

@@ -5,43 +5,48 @@ from html import escape
 import plotly.graph_objects as go
 import streamlit as st
 
+from attribution.export.maps import computed, settings
+from attribution.images import eight_bit
 from attribution.methods.method import Method
 from attribution.refusal import Refusal
 from attribution.result import Attribution
-from attribution.target import Target
-from attribution.ui.analysis import Outcome, Strip, eight_bit
-from attribution.ui.viewer.viewer import pack_map, pack_partial, pack_photo, show_panel, show_toolbar
+from attribution.ui import panels
+from attribution.ui.analysis import Outcome, Strip
+from attribution.ui.take import ask_to_take
+from attribution.viewer.message import Place, pack_map, pack_partial, pack_photo, pack_toolbar
 
 GROUP = "explore"
 COLUMNS = 4
 NARROWEST = 150  # pixels of a panel, so that a phone shows two side by side
+BAR = 28  # pixels of a row of the predictions
 FAR = 0.05  # relative delta above which a map is marked
 
 
 def show_prediction(outcome: Outcome) -> None:
-    """The most probable classes as bars; a click on one explains it."""
-    names = [f"{name} ({index})" for index, name, _ in outcome.prediction]
-    shares = [probability for _, _, probability in outcome.prediction]
-    labels = [escape(name) for name in names]  # Plotly reads HTML
-    text = [f"{share:.1%}" if share >= 0.001 else "< 0.1%" for share in shares]
-    kept = {"marker": {"opacity": 1}}  # a bar that was clicked dims no other
-    common = {"y": labels, "orientation": "h", "hoverinfo": "none", "selected": kept, "unselected": kept}
-    figure = go.Figure(
-        [
-            go.Bar(x=[1.3] * len(shares), marker={"color": "rgba(128, 128, 128, 0.06)"}, **common),  # the row to click
-            go.Bar(
-                x=shares, text=text, textposition="outside", cliponaxis=False, marker={"color": "#3b82f6"}, **common
-            ),
-        ]
-    )
-    figure.update_xaxes(range=[0, 1.3], visible=False, fixedrange=True)
+    """The most probable classes and the explained one as bars; a click on one explains it."""
+    asked = outcome.analysis.target.index
+    explained = outcome.prediction[0][0] if asked is None else asked
     ink = "#fafafa" if st.context.theme.type == "dark" else "#0b0d12"  # the theme's own grey is too light to read
+    labels, shares, text, colours = [], [], [], []
+    for index, name, share in outcome.prediction:
+        label = f"{escape(name)} ({index})"  # Plotly reads HTML
+        labels.append(f"<b>{label}</b>" if index == explained else label)
+        shares.append(share)
+        text.append(f"{share:.1%}" if share >= 0.001 else "< 0.1%")
+        colours.append("#1d4ed8" if index == explained else "#93b4f5")
     font = {"color": ink, "size": 13}
+    kept = {"marker": {"opacity": 1}, "textfont": {"color": ink}}  # a bar that was clicked dims no other
+    common = {"y": labels, "orientation": "h", "hoverinfo": "none", "selected": kept, "unselected": kept}
+    row = go.Bar(x=[1.3] * len(shares), marker={"color": "rgba(128, 128, 128, 0.06)"}, **common)  # the row to click
+    bar = go.Bar(x=shares, text=text, textposition="outside", cliponaxis=False, marker={"color": colours}, **common)
+    figure = go.Figure([row, bar])
+    figure.update_xaxes(range=[0, 1.3], visible=False, fixedrange=True)
     figure.update_yaxes(autorange="reversed", ticks="", automargin=True, fixedrange=True, tickfont=font)
     figure.update_traces(textfont=font)
     margin = {"l": 0, "r": 0, "t": 0, "b": 0}
-    figure.update_layout(height=150, margin=margin, bargap=0.3, barmode="overlay", showlegend=False, dragmode=False)
-    spoken = ", ".join(f"{name} {share:.1%}" for name, share in zip(names, shares, strict=True))
+    height = BAR * len(shares)
+    figure.update_layout(height=height, margin=margin, bargap=0.3, barmode="overlay", showlegend=False, dragmode=False)
+    spoken = ", ".join(f"{name} {share:.1%}" for _, name, share in outcome.prediction)
 
     def clicked() -> None:
         points = st.session_state.bars.selection.points
@@ -56,7 +61,7 @@ def show_prediction(outcome: Outcome) -> None:
             on_select=clicked,
             selection_mode="points",
             config={"displayModeBar": False},
-            alt=f"Top 5: {spoken}",
+            alt=f"Most probable classes: {spoken}",
         )
 
 
@@ -64,14 +69,16 @@ def show_header(outcome: Outcome) -> None:
     """The photo, the predictions and the controls of the viewer, in the height of one picture."""
     analysis = outcome.analysis
     explained = next((result for result in outcome.results.values() if isinstance(result, Attribution)), None)
-    score = f", explained: {target_text(explained.target, outcome.classes)} {explained.score:.3g}" if explained else ""
+    score = f", explained: {explained.explained}, {explained.score:#.3g} {explained.target.unit}" if explained else ""
     st.text(f"{analysis.photo} by {analysis.model} on {analysis.device}{score}")
     photo, beside = st.columns([1, COLUMNS - 1])
     with photo, st.container(key="map-photo", gap="xsmall"):
-        show_panel(pack_photo(eight_bit(analysis.x), GROUP, analysis.full), "panel-photo", _mark)
+        place = _place(outcome, "photo", "The photo as the network sees it")
+        panels.show(pack_photo(eight_bit(analysis.x.numpy()), place), "panel-photo", pixel=_mark)
     with beside:
         show_prediction(outcome)
-        show_toolbar(GROUP, key="toolbar")
+        packed = pack_toolbar(GROUP, st.session_state.view, st.session_state.window)
+        panels.show(packed, "toolbar", take=ask_to_take)
 
 
 def show_maps(outcome: Outcome) -> None:
@@ -81,9 +88,8 @@ def show_maps(outcome: Outcome) -> None:
     grid = st.grid(COLUMNS, min_column_width=NARROWEST)
     for place, method in enumerate(outcome.analysis.methods):
         with grid, st.container(key=f"map-{method.key}", gap="xsmall"):
-            st.markdown(
-                f"**{method.title}**", help=f"Shows: {method.shows} Cannot show: {method.cannot} {method.source}."
-            )
+            hint = f"Shows: {method.shows} Cannot show: {method.cannot} {method.source}."
+            st.markdown(f":small[**{method.title}**]", help=hint)  # small, so that a phone keeps it in one line
             result = outcome.results.get(place)
             if isinstance(result, Refusal):
                 st.info(str(result))
@@ -99,11 +105,9 @@ def show_maps(outcome: Outcome) -> None:
 
 def _show_map(result: Attribution, method: Method, outcome: Outcome) -> None:
     _show_panel(result, method, outcome, growing=False)
-    forwards = _count(result.forwards, "forward") if result.forwards else "the forward shared"
-    computed = f"{result.seconds:.2f} s, {forwards}, {_count(result.backwards, 'backward')}"
-    if result.rectifiers:
-        computed += f", {_count(result.rectifiers.count, 'rectifier')} intercepted"
-    st.caption(computed)
+    if result.settings:
+        st.caption(f"With {settings(result)}.")
+    st.caption(computed(result))
     if result.account:
         off = result.relative_delta or 0
         st.caption(f":material/warning: {result.account}" if off > FAR else result.account)
@@ -112,16 +116,23 @@ def _show_map(result: Attribution, method: Method, outcome: Outcome) -> None:
 
 
 def _show_panel(result: Attribution, method: Method, outcome: Outcome, growing: bool) -> None:
-    explained = target_text(result.target, outcome.classes)
-    st.text(explained)
+    st.text(result.explained)
     pack = pack_partial if growing else pack_map
-    label = f"{method.title} map for {explained}. Arrow keys move the crosshair, plus and minus zoom, Enter marks."
-    packed = pack(result.values, method.key, label, result.target.unit, GROUP, outcome.analysis.full)
-    show_panel(packed, f"panel-{method.key}", _mark)
+    label = (
+        f"{method.title} map for {result.explained}. Arrow keys move the crosshair, plus and minus zoom, Enter marks."
+    )
+    packed = pack(result.values, result.target.unit, _place(outcome, method.key, label))
+    panels.show(packed, f"panel-{method.key}", pixel=_mark)
+
+
+def _place(outcome: Outcome, name: str, label: str) -> Place:
+    analysis = outcome.analysis
+    file = f"{analysis.photo}-{analysis.model}-{name}".replace(" ", "_").lower()
+    return Place(GROUP, name, label, analysis.full, file)
 
 
 def _mark(pixel: dict[str, int]) -> None:
-    st.session_state.pixel = (pixel["x"], pixel["y"])
+    st.session_state.pixel = (pixel["x"], pixel["y"]) if pixel else None
 
 
 def _show_mark(outcome: Outcome) -> None:
@@ -138,17 +149,6 @@ def _show_mark(outcome: Outcome) -> None:
     ]
     if values:
         st.text(f"Marked pixel x {x}, y {y}: {', '.join(values)}")
-
-
-def target_text(target: Target, classes: tuple[str, ...]) -> str:
-    """The explained class and score in words."""
-    versus = "" if target.versus is None else f" against {classes[target.versus]}"
-    score = "" if target.score == "probability" else f", {target.score.replace('_', '-')}"
-    return f"{classes[target.index or 0]}{versus}{score}"
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
 def show_strip(strip: Strip) -> None:

@@ -1,7 +1,6 @@
 """The sidebar that all pages share: it chooses everything that defines an analysis."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import streamlit as st
 from PIL import Image
@@ -18,13 +17,18 @@ from attribution.target import SCORES, Score, Target
 from attribution.ui.analysis import Analysis
 from attribution.ui.crop.crop import show_crop
 from attribution.ui.forms import ask, reset
+from attribution.ui.samples import FIRST, SAMPLES, open_sample, sample_title
 
-SAMPLES = {path.stem: path for path in sorted((Path(__file__).parents[2] / "assets" / "samples").glob("*.jpg"))}
-FIRST = "german_shepherd_on_grass"
+OPEN = -1  # stands for the predicted class, or for all other classes
 MEANINGS: dict[Score, str] = {
     "probability": "Probability p: the softmax output, in [0, 1]. It saturates where the network is sure.",
     "log_odds": "Log-odds: log p / (1 - p), in nats. The same question, but it never saturates.",
     "logit": "Logit z: the class's own output before softmax. It also holds what all classes share.",
+}
+MEANINGS_VERSUS: dict[Score, str] = {
+    "probability": "Probability p of the target if these two classes were the only ones: sigmoid(z1 - z2).",
+    "log_odds": "Log-odds between the two classes, in nats: the difference of their logits, z1 - z2.",
+    "logit": "The difference of the two logits, z1 - z2; the same as their log-odds.",
 }
 
 
@@ -43,49 +47,61 @@ def choose() -> Analysis | str:
     Returns:
         The analysis that is chosen, or a sentence that says what is missing.
     """
+    _defaults()
+    refusal = ""
     with st.sidebar:
         try:
             photo = _photo()
-            under_photo = st.container()
-            facts = _model()
-            if photo:
-                with under_photo:
-                    across, down = _crop(photo, facts.preprocessing)
-            device = _device()
-            target = _target(facts.classes)
-            methods = _methods()
-        except Refusal as refusal:
-            return str(refusal)
+        except Refusal as refused:  # what stands below is shown all the same, and keeps its values
+            photo, refusal = None, str(refused)
+        under_photo = st.container()
+        facts = _model()
+        if photo:
+            with under_photo:
+                across, down = _crop(photo, facts.preprocessing)
+        device = _device()
+        target = _target(facts.classes)
+        methods = _methods()
     if photo is None:
-        return "There is no photo yet; choose one in the sidebar."
+        return refusal or "There is no photo yet; choose one in the sidebar."
+    if isinstance(target, str):
+        return target
     left, top, right, bottom = facts.preprocessing.box(photo.image, across, down)
     full = (max(1, round(bottom - top)), max(1, round(right - left)))
     x = facts.preprocessing.prepare(photo.image, across, down)
     return Analysis(x, full, photo.title, st.session_state.model, device, target, methods)
 
 
-def sample_title(name: str) -> str:
-    """The name of a sample photo, for people."""
-    return name.replace("_", " ").capitalize()
+def _defaults() -> None:
+    """What the widgets show that nobody has touched and no link has set."""
+    usual = {
+        "source": "Samples",
+        "sample": FIRST,
+        "across": 50,
+        "down": 50,
+        "model": DEFAULT,
+        "target": OPEN,
+        "versus": OPEN,
+        "score": SCORES[0],
+        "methods": [key for key, method in METHODS.items() if method.chosen],
+    }
+    for key, value in usual.items():
+        st.session_state.setdefault(key, value)
 
 
 def _photo() -> Photo | None:
     sources = ("Samples", "Upload", "Camera")
-    source = st.segmented_control(
-        "Photo", sources, default="Samples", required=True, key="source", width="stretch", on_change=_centre
-    )
+    source = st.segmented_control("Photo", sources, required=True, key="source", width="stretch", on_change=_centre)
     if source == "Samples":
-        names = list(SAMPLES)
         name = st.selectbox(
             "Sample photo",
-            names,
-            names.index(FIRST),
+            list(SAMPLES),
             format_func=sample_title,
             key="sample",
             label_visibility="collapsed",
             on_change=_centre,
         )
-        return Photo(name, sample_title(name), _sample(name))
+        return Photo(name, sample_title(name), open_sample(name))
     if source == "Upload":
         upload = st.file_uploader(
             "Upload a photo",
@@ -113,15 +129,10 @@ def _decoded(name: str, data: bytes) -> Image.Image:
     return image
 
 
-@st.cache_data(max_entries=len(SAMPLES), show_spinner=False)
-def _sample(name: str) -> Image.Image:
-    return open_image(SAMPLES[name])
-
-
 def _crop(photo: Photo, preprocessing: Preprocessing) -> tuple[float, float]:
     """Where the square lies that the network sees; it can be moved on the photo."""
     state = st.session_state
-    across, down = state.setdefault("across", 50) / 100, state.setdefault("down", 50) / 100
+    across, down = state.across / 100, state.down / 100
     show_crop(photo.image, photo.name, preprocessing, across, down, _move)
     st.caption("The network sees the square; drag it to move it.")
     return across, down
@@ -140,7 +151,7 @@ def _model() -> Facts:
     def label(key: str) -> str:
         return key if MODELS[key].embedded else f"{key} (download)"
 
-    name = st.selectbox("Model", list(MODELS), list(MODELS).index(DEFAULT), format_func=label, key="model")
+    name = st.selectbox("Model", list(MODELS), format_func=label, key="model")
     facts = MODELS[name].facts()
     size = "no download" if MODELS[name].embedded else f"{facts.download:.0f} MB to download once"
     st.caption(f"{facts.top1:.1f} % top-1 on ImageNet, {size}. Licence: {facts.licence}.")
@@ -154,30 +165,36 @@ def _device() -> str:
     return st.selectbox("Device", devices, key="device", help="Where the network runs; the first is the fastest.")
 
 
-def _target(classes: tuple[str, ...]) -> Target:
-    def label(index: int | None) -> str:
-        return "Predicted class" if index is None else f"{classes[index]} ({index})"
+def _target(classes: tuple[str, ...]) -> Target | str:
+    """The class and the score, or a sentence that says why they cannot be."""
 
-    def other(index: int | None) -> str:
-        return "all other classes" if index is None else label(index)
+    def label(index: int) -> str:
+        return "Predicted class" if index == OPEN else f"{classes[index]} ({index})"
 
-    options = [None, *range(len(classes))]
+    def other(index: int) -> str:
+        return "all other classes" if index == OPEN else label(index)
+
+    options = [OPEN, *range(len(classes))]
     hint = "Type to find a class of the list, or click a bar of the predictions."
     index = st.selectbox("Target class", options, format_func=label, key="target", help=hint)
     versus = st.selectbox(
         "Against", options, format_func=other, key="versus", help="A second class: why the target and not this one."
     )
-    score = st.segmented_control(
-        "Score",
-        SCORES,
-        default="probability",
-        required=True,
-        format_func=lambda score: score.replace("_", "-").capitalize(),
-        key="score",
-        width="stretch",
+    score = (
+        st.segmented_control(
+            "Score",
+            SCORES,
+            required=True,
+            format_func=lambda score: score.replace("_", "-").capitalize(),
+            key="score",
+            width="stretch",
+        )
+        or SCORES[0]
     )
-    st.caption(MEANINGS[score])
-    return Target(index, score, versus)
+    st.caption((MEANINGS if versus == OPEN else MEANINGS_VERSUS)[score])
+    if index == versus != OPEN:
+        return f"{classes[index]} cannot be compared with itself; choose another second class."
+    return Target(None if index == OPEN else index, score, None if versus == OPEN else versus)
 
 
 def _methods() -> tuple[Method, ...]:
@@ -185,7 +202,6 @@ def _methods() -> tuple[Method, ...]:
         "Methods",
         list(METHODS),
         selection_mode="multi",
-        default=[key for key, method in METHODS.items() if method.chosen],
         format_func=lambda key: METHODS[key].title,
         key="methods",
     )
@@ -202,5 +218,5 @@ def _settings(method: type[Method]) -> Method:
     if described(method):
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
             st.markdown(f"**{method.title}**")
-            st.button("Reset", key=f"reset-{method.key}", on_click=reset, args=(method.key,), type="tertiary")
+            st.button("Reset", key=f"reset-{method.key}", on_click=reset, args=(method, method.key), type="tertiary")
     return ask(method, method.key)

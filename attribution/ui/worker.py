@@ -69,7 +69,8 @@ def show_state() -> None:
     state = st.session_state
     job: Job[Outcome] | None = state.get("job")
     if state.sentence:
-        st.warning(state.sentence, icon=":material/info:")
+        last = " The maps below are the last that were finished." if "outcome" in state else ""
+        st.warning(state.sentence + last, icon=":material/info:")
         if state.refused:
             st.button("Try again", on_click=ask)
     elif job is None:
@@ -83,7 +84,8 @@ def show_state() -> None:
             st.progress(job.fraction, text=waiting if job.state == "queued" else job.message)
             st.button("Cancel", on_click=_leave)
     elif job.state == "failed":
-        st.error(job.sentence, icon=":material/error:")
+        last = " The maps below are the last that were finished." if "outcome" in state else ""
+        st.error(job.sentence + last, icon=":material/error:")
         st.button("Try again", on_click=ask)
     elif job.state == "cancelled" or state.get("left") is job:
         _line("Cancelled. The maps below are the last that were finished.", "Compute")

@@ -1,6 +1,7 @@
 // The square that the network sees, on the whole photo: dragged by hand or moved by the arrow keys.
 
 const STEP = 0.05; // of the way, for a press of an arrow key
+const TALLEST = "20rem";
 const REST = 400; // milliseconds without a press after which a place is sent
 
 const crops = new WeakMap(); // parentElement -> Crop
@@ -19,10 +20,12 @@ class Crop {
     this.listen();
   }
 
-  update({ photo, width, height, across, down }) {
+  update({ photo, ratio, width, height, across, down }) {
     this.width = width; // of the square, as a share of the photo
     this.height = height;
     this.picture.src = photo;
+    this.root.style.width = `min(100%, max(1.5rem, ${TALLEST} * ${ratio}))`;
+    this.root.style.aspectRatio = ratio;
     this.square.style.width = `${100 * width}%`;
     this.square.style.height = `${100 * height}%`;
     this.place(across, down);

@@ -48,6 +48,7 @@ def show_crop(
     left, top, right, bottom = preprocessing.box(image)
     data = {
         "photo": _small(name, image),
+        "ratio": image.width / image.height,
         "width": (right - left) / image.width,
         "height": (bottom - top) / image.height,
         "across": across,

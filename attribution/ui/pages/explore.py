@@ -3,6 +3,7 @@
 import streamlit as st
 
 from attribution.ui.pictures import show_header, show_maps, show_strip
+from attribution.ui.take import offer
 from attribution.ui.worker import TICK, active, follow, outcome, show_state
 
 
@@ -21,8 +22,9 @@ def show(looking: bool) -> None:
         show_header(found)
         show_maps(found)
         st.caption(
-            "A map shows what the network reacts to, not what is true. Wheel: zoom. Drag: move. "
-            "Shift and drag: region. Click: mark a pixel. Double-click: reset. All panels follow."
+            "A map shows what the network reacts to, not what is true. Wheel or two fingers: zoom. Drag: move. "
+            "Shift and drag: region. Click: mark a pixel. Double-click: reset. All panels follow. "
+            "Click a class of the predictions to explain it."
         )
         for strip in found.strips:
             show_strip(strip)
@@ -35,3 +37,4 @@ def show(looking: bool) -> None:
 follow(st.session_state.analysis, st.session_state.automatic)
 looking = active()
 st.fragment(show, run_every=TICK if looking else None)(looking)
+offer(outcome())

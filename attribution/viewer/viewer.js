@@ -6,6 +6,8 @@ import { clipped, colour, percentile, rank, reduce, shared, span, unit } from ".
 const STEPS = 1024; // colours in a look-up table
 const CLICK = 4; // pixels that a pointer may move and still click
 const SMALLEST = 1 / 32; // of the image's side, at the highest zoom
+const DOUBLE = 300; // milliseconds within which a second click is a double-click, and no mark is sent
+const SCROLL = 400; // milliseconds after which the page, scrolled by the wheel, stands still
 const VIEWS = {
   grey: "White to black",
   heat: "Heat on the photo",
@@ -20,27 +22,22 @@ const REDUCTIONS = {
 };
 
 const groups = new Map(); // name -> Group
-const panels = new WeakMap(); // parentElement -> Panel or Toolbar
+let scrolled = 0; // when the page was scrolled last
+window.addEventListener("scroll", () => (scrolled = performance.now()), { capture: true, passive: true });
+const panels = new WeakMap(); // parentElement -> Panel, Toolbar or Link
 
 /** What the panels of one page share. */
 class Group {
   constructor() {
-    this.settings = {
-      view: "grey",
-      reduction: "sum_of_absolutes",
-      clip: 100,
-      blend: 0.6,
-      top: 10,
-      colours: "magma",
-      scale: "own",
-      size: "map",
-    };
+    this.settings = { ...VIEW, size: "map" };
     this.window = { x: 0, y: 0, size: 1 }; // the part in view, as shares of the image's sides
     this.cursor = null; // {x, y} as shares
     this.mark = null;
     this.region = null; // {x0, y0, x1, y1} as shares
+    this.drawing = false; // whether a drag draws a region, as it does with Shift
     this.panels = new Map(); // id -> Panel
     this.toolbars = new Set();
+    this.links = new Set();
     this.waiting = false;
     this.stale = false; // whether the colours, not only the window, have changed
   }
@@ -82,12 +79,29 @@ class Group {
       }
       for (const panel of this.panels.values()) panel.draw();
       for (const toolbar of this.toolbars) toolbar.update();
+      for (const link of this.links) link.later();
     });
   }
 
   set(name, value) {
     this.settings[name] = value;
     this.redraw(true);
+  }
+
+  /** Take over the view that a link brought, once; from then on the browser knows better. */
+  restore({ settings, window }) {
+    if (this.restored) return;
+    this.restored = true;
+    Object.assign(this.settings, settings);
+    this.show(...window);
+  }
+
+  /** The view as parts of a link: what differs from the defaults. */
+  get parts() {
+    const { x, y, size } = this.window;
+    const zoom = size < 1 ? [["zoom", [x, y, size].map((share) => share.toFixed(4)).join()]] : [];
+    const changed = Object.keys(VIEW).filter((name) => this.settings[name] !== VIEW[name]);
+    return [...changed.map((name) => [name, String(this.settings[name])]), ...zoom];
   }
 
   /** Zoom by a factor around a point of the image, given as shares. */
@@ -104,9 +118,11 @@ class Group {
     this.redraw();
   }
 
+  /** Show all of the image, without a mark or a region. */
   reset() {
-    this.region = null;
-    this.mark = null;
+    clearTimeout(this.sending);
+    this.unmark?.(); // where a mark was sent
+    this.unmark = this.region = this.mark = null;
     this.show(0, 0, 1);
   }
 }
@@ -126,7 +142,9 @@ class Panel {
     this.note = element("div", { className: "note" });
     this.save = element("button", { type: "button", className: "save", textContent: "Save PNG" });
     this.save.onclick = () => this.download();
-    root.append(this.canvas, this.readout, this.bar, this.note, this.save);
+    const last = element("div", { className: "last" });
+    last.append(this.note, this.save);
+    root.append(this.canvas, this.readout, this.bar, last);
     this.offscreen = document.createElement("canvas");
     this.listen();
     this.observer = new ResizeObserver(() => this.fit());
@@ -145,7 +163,7 @@ class Panel {
     this.offscreen.height = this.height;
     this.canvas.style.aspectRatio = `${this.width} / ${this.height}`;
     this.canvas.setAttribute("aria-label", this.label);
-    this.bar.hidden = this.note.hidden = this.kind === "photo";
+    this.bar.hidden = this.kind === "photo";
     this.fit();
     this.group.redraw(true);
   }
@@ -218,7 +236,7 @@ class Panel {
 
   palette() {
     const { view, colours } = this.group.settings;
-    if (view === "signed") return COLOURS.blue_orange;
+    if (this.group.signed) return COLOURS.blue_orange;
     return view === "heat" ? COLOURS[colours] : COLOURS.grey;
   }
 
@@ -233,11 +251,12 @@ class Panel {
     this.low.textContent = number(this.span[0], this.group.signed);
     this.high.textContent = `${number(this.span[1], this.group.signed)} ${this.unit}`;
     const outside = clipped(heat, this.span);
-    this.note.textContent = flat
+    this.bar.hidden = this.group.settings.view === "important";
+    this.state = flat
       ? "The map is the same everywhere: nothing to draw."
-      : outside > 0
+      : outside > 0 && !this.bar.hidden
         ? `${outside.toFixed(1)} % of the pixels are beyond the scale.`
-        : "\u00a0";
+        : "";
   }
 
   /** Show the part in view, the crosshair, the mark and the region. */
@@ -245,7 +264,8 @@ class Panel {
     const context = this.canvas.getContext("2d");
     const { x, y, size } = this.group.window;
     const { width, height } = this.canvas;
-    this.canvas.style.touchAction = size < 1 ? "none" : "pan-y"; // a finger scrolls the page unless it moves the view
+    // A finger scrolls the page unless it moves the view or draws.
+    this.canvas.style.touchAction = size < 1 || this.group.drawing ? "none" : "pan-y";
     context.imageSmoothingEnabled = false;
     context.drawImage(
       this.offscreen,
@@ -279,20 +299,21 @@ class Panel {
       line([[left, 0], [left, height], [0, top], [width, top]], "#000");
       context.globalAlpha = 1;
     }
-    this.readout.textContent = this.describe(cursor ?? mark) || "\u00a0";
+    this.readout.textContent = this.describe(cursor ?? mark);
+    this.note.textContent = this.describeRegion() || this.state || "";
   }
 
   /** What stands at a point, in words. */
   describe(point) {
-    if (!point) return this.describeRegion();
+    if (!point) return "\u00a0";
     const column = Math.min(this.width - 1, Math.floor(point.x * this.width));
     const row = Math.min(this.height - 1, Math.floor(point.y * this.height));
     const i = row * this.width + column;
     if (this.kind === "photo") {
       return `x ${column}, y ${row}: RGB ${this.body[3 * i]}, ${this.body[3 * i + 1]}, ${this.body[3 * i + 2]}`;
     }
-    const { heat, sorted } = this.heat;
-    return `${number(this.value(i), true)} ${this.unit}, above ${rank(sorted, heat[i]).toFixed(1)} %`;
+    const { heat, absolutes } = this.heat;
+    return `${number(this.value(i), true)} ${this.unit}, size above ${rank(absolutes, Math.abs(heat[i])).toFixed(1)} %`;
   }
 
   /** The signed attribution of a pixel: the sum of its channels. A map that still grows has no signs yet. */
@@ -302,6 +323,7 @@ class Panel {
     return (this.channels[i] + this.channels[count + i] + this.channels[2 * count + i]) * this.scale;
   }
 
+  /** The share of a map inside the region, beside the region's share of the area. */
   describeRegion() {
     const region = this.group.region;
     if (!region || this.kind === "photo") return "";
@@ -317,7 +339,9 @@ class Panel {
       all += size;
       if (column >= left && column < right && row >= top && row < bottom) inside += size;
     }
-    return all > 0 ? `${((100 * inside) / all).toFixed(1)} % of the map lies in the region` : "";
+    const percent = (share) => `${(100 * share).toFixed(1)} %`;
+    const area = ((right - left) * (bottom - top)) / (this.width * this.height);
+    return all > 0 ? `${percent(inside / all)} of the map in ${percent(area)} of the area.` : "";
   }
 
   /** The point of the image under an event, as shares. */
@@ -335,7 +359,8 @@ class Panel {
     const canvas = this.canvas;
     const down = new Map(); // pointer -> where it went down and where it is
     canvas.addEventListener("wheel", (event) => {
-      if (event.deltaY > 0 && this.group.window.size === 1) return; // nothing to zoom out of: the page scrolls
+      const whole = this.group.window.size === 1;
+      if (whole && (event.deltaY > 0 || performance.now() - scrolled < SCROLL)) return; // the page scrolls
       event.preventDefault();
       this.group.zoom(Math.exp(-event.deltaY / 400), this.at(event));
     }, { passive: false });
@@ -359,7 +384,7 @@ class Panel {
         if (wide > 0) {
           const [x, y] = [(fingers[0].x + fingers[1].x) / 2, (fingers[0].y + fingers[1].y) / 2];
           this.group.zoom(spread() / wide, this.at({ clientX: x, clientY: y }));
-        } else if (event.shiftKey) this.group.region = rectangle(pointer.start, this.group.cursor);
+        } else if (event.shiftKey || this.group.drawing) this.group.region = rectangle(pointer.start, this.group.cursor);
         else this.group.show(x - (size * dx) / box.width, y - (size * dy) / box.height);
       }
       this.group.redraw();
@@ -367,7 +392,7 @@ class Panel {
     canvas.onpointerup = canvas.onpointercancel = (event) => {
       const pointer = down.get(event.pointerId);
       down.delete(event.pointerId);
-      if (event.type === "pointerup" && pointer && pointer.moved <= CLICK && !event.shiftKey) this.markAt(this.at(event));
+      if (event.type === "pointerup" && pointer && pointer.moved <= CLICK) this.markAt(this.at(event));
     };
     canvas.onpointerleave = () => {
       this.group.cursor = null;
@@ -380,7 +405,13 @@ class Panel {
   markAt(point) {
     this.group.mark = point;
     this.group.redraw();
-    this.send({ x: Math.min(this.width - 1, Math.floor(point.x * this.width)), y: Math.min(this.height - 1, Math.floor(point.y * this.height)) });
+    const column = Math.min(this.width - 1, Math.floor(point.x * this.width));
+    const row = Math.min(this.height - 1, Math.floor(point.y * this.height));
+    clearTimeout(this.group.sending);
+    this.group.sending = setTimeout(() => {
+      this.send({ x: column, y: row });
+      this.group.unmark = () => this.send({});
+    }, DOUBLE);
   }
 
   /** Arrows move the crosshair and the window with it, + and - zoom, Enter marks, 0 or Escape resets. */
@@ -416,7 +447,7 @@ class Panel {
       this.offscreen, x * this.width, y * this.height, size * this.width, size * this.height, 0, 0, copy.width, copy.height,
     );
     copy.toBlob((blob) => {
-      const link = element("a", { href: URL.createObjectURL(blob), download: `${this.id}.png` });
+      const link = element("a", { href: URL.createObjectURL(blob), download: `${this.file}.png` });
       link.click();
       setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
     });
@@ -425,45 +456,63 @@ class Panel {
 
 /** The controls of a group. */
 class Toolbar {
-  constructor(root) {
+  constructor(root, send) {
     this.root = root;
+    this.send = send;
     this.controls = {};
   }
 
   update(header) {
     if (header && !this.group) {
       this.group = Group.named(header.group);
+      this.group.restore(header);
       this.group.toolbars.add(this);
       this.build();
+      this.group.redraw(true);
     }
     if (!this.group) return;
     const { view } = this.group.settings;
     this.controls.reduction.parentElement.hidden = view === "signed";
-    this.controls.colours.parentElement.hidden = view !== "heat";
+    this.controls.colours.parentElement.hidden = view !== "heat" || this.group.signed;
     this.controls.blend.parentElement.hidden = view !== "heat";
     this.controls.top.parentElement.hidden = view !== "important";
     this.controls.clip.parentElement.hidden = view === "important";
+    this.controls.scale.parentElement.hidden = view === "important";
     for (const [name, control] of Object.entries(this.controls)) control.value = this.group.settings[name];
     this.clipText.textContent = `${this.group.settings.clip} %`;
     this.topText.textContent = `${this.group.settings.top} %`;
+    this.blendText.textContent = `${Math.round(100 * this.group.settings.blend)} % heat`;
+    this.region.setAttribute("aria-pressed", String(this.group.drawing));
   }
 
   build() {
     this.clipText = element("span");
     this.topText = element("span");
+    this.blendText = element("span");
     this.root.append(
       this.select("view", "View", VIEWS),
       this.select("reduction", "Channels", REDUCTIONS),
       this.select("colours", "Colours", { magma: "Magma", viridis: "Viridis", cividis: "Cividis" }),
-      this.slider("blend", "Blend", 0, 1, 0.05),
+      this.slider("blend", "Blend", 0, 1, 0.05, this.blendText),
       this.slider("top", "Top pixels", 1, 50, 1, this.topText),
       this.slider("clip", "Clip at percentile", 90, 100, 0.5, this.clipText),
       this.select("scale", "Scale", { own: "Own for each map", shared: "One for all" }),
-      this.select("size", "PNG size", { map: "As the map", photo: "As the photo" }),
+      this.select("size", "PNG size", { map: "As the map", photo: "Enlarged to the photo" }),
     );
-    const reset = element("button", { type: "button", textContent: "Reset zoom" });
+    this.region = element("button", { type: "button", textContent: "Draw a region" });
+    this.region.onclick = () => {
+      this.group.drawing = !this.group.drawing;
+      this.group.redraw();
+    };
+    const reset = element("button", { type: "button", textContent: "Reset view" });
+    reset.title = "Show all of the photo, without a mark or a region";
     reset.onclick = () => this.group.reset();
-    this.root.append(reset);
+    this.root.append(this.region, reset);
+    if (this.send) {
+      const take = element("button", { type: "button", textContent: "Take away" });
+      take.onclick = () => this.send(Object.fromEntries(this.group.parts));
+      this.root.append(take);
+    }
   }
 
   select(name, label, options) {
@@ -482,21 +531,74 @@ class Toolbar {
   }
 
   remove() {
-    this.group?.toolbars.delete(this);
+    this.group.toolbars.delete(this);
   }
 }
 
-/** Called by Streamlit whenever the data or the theme of an instance change. */
-export default function ({ data, parentElement, setTriggerValue }) {
+/** The address bar, which always holds the whole analysis, and the button that copies it. */
+class Link {
+  constructor(root) {
+    this.button = element("button", { type: "button", textContent: "Copy link" });
+    this.button.onclick = () => this.copy();
+    this.note = element("div", { className: "note" });
+    this.note.setAttribute("role", "status");
+    root.append(this.button, this.note);
+  }
+
+  update(header) {
+    this.header = header;
+    this.group = Group.named(header.group);
+    this.group.restore(header);
+    this.group.links.add(this);
+    this.note.textContent = header.note;
+    this.write();
+  }
+
+  /** Browsers allow few changes of the address a second. */
+  later() {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.write(), 250);
+  }
+
+  write() {
+    const view = this.group.parts.map(([name, value]) => `${name}=${value}`);
+    const query = [this.header.query, ...view].filter(Boolean).join("&");
+    const { pathname, search, hash } = window.location;
+    const wanted = query ? `?${query}` : "";
+    if (search !== wanted) window.history.replaceState(window.history.state, "", pathname + wanted + hash);
+  }
+
+  async copy() {
+    this.write();
+    let said = "The link is copied.";
+    try {
+      await navigator.clipboard.writeText(window.location.href);
+    } catch {
+      said = "This browser does not let a page copy; copy the address bar instead.";
+    }
+    this.note.textContent = `${said} ${this.header.note}`;
+  }
+
+  remove() {
+    clearTimeout(this.timer);
+    this.group.links.delete(this);
+  }
+}
+
+/** Show a message in an element. Streamlit calls it whenever the data or the theme of an instance change, a report once. */
+export default function mount({ data, parentElement, setTriggerValue }) {
   const bytes = data instanceof Uint8Array ? data : new Uint8Array(data);
   const length = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
   const header = JSON.parse(new TextDecoder().decode(bytes.subarray(4, 4 + length)));
   const body = bytes.slice(4 + length); // a copy, aligned for 16-bit numbers
   if (!panels.has(parentElement)) {
-    const root = element("div", { className: header.kind === "toolbar" ? "toolbar" : "panel" });
+    const root = element("div", { className: ["map", "partial"].includes(header.kind) ? "panel" : `panel ${header.kind}` });
     parentElement.append(root);
-    const send = (pixel) => setTriggerValue("pixel", pixel);
-    panels.set(parentElement, header.kind === "toolbar" ? new Toolbar(root) : new Panel(root, send));
+    const make = {
+      toolbar: () => new Toolbar(root, setTriggerValue && ((view) => setTriggerValue("take", view))),
+      link: () => new Link(root),
+    }[header.kind];
+    panels.set(parentElement, make ? make() : new Panel(root, (pixel) => setTriggerValue?.("pixel", pixel)));
   }
   const panel = panels.get(parentElement);
   panel.update(header, body);

@@ -1,0 +1,100 @@
+"""The photo and its maps on one sheet, with titles, settings and colour bars, for slides and papers."""
+
+import os
+from collections.abc import Sequence
+from textwrap import fill
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from attribution.export.maps import named, settings, title
+from attribution.heatmap import colour
+from attribution.images import eight_bit
+from attribution.refusal import Refusal
+from attribution.result import VERSION, Attribution
+from attribution.view import Drawing, View
+
+COLUMNS = 5  # panels in a row, at most
+PANEL = 2.4  # inches
+WIDTH = 50  # letters in a line of a panel
+DPI = 300
+
+
+def figure(
+    results: Sequence[Attribution | Refusal],
+    path: str | os.PathLike[str] | BinaryIO,
+    view: View | None = None,
+    format: str | None = None,
+) -> None:
+    """Write all panels as one picture.
+
+    Args:
+        results: Of one photo, as `compare` gives them.
+        path: A file; its ending decides on PNG (300 dots per inch), PDF or SVG.
+        view: How the maps are drawn. Default: white to black.
+        format: Instead of the ending.
+
+    Raises:
+        Refusal: If there is no map, or the maps are of several photos.
+    """
+    from matplotlib.figure import Figure  # here, since it takes half a second and most people never ask for it
+
+    maps, view = list(named(results).values()), view or View()
+    photo = eight_bit(maps[0].pixels)
+    columns = min(COLUMNS, len(maps) + 1)
+    rows = -(-(len(maps) + 1) // columns)
+    sheet = Figure((PANEL * columns, (PANEL + 0.85) * rows + 0.3), layout="constrained")
+    axes = sheet.subplots(rows, columns, squeeze=False).ravel()
+    for axis in axes:
+        axis.set_axis_off()
+    axes[0].imshow(photo, interpolation="none")
+    index, name, probability = maps[0].prediction[0]
+    _title(axes[0], "Photo", f"{name} ({index})\nprobability {probability:.3f}")
+    for axis, result, drawing in zip(axes[1:], maps, view.draw([each.values for each in maps], photo), strict=False):
+        axis.imshow(drawing.rgb, interpolation="none")
+        _title(axis, title(result), f"{fill(result.explained, WIDTH)}\n{fill(settings(result), WIDTH)}")
+        _bar(axis, drawing, view, result.target.unit)
+    sheet.supxlabel(f"{maps[0].model}. {sentence(view)} attribution {VERSION}", fontsize=6, parse_math=False)
+    sheet.savefig(path, dpi=DPI, format=format)
+
+
+def sentence(view: View) -> str:
+    """How the maps are drawn, in words."""
+    drawn = {
+        "grey": "White to black",
+        "heat": f"Heat ({view.colours}) on the photo, {view.blend:.0%}",
+        "signed": "Signed, zero in the middle",
+        "important": f"The {view.top} % most important pixels",
+    }[view.view]
+    reduced = "sum" if view.view == "signed" else view.reduction.replace("_", " ")
+    clip = "" if view.clip == 100 else f", clipped at percentile {view.clip:g}"
+    scale = "one scale for all maps" if view.scale == "shared" else "each map on its own scale"
+    return f"{drawn}; {reduced} over the channels{clip}, {scale}."
+
+
+def _title(axis: Any, name: str, below: str) -> None:
+    axis.set_title(below, fontsize=6, loc="left", parse_math=False)
+    axis.annotate(
+        name,
+        (0, 1),
+        (0, 24),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        fontsize=8,
+        fontweight="bold",
+        parse_math=False,
+    )
+
+
+def _bar(axis: Any, drawing: Drawing, view: View, unit: str) -> None:
+    """A colour bar under a map, the ends of its scale in numbers."""
+    low, high = drawing.span
+    if drawing.blank or view.view == "important":
+        return
+    ramp = np.linspace(0, 1, 256)[None]  # (1, 256)
+    bar = axis.inset_axes((0, -0.09, 1, 0.04))
+    bar.imshow(colour(ramp, view.palette), aspect="auto", extent=(0, 1, 0, 1))
+    bar.set_xticks([0, 1], [f"{low:.3g}", f"{high:.3g} {unit}"], fontsize=6)
+    bar.set_yticks([])
+    bar.get_xticklabels()[0].set_horizontalalignment("left")
+    bar.get_xticklabels()[1].set_horizontalalignment("right")

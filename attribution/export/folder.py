@@ -1,0 +1,124 @@
+"""A folder, or a ZIP of it, that holds the raw values and computes them again."""
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import Image
+
+from attribution.export.maps import named, refused
+from attribution.export.reproduce import script
+from attribution.heatmap import grey, reduce
+from attribution.images import eight_bit
+from attribution.methods import METHODS
+from attribution.refusal import Refusal
+from attribution.result import Attribution
+
+DRAWN = "sum of absolute values over channels, least value white, greatest black"
+
+
+def folder(results: Sequence[Attribution | Refusal], path: str | os.PathLike[str], photo: str = "photo") -> None:
+    """Write a folder: one PNG a map, the raw values, and what is needed to compute them again.
+
+    `attributions.npz` holds `pixels`, (3, H, W) in [0, 1], and each map's raw values under the name of its PNG;
+    `manifest.json` everything else; `reproduce.py` computes the values again and compares; `CITATION.bib` names the
+    papers.
+
+    Args:
+        results: Of one photo, as `compare` gives them.
+        path: Made if it is missing. Files of the same names are replaced, and maps that an earlier manifest lists.
+        photo: Name of the photo, for the manifest. Default: photo.
+
+    Raises:
+        Refusal: If there is no map, or the maps are of several photos.
+    """
+    contents = _files(results, photo)
+    path = Path(path)
+    path.mkdir(parents=True, exist_ok=True)
+    _clear(path)
+    for name, content in contents.items():
+        (path / name).write_bytes(content)
+
+
+def archive(
+    results: Sequence[Attribution | Refusal], file: str | os.PathLike[str] | BinaryIO, photo: str = "photo"
+) -> None:
+    """Write the same as one ZIP.
+
+    Args:
+        results: Of one photo, as `compare` gives them.
+        file: A path or an open binary file.
+        photo: Name of the photo, for the manifest. Default: photo.
+
+    Raises:
+        Refusal: If there is no map, or the maps are of several photos.
+    """
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, content in _files(results, photo).items():
+            packed.writestr(f"attribution/{name}", content)
+
+
+def picture(result: Attribution) -> Image.Image:
+    """Draw a map white-to-black, the sum of absolute values over the channels, at the network's resolution."""
+    return Image.fromarray(grey(reduce(result.values)))
+
+
+def _files(results: Sequence[Attribution | Refusal], photo: str) -> dict[str, bytes]:
+    maps = named(results)
+    first = next(iter(maps.values()))
+    arrays = {"pixels": first.pixels, **{name: result.values for name, result in maps.items()}}
+    manifest = {
+        "photo": photo,
+        "model": first.model,
+        "pixels_sha256": _sha256(first.pixels),
+        "prediction": [{"index": i, "class": name, "probability": p} for i, name, p in first.prediction],
+        "drawn": DRAWN,
+        "maps": [
+            {"name": name, "sha256": _sha256(result.values), "dtype": str(result.values.dtype), **result.facts()}
+            for name, result in maps.items()
+        ],
+        "refused": refused(results),
+    }
+    return {
+        "attributions.npz": _npz(arrays),
+        "manifest.json": (json.dumps(manifest, indent=2) + "\n").encode(),
+        "reproduce.py": script(maps).encode(),
+        "CITATION.bib": _bibliography(maps.values()),
+        "photo.png": _png(Image.fromarray(eight_bit(first.pixels))),
+        **{f"{name}.png": _png(picture(result)) for name, result in maps.items()},
+    }
+
+
+def _bibliography(results: Any) -> bytes:
+    entries = {METHODS[result.method].source.bibtex: None for result in results}  # each once, in order
+    return ("\n\n".join(entries) + "\n").encode()
+
+
+def _sha256(array: np.ndarray[Any, Any]) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+
+
+def _npz(arrays: dict[str, Any]) -> bytes:
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)
+    return file.getvalue()
+
+
+def _png(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+def _clear(path: Path) -> None:
+    """Remove the pictures that an earlier manifest lists, so that none stands beside a manifest that does not."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        for each in json.loads((path / "manifest.json").read_text())["maps"]:
+            (path / f"{Path(each['name']).name}.png").unlink(missing_ok=True)

@@ -1,0 +1,57 @@
+"""What every export starts from: the maps of one photo, each with a name of its own."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from attribution.methods import METHODS
+from attribution.refusal import Refusal
+from attribution.result import Attribution
+
+
+def named(results: Sequence[Attribution | Refusal]) -> dict[str, Attribution]:
+    """Give every map a name that can be a file's.
+
+    Returns:
+        The key of the method, numbered from the second map of one method on.
+
+    Raises:
+        Refusal: If there is no map, or the maps are of several photos.
+    """
+    maps: dict[str, Attribution] = {}
+    seen: Counter[str] = Counter()
+    for result in results:
+        if isinstance(result, Attribution):
+            seen[result.method] += 1
+            number = seen[result.method]
+            maps[result.method if number == 1 else f"{result.method}-{number}"] = result
+    if not maps:
+        raise Refusal("There is no map to write; every method refused, or none was asked for.")
+    if len({(result.model, result.pixels.tobytes()) for result in maps.values()}) > 1:
+        raise Refusal("The maps are of several photos or models; write one at a time.")
+    return maps
+
+
+def refused(results: Sequence[Attribution | Refusal]) -> list[str]:
+    """The sentences of the methods that refused."""
+    return [str(result) for result in results if isinstance(result, Refusal)]
+
+
+def title(result: Attribution) -> str:
+    """The name of the method, for people."""
+    return METHODS[result.method].title
+
+
+def settings(result: Attribution) -> str:
+    """The settings in one line, for people."""
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in result.settings.items())
+
+
+def computed(result: Attribution) -> str:
+    """What the map cost, for people."""
+    forwards = _count(result.forwards, "forward") if result.forwards else "the forward shared"
+    text = f"{result.seconds:.2f} s, {forwards}, {_count(result.backwards, 'backward')}"
+    return f"{text}, {_count(result.rectifiers.count, 'rectifier')} intercepted" if result.rectifiers else text
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"

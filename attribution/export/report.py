@@ -1,0 +1,87 @@
+"""One HTML file with the viewer inside; it opens from a disk, without a server or a network."""
+
+import base64
+import os
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import BinaryIO
+
+from attribution.export.maps import computed, named, refused, settings, title
+from attribution.images import eight_bit
+from attribution.methods import METHODS
+from attribution.refusal import Refusal
+from attribution.result import Attribution
+from attribution.view import View
+from attribution.viewer.message import WHOLE, Place, module, pack_map, pack_photo, pack_toolbar, style
+
+GROUP = "report"
+PAGE = Template(Path(__file__).with_name("report.html").read_text())
+
+
+def report(
+    results: Sequence[Attribution | Refusal],
+    path: str | os.PathLike[str] | BinaryIO,
+    view: View | None = None,
+    heading: str = "Why did the network decide that?",
+) -> None:
+    """Write a report: the photo and its maps in the linked viewer, the predictions, settings, notes and sources.
+
+    Args:
+        results: Of one photo, as `compare` gives them.
+        path: A file.
+        view: How the maps are drawn when it opens. Default: white to black.
+        heading: Of the page.
+
+    Raises:
+        Refusal: If there is no map, or the maps are of several photos.
+    """
+    page = _page(results, view or View(), heading).encode()
+    if isinstance(path, str | os.PathLike):
+        Path(path).write_bytes(page)
+    else:
+        path.write(page)
+
+
+def _page(results: Sequence[Attribution | Refusal], view: View, heading: str) -> str:
+    maps = named(results)
+    first = next(iter(maps.values()))
+    photo = eight_bit(first.pixels)
+    _, height, width = first.pixels.shape
+    sources = {str(METHODS[result.method].source): METHODS[result.method].source for result in maps.values()}
+    return PAGE.substitute(
+        title=escape(heading),
+        summary=escape(f"{first.model} on {first.versions.get('device', 'cpu')}, {width} x {height} pixels."),
+        style=style(),
+        module=module(),
+        photo=_encode(pack_photo(photo, Place(GROUP, "photo", "The photo as the network sees it", (height, width)))),
+        toolbar=_encode(pack_toolbar(GROUP, view, WHOLE)),
+        prediction="\n".join(
+            f'<tr><td>{escape(name)} ({index})</td><td class="number">{probability:.2%}</td></tr>'
+            for index, name, probability in first.prediction
+        ),
+        maps="\n".join(_map(name, result) for name, result in maps.items()),
+        refused="\n".join(f"<p>{escape(sentence)}</p>" for sentence in refused(results)),
+        sources="\n".join(f"<li>{escape(short)}. {escape(source.title)}.</li>" for short, source in sources.items()),
+        versions=escape(", ".join(f"{name} {version}" for name, version in first.versions.items())),
+    )
+
+
+def _map(name: str, result: Attribution) -> str:
+    _, height, width = result.values.shape
+    label = f"{title(result)} map for {result.explained}"
+    packed = pack_map(result.values, result.target.unit, Place(GROUP, name, label, (height, width)))
+    lines = [result.explained, settings(result), computed(result), result.account or "", *result.notes]
+    return "\n".join(
+        [
+            f'<section class="map" id="{name}"><h3>{escape(title(result))}</h3>',
+            f'<div data-message="{_encode(packed)}"></div>',
+            *(f"<p>{escape(line)}</p>" for line in lines if line),
+            "</section>",
+        ]
+    )
+
+
+def _encode(message: bytes) -> str:
+    return base64.b64encode(message).decode()

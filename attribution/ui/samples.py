@@ -1,0 +1,22 @@
+"""The sample photos that come with the project."""
+
+from pathlib import Path
+
+import streamlit as st
+from PIL import Image
+
+from attribution.images import open_image
+
+SAMPLES = {path.stem: path for path in sorted((Path(__file__).parents[2] / "assets" / "samples").glob("*.jpg"))}
+FIRST = "german_shepherd_on_grass"
+
+
+def sample_title(name: str) -> str:
+    """The name of a sample photo, for people."""
+    return name.replace("_", " ").capitalize()
+
+
+@st.cache_data(max_entries=len(SAMPLES), show_spinner=False)
+def open_sample(name: str) -> Image.Image:
+    """A sample photo, decoded once for all sessions."""
+    return open_image(SAMPLES[name])

@@ -1,0 +1,37 @@
+"""The copy-link button, which keeps the address bar true on every page, and what a link could not bring."""
+
+import streamlit as st
+
+from attribution.ui import panels
+from attribution.ui.analysis import Analysis
+from attribution.ui.link import query
+from attribution.ui.pictures import GROUP
+from attribution.viewer.message import pack_link
+
+UPLOAD = "Your photo is not part of the link."
+
+
+def show_link(analysis: Analysis | str, page: str) -> None:
+    """Show the button.
+
+    Args:
+        analysis: What was chosen; a sentence leaves the link as it was.
+        page: Which page is open.
+    """
+    state = st.session_state
+    if isinstance(analysis, Analysis):
+        state.query = query(analysis.methods)
+    note = "" if state.source == "Samples" else UPLOAD
+    packed = pack_link(GROUP, state.view, state.window, state.get("query", ""), page, note)
+    panels.show(packed, "link")
+
+
+def show_sentences() -> None:
+    """What the link asked for and could not be served, until it is closed. It is the link's text, so no Markdown."""
+    state = st.session_state
+    if not state.sentences:
+        return
+    with st.container(border=True, key="link-sentences"):
+        for sentence in state.sentences:
+            st.text(sentence)
+        st.button("Close", key="close-sentences", on_click=state.sentences.clear)

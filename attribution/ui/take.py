@@ -1,0 +1,73 @@
+"""What a person takes away: a figure, a ZIP that reproduces, a report. Each is made when it is asked for."""
+
+import io
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import streamlit as st
+
+from attribution import export
+from attribution.refusal import Refusal
+from attribution.settings import described, restore
+from attribution.ui.analysis import Outcome
+from attribution.view import View
+
+
+def ask_to_take(parts: Mapping[str, str]) -> None:
+    """Have the next run of the page offer the files.
+
+    Args:
+        parts: The view of the panels, as the browser has it.
+    """
+    state = st.session_state
+    state.taking = restore(View, {name: text for name, text in parts.items() if name in described(View)})
+    state.whole = True
+
+
+def offer(outcome: Outcome | None) -> None:
+    """Show the dialog, if it was asked for and not closed since."""
+    view: View | None = st.session_state.get("taking")
+    if view and outcome:
+        _dialog(outcome, view)
+
+
+def _close() -> None:
+    st.session_state.taking = None
+
+
+@st.dialog("Take away", on_dismiss=_close)
+def _dialog(outcome: Outcome, view: View) -> None:
+    results = [outcome.results[place] for place in sorted(outcome.results)]
+    if all(isinstance(result, Refusal) for result in results):
+        st.text("There is no map yet; choose a method, or wait until one is finished.")
+        return
+    photo = outcome.analysis.photo
+    _download(
+        "Figure (PNG)",
+        "All panels as they are drawn, with titles, settings and colour bars, at 300 dots per inch.",
+        "attribution.png",
+        lambda file: export.figure(results, file, view, format="png"),
+    )
+    _download(
+        "Report (HTML)",
+        "One file with this viewer inside: zoom, values and views, without a server or a network.",
+        "attribution.html",
+        lambda file: export.report(results, file, view, photo),
+    )
+    _download(
+        "Numbers (ZIP)",
+        "The raw values, the pixels that the network saw, pictures, a manifest, the papers, and a script that "
+        "computes all of it again. It holds no file name and no metadata of your photo.",
+        "attribution.zip",
+        lambda file: export.archive(results, file, photo),
+    )
+
+
+def _download(label: str, sentence: str, name: str, write: Callable[[Any], None]) -> None:
+    def content() -> bytes:
+        file = io.BytesIO()
+        write(file)
+        return file.getvalue()
+
+    st.download_button(label, content, name, on_click="ignore", icon=":material/download:", width="stretch")
+    st.caption(sentence)

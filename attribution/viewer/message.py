@@ -1,0 +1,132 @@
+"""What the browser gets: the viewer's module, and one message for each panel.
+
+A panel's data is one message: the length of a header (32 bits, little-endian), the header as JSON, and the pixels. It
+travels once; a rerun with the same data sends none of it again.
+"""
+
+import json
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attribution.heatmap import COLOURS, reduce
+from attribution.settings import plain
+from attribution.view import View
+
+_FOLDER = Path(__file__).parent
+Window = tuple[float, float, float]  # left, top and side of the part in view, as shares of the image's sides
+WHOLE: Window = (0.0, 0.0, 1.0)
+
+_LARGEST = 32767  # of a signed 16-bit number
+
+
+def module() -> str:
+    """One ES module: the facts that Python holds, the pure functions, and the viewer that uses both."""
+    viewer = "".join(
+        line for line in (_FOLDER / "viewer.js").read_text().splitlines(True) if not line.startswith("import ")
+    )
+    facts = {"COLOURS": COLOURS, "VIEW": plain(View())}
+    constants = "".join(f"const {name} = {json.dumps(fact)};\n" for name, fact in facts.items())
+    return f"{constants}{(_FOLDER / 'heat.js').read_text()}\n{viewer}"
+
+
+def style() -> str:
+    """The viewer's CSS; it takes its colours from the variables of Streamlit's theme."""
+    return (_FOLDER / "viewer.css").read_text()
+
+
+def _pack(header: dict[str, Any], body: bytes = b"") -> bytes:
+    text = json.dumps(header).encode()
+    return struct.pack("<I", len(text)) + text + body
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a picture is shown.
+
+    Attributes:
+        group: Panels of one group are linked.
+        name: Unique in its group.
+        label: Spoken by a screen reader.
+        full: (H, W) of the same part of the original photo, for saving at its size.
+        file: Name of the PNG that a panel saves, without its ending. Default: the name.
+    """
+
+    group: str
+    name: str
+    label: str
+    full: tuple[int, int]
+    file: str = ""
+
+    def header(self, kind: str, size: tuple[int, int]) -> dict[str, Any]:
+        """What the browser is told about a picture of (H, W)."""
+        return {
+            "kind": kind,
+            "group": self.group,
+            "id": self.name,
+            "label": self.label,
+            "file": self.file or self.name,
+            "height": size[0],
+            "width": size[1],
+            "fullHeight": self.full[0],
+            "fullWidth": self.full[1],
+        }
+
+
+def pack_photo(pixels: NDArray[np.uint8], place: Place) -> bytes:
+    """Pack the photo as the network sees it, (H, W, 3), 8-bit RGB."""
+    return _pack(place.header("photo", pixels.shape[:2]), pixels.tobytes())
+
+
+def pack_map(values: NDArray[Any], unit: str, place: Place) -> bytes:
+    """Pack a finished map: three channels of 16 bits with one scale.
+
+    Args:
+        values: (3, H, W), signed, finite.
+        unit: Of the values.
+        place: Where it is shown.
+    """
+    values = values.astype(np.float64)  # a scale of float32 could be too small for its own format
+    largest = float(np.abs(values).max())
+    scale = largest / _LARGEST if largest > 0 else 1.0
+    channels = np.clip(np.rint(values / scale), -_LARGEST, _LARGEST).astype("<i2")
+    header = {**place.header("map", values.shape[1:]), "scale": scale, "unit": unit}
+    return _pack(header, channels.tobytes())
+
+
+def pack_partial(values: NDArray[Any], unit: str, place: Place) -> bytes:
+    """Pack a map that still grows: the sum of absolute values in one channel of 8 bits."""
+    heat = reduce(values)
+    scale = float(heat.max()) / 255 or 1.0
+    header = {**place.header("partial", heat.shape), "scale": scale, "unit": unit}
+    return _pack(header, np.rint(heat / scale).astype(np.uint8).tobytes())
+
+
+def pack_toolbar(group: str, view: View, window: Window) -> bytes:
+    """Pack the controls that all panels of a group obey.
+
+    Args:
+        group: Panels of one group are linked.
+        view: As it is when the page opens; from then on the browser knows better.
+        window: The same of the part in view.
+    """
+    return _pack({"kind": "toolbar", "group": group, "settings": plain(view), "window": window})
+
+
+def pack_link(group: str, view: View, window: Window, query: str, page: str, note: str) -> bytes:
+    """Pack the button that copies the link; it also keeps the address bar true.
+
+    Args:
+        group: Whose view is part of the link.
+        view: As for `pack_toolbar`.
+        window: As for `pack_toolbar`.
+        query: The rest of the link: `name=value&...`, percent-encoded.
+        page: Which page is open; the address is written again when it changes.
+        note: What the link cannot hold, for people; empty if it holds all.
+    """
+    rest = {"query": query, "page": page, "note": note}
+    return _pack({"kind": "link", "group": group, "settings": plain(view), "window": window, **rest})
