@@ -17,7 +17,7 @@ from torch import nn
 import attribution as at
 from attribution import __main__ as command_line
 from attribution.baselines.constant import Constant
-from attribution.export import picture
+from attribution.export.folder import picture
 
 ROOT = Path(__file__).parents[1]
 DEFAULT_METHODS = ["gradient", "guided_backprop", "zeiler_fergus", "integrated_gradients"]
@@ -66,6 +66,9 @@ def photo(path: Path, seed: int = 0) -> Path:
     return path
 
 
+FILES = ["CITATION.bib", "attributions.npz", "manifest.json", "photo.png", "reproduce.py"]
+
+
 def manifest(folder: Path) -> Any:
     return json.loads((folder / "manifest.json").read_text())
 
@@ -84,7 +87,7 @@ def test_the_worked_example_is_written(run: Run, samples: Path, squeezenet: at.M
     folder = Path("out/german_shepherd_on_grass")
     assert (ran.status, ran.out, ran.err) == (0, f"{folder}\n", "")
     pictures = [f"{name}.png" for name in DEFAULT_METHODS]
-    assert written(folder) == sorted(["attributions.npz", "manifest.json", *pictures])
+    assert written(folder) == sorted([*FILES, *pictures])
     found = arrays(folder)
     assert sorted(found) == sorted(["pixels", *DEFAULT_METHODS])
     np.testing.assert_array_equal(found["pixels"], shepherd)
@@ -100,7 +103,7 @@ def test_the_worked_example_is_written(run: Run, samples: Path, squeezenet: at.M
     assert facts["model"] == "squeezenet1_1"
     assert facts["prediction"][0]["index"] == 235
     assert [each["name"] for each in facts["maps"]] == DEFAULT_METHODS
-    assert {each["class"] for each in facts["maps"]} == {"German shepherd"}
+    assert {each["explained"] for each in facts["maps"]} == {"German shepherd"}
     expected = at.attribute(squeezenet, shepherd, at.Gradient())
     np.testing.assert_allclose(found["gradient"], expected.values, atol=1e-5 * np.abs(expected.values).max())
     assert facts["maps"][0]["score"] == pytest.approx(expected.score)
@@ -150,7 +153,7 @@ def test_target_second_class_and_score_are_taken_from_the_command_line(
     assert ran.status == 0
     (found,) = manifest(Path("out/photo"))["maps"]
     assert found["target"] == {"index": 1, "score": "log_odds", "versus": 0}
-    assert found["class"] == "dog"
+    assert found["explained"] == "dog against cat, log-odds"
     pixels = torch.from_numpy(arrays(Path("out/photo"))["pixels"])
     cat, dog, _ = small.logits(pixels[None])[0].tolist()
     assert found["score"] == pytest.approx(dog - cat, rel=1e-5)
@@ -218,9 +221,9 @@ def test_a_method_that_refuses_is_reported_and_the_others_are_written(
     assert ran.status == 2
     assert ran.err.startswith(f"{path}: Guided backpropagation changes how rectifiers pass the signal back")
     assert ran.err.count("\n") == 1
-    assert written(Path("out/photo")) == ["attributions.npz", "gradient.png", "manifest.json"]
-    refused, found = manifest(Path("out/photo"))["maps"]
-    assert refused == {"method": "guided_backprop", "settings": {}, "refused": ran.err.split(": ", 1)[1].strip()}
+    assert written(Path("out/photo")) == sorted([*FILES, "gradient.png"])
+    (found,) = manifest(Path("out/photo"))["maps"]
+    assert manifest(Path("out/photo"))["refused"] == [ran.err.split(": ", 1)[1].strip()]
     assert found["name"] == "gradient"
 
 
@@ -345,10 +348,29 @@ def test_the_command_works_as_people_start_it(tmp_path: Path, samples: Path) -> 
     folder = tmp_path / "out" / "golden_retriever"
     assert (ran.status, ran.out) == (2, f"{folder}\n")
     assert ran.err == f"{bad} is not a photo that can be read; use PNG, JPEG, WEBP, BMP, GIF or TIFF.\n"
-    assert written(folder) == ["attributions.npz", "gradient.png", "manifest.json"]
+    assert written(folder) == sorted([*FILES, "gradient.png"])
     assert manifest(folder)["maps"][0]["target"]["index"] == 207
 
 
 def test_the_version_is_printed_as_people_ask_for_it() -> None:
     ran = started("--version")
     assert (ran.status, ran.out, ran.err) == (0, f"{at.VERSION}\n", "")
+
+
+def test_a_report_and_a_sheet_are_written_on_demand(run: Run, small: at.Model, tmp_path: Path) -> None:
+    ran = run("explain", photo(tmp_path / "photo.png"), "--methods", "gradient", "--report", "--figure")
+    assert (ran.status, ran.err) == (0, "")
+    assert written(Path("out/photo")) == sorted([*FILES, "figure.png", "gradient.png", "report.html"])
+    assert "photo.png" in Path("out/photo/report.html").read_text()
+
+
+def test_a_photo_that_every_method_refuses_leaves_no_folder(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = nn.Sequential(nn.Conv2d(3, 2, 3), nn.GELU(), nn.Flatten(), nn.LazyLinear(3))
+    net(torch.zeros(1, 3, 8, 8))
+    model = at.Model("smooth", net, (8, 8), (0.5,) * 3, (0.5,) * 3, ("cat", "dog", "bird"), device="cpu")
+    monkeypatch.setattr(command_line, "load_model", lambda *arguments: model)
+    ran = run("explain", photo(tmp_path / "photo.png"), "--methods", "guided_backprop", "--report")
+    assert (ran.status, ran.out) == (2, "")
+    assert not Path("out").exists()

@@ -60,8 +60,9 @@ def archive(
     Raises:
         Refusal: If there is no map, or the maps are of several photos.
     """
+    contents = _files(results, photo)
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
-        for name, content in _files(results, photo).items():
+        for name, content in contents.items():
             packed.writestr(f"attribution/{name}", content)
 
 

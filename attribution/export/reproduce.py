@@ -36,7 +36,7 @@ for name, (method, target) in maps.items():
     same = found.tobytes() == saved[name].tobytes()
     print(f"{{name}}: {{'same bytes' if same else f'within {{off:.1e}} of its largest value'}}")
     worst = max(worst, off)
-sys.exit(worst > 1e-5)
+sys.exit(int(worst > 1e-5))
 '''
 
 

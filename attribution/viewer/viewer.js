@@ -99,7 +99,7 @@ class Group {
   /** The view as parts of a link: what differs from the defaults. */
   get parts() {
     const { x, y, size } = this.window;
-    const zoom = size < 1 ? [["zoom", [x, y, size].map((share) => share.toFixed(4)).join()]] : [];
+    const zoom = size < 1 ? [["zoom", [x, y, size].join()]] : [];
     const changed = Object.keys(VIEW).filter((name) => this.settings[name] !== VIEW[name]);
     return [...changed.map((name) => [name, String(this.settings[name])]), ...zoom];
   }
@@ -113,8 +113,9 @@ class Group {
 
   /** Put a part of the image in view, as far as the image goes. */
   show(x, y, size = this.window.size) {
-    const clamp = (value) => Math.min(1 - size, Math.max(0, value));
-    this.window = { x: clamp(x), y: clamp(y), size };
+    const round = (share) => Math.round(1e5 * share) / 1e5; // as far as a link holds it
+    const clamp = (share) => round(Math.min(1 - size, Math.max(0, share)));
+    this.window = { x: clamp(x), y: clamp(y), size: round(size) };
     this.redraw();
   }
 
@@ -255,7 +256,7 @@ class Panel {
     this.state = flat
       ? "The map is the same everywhere: nothing to draw."
       : outside > 0 && !this.bar.hidden
-        ? `${outside.toFixed(1)} % of the pixels are beyond the scale.`
+        ? `${outside.toFixed(1)} % clipped`
         : "";
   }
 

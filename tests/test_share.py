@@ -1,0 +1,142 @@
+"""A link opened by somebody else, and files taken away, in Chromium."""
+
+import io
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from dashboard import DESK, FIRST, LONG, PHONE, choose, expect_new, idle, map_of, set_steps, source
+from PIL import Image
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+Open = Callable[[str], Page]
+
+
+@pytest.fixture
+def fresh(browser: Browser) -> Iterator[Open]:
+    """Open an address in a profile of its own."""
+    contexts: list[BrowserContext] = []
+
+    def visit(address: str) -> Page:
+        contexts.append(browser.new_context(viewport=DESK))
+        contexts[-1].set_default_timeout(LONG)
+        page = contexts[-1].new_page()
+        page.goto(address)
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
+
+
+def shown(page: Page) -> dict[str, str]:
+    """Everything that is painted, once all of it is there."""
+    expect(page.locator(".st-key-map-integrated_gradients")).to_contain_text("backwards")
+    idle(page)
+    page.mouse.move(0, 0)
+    page.wait_for_timeout(700)
+    return {key: source(page, key) for key in ("photo", "gradient", "integrated_gradients")}
+
+
+@pytest.mark.parametrize(
+    "page", [{"viewport": DESK, "permissions": ["clipboard-read", "clipboard-write"]}], indirect=True
+)
+def test_ten_settings_over_two_pages_come_back_in_a_fresh_profile(page: Page, fresh: Open) -> None:
+    old = source(page, "photo")
+    choose(page, "Sample photo", "Dog over cat")  # 1
+    expect_new(page, "photo", old)
+    choose(page, "Target class", "tabby")  # 2
+    page.get_by_role("radio", name="Log-odds").click()  # 3
+    sidebar = page.get_by_test_id("stSidebar")
+    sidebar.get_by_role("button", name="Guided backpropagation").click()  # 4
+    sidebar.get_by_role("button", name="Zeiler-Fergus").click()  # 5
+    page.get_by_role("link", name="Methods").click()
+    expect(page.get_by_role("heading", name="What each map can and cannot show")).to_be_visible()
+    set_steps(page, 7)  # 6
+    choose(page, "Baseline", "White")  # 7
+    page.wait_for_timeout(1000)
+    assert "/methods?" in page.url
+    assert "steps=7" in page.url
+    page.get_by_role("link", name="Explore").click()
+    expect(page.locator(".st-key-map-integrated_gradients")).to_contain_text("baseline white")
+    page.get_by_label("View").select_option("heat")  # 8
+    page.get_by_label("Clip at percentile").fill("98")  # 9
+    box = map_of(page, "gradient").bounding_box()
+    assert box
+    page.mouse.move(box["x"] + 100, box["y"] + 60)
+    page.mouse.wheel(0, -300)  # 10
+    before = shown(page)
+    page.get_by_role("button", name="Copy link").click()
+    expect(page.get_by_text("The link is copied.")).to_be_visible()
+    link = page.evaluate("navigator.clipboard.readText()")
+    assert len(link) < 500
+    other = fresh(link)
+    assert shown(other) == before
+    assert other.url == link
+    expect(other.locator(".st-key-map-gradient")).to_contain_text("tabby, log-odds")
+
+
+def test_a_link_to_another_page_keeps_the_view_for_later(fresh: Open, address: str) -> None:
+    page = fresh(f"{address}/methods?methods=gradient&view=heat&zoom=0.1,0.2,0.5&nonsense=1")
+    expect(page.get_by_text("The link's 'nonsense' is left out")).to_be_visible()
+    page.wait_for_timeout(1000)
+    assert page.url == f"{address}/methods?methods=gradient&view=heat&zoom=0.1,0.2,0.5"
+    page.get_by_role("link", name="Explore").click()
+    expect(page.get_by_label("View")).to_have_value("heat")
+    page.wait_for_timeout(500)
+    assert page.url == f"{address}/?methods=gradient&view=heat&zoom=0.1,0.2,0.5"
+
+
+@pytest.mark.parametrize("page", [{"viewport": PHONE}], indirect=True)
+def test_a_phone_keeps_its_address_bar_too(page: Page) -> None:
+    page.get_by_label("View").select_option("signed")
+    page.wait_for_timeout(700)
+    assert page.url.endswith("/?view=signed")
+
+
+def taken(page: Page, button: str) -> Path:
+    with page.expect_download() as download:
+        page.get_by_role("button", name=button).click()
+    return download.value.path()
+
+
+def test_what_is_taken_away_is_what_is_shown(page: Page, fresh: Open, tmp_path: Path) -> None:
+    idle(page)
+    page.get_by_label("View").select_option("signed")
+    page.get_by_role("button", name="Take away").click()
+    with Image.open(taken(page, "Figure (PNG)")) as sheet:
+        assert sheet.info["dpi"] == pytest.approx((300, 300), abs=1)
+        assert sheet.width == 5 * 2.4 * 300
+        colours = sheet.convert("RGB").getcolors(1 << 24)
+        assert any(blue > red + 60 for _, (red, _, blue) in colours)  # the signed view has blue in it
+    with zipfile.ZipFile(io.BytesIO(taken(page, "Numbers (ZIP)").read_bytes())) as packed:
+        names = {name.removeprefix("attribution/") for name in packed.namelist()}
+        assert {"attributions.npz", "manifest.json", "reproduce.py", "CITATION.bib"} <= names
+        assert {f"{key}.png" for key in FIRST} <= names
+    report = tmp_path / "report.html"
+    report.write_bytes(taken(page, "Report (HTML)").read_bytes())
+    assert report.stat().st_size < 5_000_000
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("button", name="Figure (PNG)")).to_have_count(0)
+
+    requests: list[str] = []
+    alone = fresh("about:blank")
+    alone.on("request", lambda request: requests.append(request.url))
+    alone.goto(report.as_uri())
+    expect(alone.get_by_label("View")).to_have_value("signed")
+    expect(alone.locator("canvas.picture")).to_have_count(5)
+    picture = alone.locator("section#gradient canvas.picture")
+    before = picture.evaluate("canvas => canvas.toDataURL()")
+    picture.scroll_into_view_if_needed()
+    box = picture.bounding_box()
+    assert box
+    alone.mouse.move(box["x"] + 0.7 * box["width"], box["y"] + 0.2 * box["height"])
+    for readout in alone.locator("section .readout").all():
+        expect(readout).to_contain_text("size above")
+    alone.wait_for_timeout(500)
+    alone.mouse.wheel(0, -300)
+    alone.wait_for_timeout(300)
+    assert picture.evaluate("canvas => canvas.toDataURL()") != before
+    assert [url for url in requests if not url.startswith(("file:", "data:", "blob:"))] == []
+    alone.screenshot(path=tmp_path / "report.png")
