@@ -29,10 +29,11 @@ FIGURES = {
 }
 CLICK = """() => {
 // Milliseconds from a click on a button to the frame in which `ready` holds.
-window.clickTo = (button, ready) => new Promise((done) => {
+window.clickTo = (button, ready) => new Promise((done, fail) => {
     const started = performance.now();
     const painted = () => done(performance.now() - started);
-    const wait = () => requestAnimationFrame(ready() ? painted : wait);
+    const late = () => performance.now() - started > 60000;
+    const wait = () => late() ? fail("not painted within 60 s") : requestAnimationFrame(ready() ? painted : wait);
     button.click();
     requestAnimationFrame(wait);
 });

@@ -1,6 +1,7 @@
 """Analysis: everything that defines one, and how a worker computes it. No network runs outside `Analysis.compute`."""
 
 import hashlib
+import io
 import time
 from collections import OrderedDict
 from collections.abc import Hashable
@@ -11,6 +12,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from attribution.engine import compare
@@ -26,6 +28,7 @@ from attribution.target import Target
 
 MODELS_KEPT = 2  # networks in memory
 RESULTS_KEPT = 64  # maps in memory, 0.6 MB each at 227 x 227
+STRIPS_KEPT = 16  # about 0.6 MB each
 PATH_IMAGES = 6
 GROWTH = 0.5  # seconds between two pictures of a map that grows
 
@@ -34,11 +37,11 @@ V = TypeVar("V")
 
 @dataclass(frozen=True, eq=False)
 class Strip:
-    """Images along the path of one method: positions, (S,), and images, (S, H, W, 3) 8-bit RGB."""
+    """Images along the path of one method: positions, (S,), and as many PNG files."""
 
     method: Method
     alphas: NDArray[np.float64]
-    images: NDArray[np.uint8]
+    files: list[bytes]
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,8 +95,12 @@ class Analysis:
 
     def _key(self, method: Method | None = None) -> str:
         """SHA-256 of everything that the map of one method depends on."""
-        rest = (self.model, self.device, self.target, method and write(method))
-        return hashlib.sha256(self.x.numpy().tobytes() + repr(rest).encode()).hexdigest()
+        rest = (self._pixels, self.model, self.device, self.target, method and write(method))
+        return hashlib.sha256(repr(rest).encode()).hexdigest()
+
+    @cached_property
+    def _pixels(self) -> str:
+        return hashlib.sha256(self.x.numpy().tobytes()).hexdigest()
 
     def compute(self, job: Job[Outcome]) -> Outcome:
         """Load the model if need be, predict, and make the maps; report everything to the job."""
@@ -138,11 +145,20 @@ class Analysis:
         return {place: result for place, result in found.items() if result is not None}
 
     def _strips(self) -> list[Strip]:
-        strips = []
-        for method in self.methods:
-            if path := method.path_images(self.x, PATH_IMAGES):
-                strips.append(Strip(method, path[0], eight_bit(path[1].numpy())))
-        return strips
+        return [strip for method in self.methods if (strip := self._strip(method))]
+
+    def _strip(self, method: Method) -> Strip | None:
+        key = (self._pixels, write(method))  # whatever the model and the target are
+        if (strip := _strips.get(key)) is None and (path := method.path_images(self.x, PATH_IMAGES)):
+            strip = Strip(method, path[0], [_png(image) for image in eight_bit(path[1].numpy())])
+            _strips.put(key, strip)
+        return strip
+
+
+def _png(image: NDArray[np.uint8]) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "PNG", compress_level=1)
+    return file.getvalue()
 
 
 def _made_by(method: Method, result: Attribution) -> bool:
@@ -170,6 +186,7 @@ class _Recent(Generic[V]):
 
 
 _models: _Recent[Model] = _Recent(MODELS_KEPT)
+_strips: _Recent[Strip] = _Recent(STRIPS_KEPT)
 _results: _Recent[Attribution | Refusal] = _Recent(RESULTS_KEPT)
 _predictions: _Recent[tuple[list[tuple[int, str, float]], tuple[str, ...]]] = _Recent(RESULTS_KEPT)
 

@@ -1,5 +1,6 @@
 """How results look: the predictions, the maps with what was computed, the images along a path."""
 
+from functools import lru_cache
 from html import escape
 
 import plotly.graph_objects as go
@@ -27,25 +28,7 @@ def show_prediction(outcome: Outcome) -> None:
     asked = outcome.analysis.target.index
     explained = outcome.prediction[0][0] if asked is None else asked
     ink = "#fafafa" if st.context.theme.type == "dark" else "#0b0d12"  # the theme's own grey is too light to read
-    labels, shares, text, colours = [], [], [], []
-    for index, name, share in outcome.prediction:
-        label = f"{escape(name)} ({index})"  # Plotly reads HTML
-        labels.append(f"<b>{label}</b>" if index == explained else label)
-        shares.append(share)
-        text.append(f"{share:.1%}" if share >= 0.001 else "< 0.1%")
-        colours.append("#1d4ed8" if index == explained else "#93b4f5")
-    font = {"color": ink, "size": 13}
-    kept = {"marker": {"opacity": 1}, "textfont": {"color": ink}}  # a bar that was clicked dims no other
-    common = {"y": labels, "orientation": "h", "hoverinfo": "none", "selected": kept, "unselected": kept}
-    row = go.Bar(x=[1.3] * len(shares), marker={"color": "rgba(128, 128, 128, 0.06)"}, **common)  # the row to click
-    bar = go.Bar(x=shares, text=text, textposition="outside", cliponaxis=False, marker={"color": colours}, **common)
-    figure = go.Figure([row, bar])
-    figure.update_xaxes(range=[0, 1.3], visible=False, fixedrange=True)
-    figure.update_yaxes(autorange="reversed", ticks="", automargin=True, fixedrange=True, tickfont=font)
-    figure.update_traces(textfont=font)
-    margin = {"l": 0, "r": 0, "t": 0, "b": 0}
-    height = BAR * len(shares)
-    figure.update_layout(height=height, margin=margin, bargap=0.3, barmode="overlay", showlegend=False, dragmode=False)
+    figure = _bars(tuple(outcome.prediction), explained, ink)
     spoken = ", ".join(f"{name} {share:.1%}" for _, name, share in outcome.prediction)
 
     def clicked() -> None:
@@ -63,6 +46,31 @@ def show_prediction(outcome: Outcome) -> None:
             config={"displayModeBar": False},
             alt=f"Most probable classes: {spoken}",
         )
+
+
+@lru_cache(maxsize=64)
+def _bars(prediction: tuple[tuple[int, str, float], ...], explained: int, ink: str) -> go.Figure:
+    """A bar for each class; the explained one is darker. Kept, since Plotly takes its time and the page asks often."""
+    labels, shares, text, colours = [], [], [], []
+    for index, name, share in prediction:
+        label = f"{escape(name)} ({index})"  # Plotly reads HTML
+        labels.append(f"<b>{label}</b>" if index == explained else label)
+        shares.append(share)
+        text.append(f"{share:.1%}" if share >= 0.001 else "< 0.1%")
+        colours.append("#1d4ed8" if index == explained else "#93b4f5")
+    font = {"color": ink, "size": 13}
+    kept = {"marker": {"opacity": 1}, "textfont": {"color": ink}}  # a bar that was clicked dims no other
+    common = {"y": labels, "orientation": "h", "hoverinfo": "none", "selected": kept, "unselected": kept}
+    row = go.Bar(x=[1.3] * len(shares), marker={"color": "rgba(128, 128, 128, 0.06)"}, **common)  # the row to click
+    bar = go.Bar(x=shares, text=text, textposition="outside", cliponaxis=False, marker={"color": colours}, **common)
+    figure = go.Figure([row, bar])
+    figure.update_xaxes(range=[0, 1.3], visible=False, fixedrange=True)
+    figure.update_yaxes(autorange="reversed", ticks="", automargin=True, fixedrange=True, tickfont=font)
+    figure.update_traces(textfont=font)
+    margin = {"l": 0, "r": 0, "t": 0, "b": 0}
+    height = BAR * len(shares)
+    figure.update_layout(height=height, margin=margin, bargap=0.3, barmode="overlay", showlegend=False, dragmode=False)
+    return figure
 
 
 def show_header(outcome: Outcome) -> None:
@@ -155,7 +163,7 @@ def show_strip(strip: Strip) -> None:
     """Images along the path of one method."""
     st.markdown(f"**Images along the integration path** ({strip.method.title})")
     grid = st.grid(len(strip.alphas), min_column_width=NARROWEST // 2)
-    for alpha, image in zip(strip.alphas, strip.images, strict=True):
+    for alpha, file in zip(strip.alphas, strip.files, strict=True):
         with grid, st.container(gap="xsmall"):
-            st.image(image, output_format="PNG", width="stretch", alt=f"Path image at {alpha:.0%}")
+            st.image(file, width="stretch", alt=f"Path image at {alpha:.0%}")
             st.caption(f"{alpha:.0%}")
