@@ -2,6 +2,7 @@
 
 import difflib
 import hashlib
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +13,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor, nn
 
+from attribution.folding import fold
 from attribution.frozen import freeze, frozen_copy
 from attribution.rectifiers import Interception, Rectifiers
 from attribution.refusal import Refusal
@@ -180,7 +182,13 @@ class Model:
         self._mean, self._std = (
             torch.tensor(values, dtype=self.dtype, device=self.device).view(3, 1, 1) for values in (mean, std)
         )
-        self._look()
+        self._running = self._net  # what runs; as given until all is known to be well
+        x = self._look()
+        try:
+            with torch.no_grad():
+                self._running = fold(self._net, lambda net: self._send(net, x))
+        except Exception:
+            logging.getLogger(__name__).info("batch norm of %s is not folded", name, exc_info=True)
 
     def prepare(self, image: Image.Image) -> Tensor:
         """See `Preprocessing.prepare`: an image to (3, H, W), pixels in [0, 1]."""
@@ -198,9 +206,7 @@ class Model:
         Raises:
             Refusal: If the network does not give one logit a class.
         """
-        with torch.autocast(self.device.type, enabled=False):  # the network's dtype, whatever the caller's context
-            normalised = (pixels - self._mean) / self._std
-            logits = self._net(normalised.contiguous(memory_format=self._layout))
+        logits = self._send(self._running, pixels)
         wanted = (len(pixels), len(self.classes))
         if not isinstance(logits, Tensor) or logits.shape != wanted:
             given = f"shape {_shape(logits, wanted[0])}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
@@ -208,6 +214,12 @@ class Model:
                 f"{self.name} gives {given} where logits of shape (N, {wanted[1]}) are needed for its class names; "
                 "wrap it so that it returns one logit a class."
             )
+        return logits
+
+    def _send(self, net: nn.Module, pixels: Tensor) -> Tensor:
+        with torch.autocast(self.device.type, enabled=False):  # the network's dtype, whatever the caller's context
+            normalised = (pixels - self._mean) / self._std
+            logits: Tensor = net(normalised.contiguous(memory_format=self._layout))
         return logits
 
     def predict(self, x: Tensor, k: int = 5, also: int | None = None) -> list[tuple[int, str, float]]:
@@ -269,8 +281,8 @@ class Model:
         hint = f"did you mean {' or '.join(near)}?" if near else f"use an index from 0 to {len(names) - 1}."
         raise Refusal(f"{self.name} has no class {text!r}; {hint}")
 
-    def _look(self) -> None:
-        """Send two images of noise through and back: refuse early, and see what the network uses."""
+    def _look(self) -> Tensor:
+        """Send two images of noise through and back, and return them: refuse early, and see what the network uses."""
         if len(self.classes) < 2:
             raise Refusal(f"{self.name} has {len(self.classes)} classes; at least 2 are needed.")
         random = torch.Generator().manual_seed(0)
@@ -296,6 +308,7 @@ class Model:
                 f"{self.name} cannot be sent back through ({type(error).__name__}); switch checkpointing off."
             ) from None
         self.fixed_adjoint = bool((maps[0] - maps[1]).abs().max() <= EQUAL * maps.abs().max()) and bool(maps.any())
+        return x.detach()
 
     def _first_pass(self, x: Tensor) -> tuple[Tensor, Rectifiers]:
         """Find the memory layout that the network takes: some, such as view(N, -1), want rows one after another."""

@@ -4,6 +4,7 @@ import base64
 import dataclasses
 import io
 import json
+import math
 import os
 from dataclasses import dataclass, field
 from html import escape
@@ -72,8 +73,12 @@ class Attribution:
 
     @property
     def relative_delta(self) -> float | None:
-        """|delta| over |score - baseline_score|; None without a delta, or where the two scores are equal."""
-        if self.delta is None or self.baseline_score is None or self.score == self.baseline_score:
+        """|delta| over |score - baseline_score|; None without a delta, or where the two scores differ by rounding."""
+        if (
+            self.delta is None
+            or self.baseline_score is None
+            or math.isclose(self.score, self.baseline_score, rel_tol=1e-5)
+        ):
             return None
         return abs(self.delta / (self.score - self.baseline_score))
 

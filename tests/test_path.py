@@ -1,11 +1,13 @@
 """Quadrature: the definitions, weights that sum to 1, and the polynomials each rule integrates exactly."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attribution.path import RULES
+from attribution.path import CELLS, RULES, START, Refinement
 
 STEPS = [1, 2, 3, 5, 10, 25, 50, 1000]
 DEFINITIONS = {  # steps -> (node, weight) of each step, from the table of the design
@@ -58,3 +60,66 @@ def test_the_first_polynomial_that_is_not_exact_is_off_by_a_known_amount(rule: s
     power = 1 if rule in ("left", "right") else 2
     nodes, weights = RULES[rule](steps)
     assert weights @ nodes**power - 1 / (power + 1) == pytest.approx(error)
+
+
+class Watched:
+    """A function that counts where it is asked."""
+
+    def __init__(self, function: Callable[[float], float]) -> None:
+        self.function, self.asked = function, []
+
+    def __call__(self, node: float) -> float:
+        self.asked.append(node)
+        return self.function(node)
+
+
+def refined(steps: int, function: Callable[[float], float]) -> tuple[Refinement[float], list[list[float]]]:
+    path, rounds = Refinement[float](steps, lambda one, other: abs(one - other)), []
+    while wanted := path.wanted():
+        rounds.append(wanted)
+        path.take(wanted, [function(node) for node in wanted])
+    return path, rounds
+
+
+@given(st.integers(1, 200), st.integers(0, 10_000))
+def test_refinement_uses_its_budget_and_no_node_twice(steps: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    function = Watched(lambda node: float(random.normal()))
+    path, rounds = refined(steps, function)
+    assert len(function.asked) == len(set(function.asked)) == len(path.nodes) == steps
+    assert all(len(wanted) <= CELLS for wanted in rounds[1:])
+    assert path.nodes == sorted(path.nodes)
+    assert all(wanted == sorted(wanted) for wanted in rounds)
+    assert path.weights.sum() == pytest.approx(1)
+    assert (path.weights > 0).all()
+
+
+@given(st.floats(-3, 3), st.floats(-3, 3), st.integers(2, 60))
+def test_refinement_is_exact_for_straight_lines(a: float, b: float, steps: int) -> None:
+    path, _ = refined(steps, lambda node: a * node + b)
+    assert path.weights @ path.values == pytest.approx(a / 2 + b, abs=1e-12)
+
+
+def test_more_steps_keep_the_nodes_of_fewer() -> None:
+    def bend(node: float) -> float:
+        return float(np.tanh(30 * (node - 0.3)))
+
+    few, many = (refined(steps, bend)[0] for steps in (START + 2 * CELLS, START + 9 * CELLS))
+    assert set(few.nodes) < set(many.nodes)
+
+
+def test_nodes_gather_where_the_function_turns() -> None:
+    def step(node: float) -> float:
+        return float(node > 0.71234)
+
+    path, _ = refined(25, step)
+    assert np.mean(np.abs(np.array(path.nodes) - 0.71234) < 0.1) > 0.6
+    for rule in RULES:
+        nodes, weights = RULES[rule](25)
+        fixed = abs(weights @ [step(node) for node in nodes] - (1 - 0.71234))
+        assert abs(path.weights @ path.values - (1 - 0.71234)) < 0.1 * fixed
+
+
+def test_one_step_of_refinement_is_the_midpoint() -> None:
+    path, _ = refined(1, lambda node: node**2)
+    assert (path.nodes, path.weights.tolist()) == ([0.5], [1])

@@ -21,7 +21,7 @@ class Baseline(Configurable):
 
     @abstractmethod
     def image(self, x: Tensor) -> Tensor:
-        """The baseline for one photo.
+        """The baseline for one photo; of several the first.
 
         Args:
             x: (3, H, W), the photo as the network sees it, pixels in [0, 1].
@@ -29,3 +29,7 @@ class Baseline(Configurable):
         Returns:
             (3, H, W), on the device and in the dtype of x.
         """
+
+    def images(self, x: Tensor) -> Tensor:
+        """All baselines for one photo, (K, 3, H, W); their maps are averaged. Most have one."""
+        return self.image(x)[None]

@@ -38,6 +38,30 @@ class White(Baseline):
 
 
 @dataclass(frozen=True)
+class Grey(Baseline):
+    """A mid-grey image."""
+
+    key: ClassVar[str] = "grey"
+    title: ClassVar[str] = "Grey"
+    shows: ClassVar[str] = "Light and darkness are evidence alike; mid-grey parts of the photo get no attribution."
+
+    def image(self, x: Tensor) -> Tensor:
+        return _fill(x, (0.5, 0.5, 0.5))
+
+
+@dataclass(frozen=True)
+class ImageNetMean(Baseline):
+    """The mean colour of ImageNet: what is zero after the usual normalisation."""
+
+    key: ClassVar[str] = "imagenet_mean"
+    title: ClassVar[str] = "ImageNet mean"
+    shows: ClassVar[str] = "What differs from the mean colour of ImageNet is evidence: zero for most networks."
+
+    def image(self, x: Tensor) -> Tensor:
+        return _fill(x, (0.485, 0.456, 0.406))
+
+
+@dataclass(frozen=True)
 class Constant(Baseline):
     """An image of any one colour; its text may be the colour alone, such as `#808080`.
 

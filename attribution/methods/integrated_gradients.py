@@ -1,5 +1,6 @@
 """Integrated gradients."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
@@ -14,6 +15,7 @@ from attribution.baselines.baseline import Baseline
 from attribution.baselines.constant import Black
 from attribution.citation import Citation
 from attribution.methods.method import Computed, Method
+from attribution.methods.straight_path import ADAPTIVE, average, between
 from attribution.path import RULES
 from attribution.scorer import Scorer
 from attribution.settings import Choice, Number, Part, setting
@@ -30,8 +32,8 @@ class IntegratedGradients(Method):
 
     Attributes:
         steps: Gradient evaluations along the path, 1 to 1000. Default: 25.
-        baseline: Where the path starts, a value of BASELINES. Default: black.
-        rule: Quadrature, a key of `path.RULES`. Default: midpoint.
+        baseline: Where the path starts, a value of BASELINES; the maps of several are averaged. Default: black.
+        rule: Quadrature, "adaptive" (default) or a key of `path.RULES`.
     """
 
     key: ClassVar[str] = "integrated_gradients"
@@ -53,30 +55,34 @@ class IntegratedGradients(Method):
         Number("Gradients taken along the path; more steps bring the map closer to the integral.", 1, 1000), 25
     )
     baseline: Baseline = setting(Part("Image at which the path starts.", BASELINES), Black())
-    rule: str = setting(Choice("Where along the path the gradients are taken.", tuple(RULES)), "midpoint")
+    rule: str = setting(Choice("Where along the path the gradients are taken.", (ADAPTIVE, *RULES)), ADAPTIVE)
 
     def compute(self, scorer: Scorer) -> Computed:
-        x, baseline = scorer.x, self.baseline.image(scorer.x)
-        nodes, weights = (torch.from_numpy(part) for part in RULES[self.rule](self.steps))  # (S,), (S,)
-        total = torch.zeros_like(x)  # sum of weight * gradient, (3, H, W)
-        done = 0
-        for alphas, shares in zip(scorer.chunks(nodes), scorer.chunks(weights), strict=True):
-            gradients = scorer.gradients(_between(baseline, x, alphas))  # (N, 3, H, W)
-            total += torch.tensordot(shares.to(gradients), gradients, dims=1)
-            done += len(alphas)
-            scorer.tick(done / self.steps, partial(_so_far, x - baseline, total, float(weights[:done].sum())))
-        return Computed((x - baseline) * total, baseline_score=float(scorer.scores(baseline[None])[0]))
+        values, scores = torch.zeros_like(scorer.x), []
+        baselines = self.baseline.images(scorer.x)  # (K, 3, H, W)
+        for number, baseline in enumerate(baselines):
+            difference = scorer.x - baseline
+            tick = partial(_tick, scorer, values.clone(), difference, number, len(baselines))
+            found = average(scorer, baseline, self.steps, self.rule, tick)
+            values += difference * found.gradient
+            score = found.score_at(0.0)
+            scores.append(float(scorer.scores(baseline[None])[0]) if score is None else score)
+        return Computed(values / len(baselines), baseline_score=sum(scores) / len(scores))
 
     def path_images(self, x: Tensor, count: int) -> tuple[NDArray[np.float64], Tensor]:
-        alphas = np.linspace(0, 1, count)
-        return alphas, _between(self.baseline.image(x), x, torch.from_numpy(alphas))
+        alphas, baseline = np.linspace(0, 1, count), self.baseline.image(x)
+        return alphas, between(baseline, x - baseline, torch.from_numpy(alphas))
 
 
-def _so_far(difference: Tensor, total: Tensor, weight: float) -> Tensor:
-    """The map as it would be if the rest of the path were like the part that is done, (3, H, W)."""
-    return difference * total / weight
-
-
-def _between(start: Tensor, end: Tensor, alphas: Tensor) -> Tensor:
-    """Images on the straight path, (N, 3, H, W), at positions (N,)."""
-    return start + alphas.to(end).view(-1, 1, 1, 1) * (end - start)
+def _tick(
+    scorer: Scorer,
+    earlier: Tensor,
+    difference: Tensor,
+    number: int,
+    of: int,
+    fraction: float,
+    gradient: Callable[[], Tensor] | None,
+) -> None:
+    """Report one path of several: the map so far is the mean over the paths that are done and this one."""
+    so_far = gradient and (lambda: (earlier + difference * gradient()) / (number + 1))
+    scorer.tick((number + fraction) / of, so_far)

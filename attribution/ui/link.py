@@ -16,10 +16,10 @@ from attribution.methods import METHODS
 from attribution.methods.method import Method
 from attribution.models import DEFAULT, MODELS
 from attribution.refusal import Refusal
+from attribution.samples import FIRST, SAMPLES
 from attribution.settings import described, read, restore, write
 from attribution.target import SCORES
 from attribution.ui.forms import fill
-from attribution.ui.samples import FIRST, SAMPLES
 from attribution.ui.sidebar import OPEN
 from attribution.view import View
 from attribution.viewer.message import WHOLE, Window

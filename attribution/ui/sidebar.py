@@ -12,12 +12,12 @@ from attribution.model import Preprocessing, available_devices
 from attribution.models import DEFAULT, MODELS
 from attribution.models.record import Facts
 from attribution.refusal import Refusal
+from attribution.samples import FIRST, SAMPLES, open_sample, sample_title
 from attribution.settings import described
 from attribution.target import SCORES, Score, Target
 from attribution.ui.analysis import Analysis
 from attribution.ui.crop.crop import show_crop
 from attribution.ui.forms import ask, reset
-from attribution.ui.samples import FIRST, SAMPLES, open_sample, sample_title
 
 OPEN = -1  # stands for the predicted class, or for all other classes
 MEANINGS: dict[Score, str] = {

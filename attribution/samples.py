@@ -1,13 +1,13 @@
 """The sample photos that come with the project."""
 
+from functools import cache
 from pathlib import Path
 
-import streamlit as st
 from PIL import Image
 
 from attribution.images import open_image
 
-SAMPLES = {path.stem: path for path in sorted((Path(__file__).parents[2] / "assets" / "samples").glob("*.jpg"))}
+SAMPLES = {path.stem: path for path in sorted((Path(__file__).parents[1] / "assets" / "samples").glob("*.jpg"))}
 FIRST = "german_shepherd_on_grass"
 
 
@@ -16,7 +16,7 @@ def sample_title(name: str) -> str:
     return name.replace("_", " ").capitalize()
 
 
-@st.cache_data(max_entries=len(SAMPLES), show_spinner=False)
+@cache
 def open_sample(name: str) -> Image.Image:
-    """A sample photo, decoded once for all sessions."""
+    """A sample photo, decoded once."""
     return open_image(SAMPLES[name])

@@ -1,0 +1,57 @@
+"""Random baselines. A seed is a setting, so the same map comes again."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from attribution.baselines.baseline import Baseline
+from attribution.settings import Number, setting
+
+SEED = Number("Seed of the random numbers.", 0, 1_000_000)
+
+
+@dataclass(frozen=True)
+class UniformNoise(Baseline):
+    """Every value drawn from [0, 1] alike.
+
+    Attributes:
+        seed: Of the random numbers. Default: 0.
+    """
+
+    key: ClassVar[str] = "uniform_noise"
+    title: ClassVar[str] = "Uniform noise"
+    shows: ClassVar[str] = "No colour is blind everywhere; but the map takes over the grain of the noise."
+
+    seed: int = setting(SEED, 0)
+
+    def image(self, x: Tensor) -> Tensor:
+        return uniform(x, self.seed)
+
+
+@dataclass(frozen=True)
+class GaussianNoise(Baseline):
+    """The photo under Gaussian noise, cut to [0, 1] (Sturmfels et al. 2020, Distill).
+
+    Attributes:
+        sigma: Standard deviation in units of pixel value. Default: 0.5.
+        seed: Of the random numbers. Default: 0.
+    """
+
+    key: ClassVar[str] = "gaussian_noise"
+    title: ClassVar[str] = "Gaussian noise"
+    shows: ClassVar[str] = "What stands out of noise of this strength is evidence; the map takes over its grain."
+
+    sigma: float = setting(Number("Standard deviation, in units of pixel value.", 0.01, 5.0), 0.5)
+    seed: int = setting(SEED, 0)
+
+    def image(self, x: Tensor) -> Tensor:
+        random = torch.Generator().manual_seed(self.seed)
+        noise = torch.randn(x.shape, generator=random, dtype=torch.float64)
+        return (x + self.sigma * noise.to(x)).clamp(0, 1)
+
+
+def uniform(x: Tensor, seed: int) -> Tensor:
+    """Values in [0, 1] of the shape and kind of x, the same for one seed on every device."""
+    return torch.rand(x.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(x)
