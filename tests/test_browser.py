@@ -13,7 +13,7 @@ def test_it_opens_with_four_maps_and_no_click(page: Page) -> None:
         assert len(source(page, key)) > 10_000  # an empty picture has 2 kB
         expect(page.locator(f".st-key-map-{key}")).to_contain_text("German shepherd")
     assert len({source(page, key) for key in FIRST}) == 4
-    expect(page.locator(".st-key-map-integrated_gradients")).to_contain_text("26 forwards, 25 backwards")
+    expect(page.locator(".st-key-map-integrated_gradients")).to_contain_text("25 forwards, 25 backwards")
     expect(page.get_by_role("img", name="Path image at 0%", exact=True)).to_be_visible()
     expect(page.locator(".st-key-prediction")).to_contain_text("German shepherd (235)")
 

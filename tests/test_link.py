@@ -123,12 +123,12 @@ def test_a_link_sets_every_widget_and_says_what_it_could_not(monkeypatch: pytest
     parts |= {"score": "log_odds", "methods": "gradient~integrated_gradients(steps=7,baseline=#ff0080)~nonsense"}
     app = opened(parts | {"clip": "97.5", "zoom": "0.1,0.2,0.5", "blend": "7"})
     deadline = time.monotonic() + 60
-    while app.session_state.job.active:
+    while app.session_state["explore"].job.active:
         assert time.monotonic() < deadline
         time.sleep(0.1)
     app.run()
     assert not app.exception
-    analysis = app.session_state.outcome.analysis
+    analysis = app.session_state["explore"].outcome.analysis
     assert (analysis.photo, analysis.model) == ("Espresso", "efficientnet_lite0")
     assert analysis.target == at.Target(281, "log_odds", 207)
     colour = at.baselines.Constant((1.0, 0.0, 128 / 255))

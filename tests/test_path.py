@@ -108,16 +108,17 @@ def test_more_steps_keep_the_nodes_of_fewer() -> None:
     assert set(few.nodes) < set(many.nodes)
 
 
-def test_nodes_gather_where_the_function_turns() -> None:
-    def step(node: float) -> float:
-        return float(node > 0.71234)
-
-    path, _ = refined(25, step)
-    assert np.mean(np.abs(np.array(path.nodes) - 0.71234) < 0.1) > 0.6
-    for rule in RULES:
-        nodes, weights = RULES[rule](25)
-        fixed = abs(weights @ [step(node) for node in nodes] - (1 - 0.71234))
-        assert abs(path.weights @ path.values - (1 - 0.71234)) < 0.1 * fixed
+def test_nodes_gather_where_the_function_jumps() -> None:
+    places = np.random.default_rng(0).uniform(0.05, 0.95, 20)
+    errors: dict[str, list[float]] = {rule: [] for rule in ("adaptive", *RULES)}
+    for place in places:
+        path, _ = refined(25, lambda node, place=place: float(node > place))
+        assert min(np.diff(path.nodes)) < 1.01 / 7 / 2**4  # one round a level
+        errors["adaptive"].append(abs(path.weights @ path.values - (1 - place)))
+        for rule in RULES:
+            nodes, weights = RULES[rule](25)
+            errors[rule].append(abs(weights @ (nodes > place) - (1 - place)))
+    assert all(np.mean(errors["adaptive"]) < 0.4 * np.mean(errors[rule]) for rule in RULES)
 
 
 def test_one_step_of_refinement_is_the_midpoint() -> None:

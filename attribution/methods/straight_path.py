@@ -1,5 +1,7 @@
 """The gradient averaged along the straight path from a baseline to the photo."""
 
+from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -78,14 +80,35 @@ def _fixed(scorer: Scorer, baseline: Tensor, steps: int, rule: str, tick: Tick) 
 
 
 def _adaptive(scorer: Scorer, baseline: Tensor, steps: int, rule: str, tick: Tick) -> Average:
+    (found,) = deque(refined(scorer, baseline, steps, tick), maxlen=1)
+    return found()
+
+
+def refined(scorer: Scorer, baseline: Tensor, steps: int, tick: Tick) -> Iterator[Callable[[], Average]]:
+    """Refine the path round by round.
+
+    Args:
+        scorer: As for `average`.
+        baseline: As for `average`.
+        steps: As for `average`.
+        tick: As for `average`.
+
+    Yields:
+        After each round what gives the average by the nodes so far.
+    """
     difference = scorer.x - baseline
     if (size := steps * difference.nbytes) > KEPT:
         raise Refusal(
-            f"The {rule} rule keeps every gradient, {size / 1e9:.1f} GB for {steps} steps at this size; "
+            f"The {ADAPTIVE} rule keeps every gradient, {size / 1e9:.1f} GB for {steps} steps at this size; "
             f"the limit is {KEPT / 1e9:.0f} GB. Choose another rule, or fewer steps."
         )
     path = Refinement[Tensor](steps, lambda one, other: float((difference * (one - other)).abs().sum()))
     seen: dict[float, tuple[float, float]] = {}  # node -> score, slope
+
+    def so_far() -> Average:
+        scores, slopes = np.array([seen[node] for node in path.nodes]).T
+        return Average(_mean(path.values, path.weights), np.array(path.nodes), path.weights, scores, slopes)
+
     while wanted := path.wanted():
         found: list[Tensor] = []
         while len(found) < len(wanted):
@@ -95,8 +118,7 @@ def _adaptive(scorer: Scorer, baseline: Tensor, steps: int, rule: str, tick: Tic
             found += gradients
             tick(len(seen) / steps, partial(_mean, path.values, path.weights) if path.nodes else None)
         path.take(wanted, found)
-    scores, slopes = np.array([seen[node] for node in path.nodes]).T
-    return Average(_mean(path.values, path.weights), np.array(path.nodes), path.weights, scores, slopes)
+        yield so_far
 
 
 def _slopes(gradients: Tensor, difference: Tensor) -> NDArray[np.float64]:

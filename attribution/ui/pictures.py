@@ -14,6 +14,7 @@ from attribution.result import Attribution
 from attribution.ui import panels
 from attribution.ui.analysis import Outcome, Strip
 from attribution.ui.take import ask_to_take
+from attribution.ui.worker import rerun_all
 from attribution.viewer.message import Place, pack_map, pack_partial, pack_photo, pack_toolbar
 
 GROUP = "explore"
@@ -35,7 +36,7 @@ def show_prediction(outcome: Outcome) -> None:
         points = st.session_state.bars.selection.points
         if points:
             st.session_state.target = outcome.prediction[points[0]["point_index"]][0]
-            st.session_state.whole = True
+            rerun_all()
 
     with st.container(key="prediction"):
         st.plotly_chart(

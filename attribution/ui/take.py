@@ -10,6 +10,7 @@ from attribution import export
 from attribution.refusal import Refusal
 from attribution.settings import described, restore
 from attribution.ui.analysis import Outcome
+from attribution.ui.worker import rerun_all
 from attribution.view import View
 
 
@@ -21,7 +22,7 @@ def ask_to_take(parts: Mapping[str, str]) -> None:
     """
     state = st.session_state
     state.taking = restore(View, {name: text for name, text in parts.items() if name in described(View)})
-    state.whole = True
+    rerun_all()
 
 
 def offer(outcome: Outcome | None) -> None:

@@ -1,109 +1,196 @@
-"""The jobs of this server, and the job of this session."""
+"""The jobs of this server, and how a page follows one: it asks, looks, shows what there is, and can cancel."""
 
 import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
 
 import streamlit as st
 
 from attribution.jobs import Job, Jobs
 from attribution.refusal import Refusal
-from attribution.ui.analysis import Analysis, Outcome
 
+R = TypeVar("R")
 TICK = 0.3  # seconds between two looks at a job; a quicker page would ask again before it has taken in what came
+LAST = "What stands below is the last that was finished."
+
+
+class Task(Protocol[R]):
+    """Something to compute, chosen by a person."""
+
+    @property
+    def key(self) -> str:
+        """Changes whenever the result would."""
+
+    @property
+    def device(self) -> str:
+        """Whose worker does it."""
+
+    def compute(self, job: Job[R]) -> R:
+        """Do it; called on a worker's thread."""
+
+    def remembered(self) -> R | None:
+        """The result, if it is known already."""
 
 
 @st.cache_resource
-def _jobs() -> Jobs[Outcome]:
+def _jobs() -> Jobs[Any]:
     return Jobs()
 
 
-def follow(analysis: Analysis | str, automatic: bool) -> None:
-    """Make sure that what was chosen is computed, unless it waits for a click.
+@dataclass
+class Watch(Generic[R]):
+    """What one page of one session waits for.
 
-    Args:
-        analysis: What was chosen, or a sentence that says what is missing.
-        automatic: Whether a change starts a job by itself. The first analysis of a session always does.
+    Attributes:
+        job: The job that was asked for last.
+        outcome: The last result that was finished.
+        sentence: Why nothing could be asked for, for people.
+        refused: Whether asking again could help.
+        asked: Whether a button asked for the next run to compute.
+        waiting: Whether the choices have changed and wait for a button.
+        left: Whether this session has left its job.
     """
-    state = st.session_state
-    state.sentence, state.refused = analysis if isinstance(analysis, str) else "", False
-    if isinstance(analysis, str):
-        return
-    owner = state.setdefault("owner", uuid.uuid4().hex)
-    job: Job[Outcome] | None = state.get("job")
-    asked = state.pop("asked", False)
-    state.waiting = job is not None and job.key != analysis.key and not automatic and not asked
-    if job is None or asked or (job.key != analysis.key and not state.waiting):
-        state.left = None
-        if remembered := analysis.remembered():
-            _jobs().cancel(owner)
-            state.job = Job.done(analysis.key, remembered)
+
+    job: Job[R] | None = None
+    outcome: R | None = None
+    sentence: str = ""
+    refused: bool = False
+    asked: bool = False
+    waiting: bool = False
+    left: bool = False
+
+    def follow(self, task: Task[R] | str, automatic: bool) -> None:
+        """Make sure that what was chosen is computed, unless it waits for a click.
+
+        Args:
+            task: What was chosen, or a sentence that says what is missing.
+            automatic: Whether a change starts a job by itself. The first task of a page always does.
+        """
+        self.sentence, self.refused = task if isinstance(task, str) else "", False
+        if isinstance(task, str):
+            return
+        changed = self.job is not None and self.job.key != task.key
+        asked, self.asked = self.asked, False
+        self.waiting = changed and not automatic and not asked
+        left = self.job is not None and self.job.state == "cancelled" and not self.left  # by another page
+        if self.waiting or not (self.job is None or changed or asked or left):
+            return
+        self.left = False
+        if remembered := task.remembered():
+            _jobs().cancel(_owner())
+            self.job = Job.done(task.key, remembered)
             return
         try:
-            state.job = _jobs().submit(analysis.device, analysis.key, owner, analysis.compute)
+            self.job = _jobs().submit(task.device, task.key, _owner(), task.compute)
         except Refusal as refusal:
-            state.sentence, state.refused = str(refusal), True
+            self.sentence, self.refused = str(refusal), True
 
+    def active(self) -> bool:
+        """Whether this session waits for the job."""
+        if self.job is None or not self.job.active or self.left:
+            return False
+        self.job.look(_owner())
+        return True
 
-def active() -> bool:
-    """Whether this session waits for a job."""
-    state = st.session_state
-    job: Job[Outcome] | None = state.get("job")
-    if job is None or not job.active or state.get("left") is job:
-        return False
-    job.look(state.owner)
-    return True
+    def found(self, worth: Callable[[R], bool]) -> R | None:
+        """What is to be shown.
 
+        Args:
+            worth: Whether the outcome of a job at work shows more than the last one that was finished.
+        """
+        if self.job and self.job.result is not None:
+            self.outcome = self.job.result
+        so_far = self.job.so_far if self.job and self.active() else None
+        return so_far if so_far is not None and (self.outcome is None or worth(so_far)) else self.outcome
 
-def outcome() -> Outcome | None:
-    """What is to be shown: of a job at work as soon as it has a map, else the last one that was finished."""
-    state = st.session_state
-    job: Job[Outcome] | None = state.get("job")
-    if job and job.result:
-        state.outcome = job.result
-    last: Outcome | None = state.get("outcome")
-    found = job.so_far if job and active() else None
-    return found if found and (found.results or found.growing or last is None) else last
+    def show_state(self) -> None:
+        """One line about the job, with what can be done about it."""
+        last = f" {LAST}" if self.outcome is not None else ""
+        if self.sentence:
+            st.warning(self.sentence + last, icon=":material/info:")
+            if self.refused:
+                st.button("Try again", on_click=self.ask)
+        elif self.job is None:
+            return
+        elif self.waiting:
+            self._line("The choices have changed since this was computed.", "Compute")
+        elif self.active():
+            ahead = _jobs().ahead(self.job)
+            queued = f"Waiting for {ahead + 1} other analyses" if ahead else "Waiting for another analysis to end"
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.progress(self.job.fraction, text=queued if self.job.state == "queued" else self.job.message)
+                st.button("Cancel", on_click=self._leave)
+        elif self.job.state == "failed":
+            st.error(self.job.sentence + last, icon=":material/error:")
+            st.button("Try again", on_click=self.ask)
+        elif self.job.state == "cancelled" or self.left:
+            self._line(f"Cancelled.{last}", "Compute")
 
+    def ask(self) -> None:
+        """Have the next run of the page compute what is chosen."""
+        self.asked = True
+        rerun_all()
 
-def show_state() -> None:
-    """One line about the job of this session, with what can be done about it."""
-    state = st.session_state
-    job: Job[Outcome] | None = state.get("job")
-    if state.sentence:
-        last = " The maps below are the last that were finished." if "outcome" in state else ""
-        st.warning(state.sentence + last, icon=":material/info:")
-        if state.refused:
-            st.button("Try again", on_click=ask)
-    elif job is None:
-        return
-    elif state.waiting:
-        _line("The choices have changed since these maps were made.", "Compute")
-    elif active():
-        ahead = _jobs().ahead(job)
-        waiting = f"Waiting for {ahead + 1} other analyses" if ahead else "Waiting for another analysis to end"
+    def _leave(self) -> None:
+        """Cancel for this session; a job that another session waits for goes on."""
+        _jobs().cancel(_owner())
+        self.left = True
+        rerun_all()
+
+    def _line(self, sentence: str, button: str) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.progress(job.fraction, text=waiting if job.state == "queued" else job.message)
-            st.button("Cancel", on_click=_leave)
-    elif job.state == "failed":
-        last = " The maps below are the last that were finished." if "outcome" in state else ""
-        st.error(job.sentence + last, icon=":material/error:")
-        st.button("Try again", on_click=ask)
-    elif job.state == "cancelled" or state.get("left") is job:
-        _line("Cancelled. The maps below are the last that were finished.", "Compute")
+            st.info(sentence, icon=":material/info:")
+            st.button(button, on_click=self.ask, type="primary")
 
 
-def _leave() -> None:
-    """Cancel for this session; a job that another session waits for goes on."""
-    _jobs().cancel(st.session_state.owner)
-    st.session_state.left = st.session_state.job
+def rerun_all() -> None:
+    """Have the whole page run again; called by buttons inside what a page shows, which run that part only."""
     st.session_state.whole = True
 
 
-def ask() -> None:
-    """Have the next run of the page compute what is chosen."""
-    st.session_state.asked = st.session_state.whole = True
+def show(
+    page: str,
+    task: Task[R] | str,
+    automatic: bool,
+    draw: Callable[[R], None],
+    worth: Callable[[R], bool] = lambda so_far: True,
+) -> R | None:
+    """Follow a task and show what comes, without the sidebar, until all of it is there.
+
+    Args:
+        page: Where its watch is kept in the session.
+        task: What was chosen, or a sentence that says what is missing.
+        automatic: As for `Watch.follow`.
+        draw: Shows a result, also one that is not finished.
+        worth: As for `Watch.found`.
+
+    Returns:
+        What is shown.
+    """
+    watch: Watch[R] = st.session_state.setdefault(page, Watch())
+
+    def look(looking: bool) -> None:
+        if st.session_state.pop("whole", False):
+            st.rerun()
+        ended = looking and not watch.active()
+        with st.container(key="state"):  # always there, so that what stands below keeps its place in the tree
+            watch.show_state()
+        found = watch.found(worth)
+        if found is None:
+            st.skeleton(height=300)
+        else:
+            draw(found)
+        if ended:  # what came is there already; the page stops looking
+            st.rerun()
+
+    watch.follow(task, automatic)
+    looking = watch.active()
+    st.fragment(look, run_every=TICK if looking else None)(looking)
+    return watch.found(worth)
 
 
-def _line(sentence: str, button: str) -> None:
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.info(sentence, icon=":material/info:")
-        st.button(button, on_click=ask, type="primary")
+def _owner() -> str:
+    """This session, for the jobs."""
+    owner: str = st.session_state.setdefault("owner", uuid.uuid4().hex)
+    return owner

@@ -1,0 +1,207 @@
+"""What steps, rule and baseline do to integrated gradients, measured on one photo.
+
+Everything is compared with a long reference of the same path. The error of a map is its L2 distance from the
+reference over the reference's L2 norm: completeness alone can look good while the map is wrong.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from attribution.baselines.baseline import Baseline
+from attribution.heatmap import reduce
+from attribution.methods.straight_path import ADAPTIVE, Average, average, between, refined
+from attribution.model import Model
+from attribution.path import RULES
+from attribution.scorer import Scorer
+from attribution.target import Target
+
+REFERENCE = 512  # midpoint evaluations
+PIECES = 32  # parts of the path after which the accumulated map is kept
+UNIFORM = (5, 10, 20, 40, 80, 160)  # steps at which the midpoint rule is measured
+LONGEST = 160  # steps up to which the adaptive rule is measured
+LEVELS = (0.05, 0.01)  # errors that people ask for
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Figures:
+    """One rule at a number of steps.
+
+    Attributes:
+        rule: "adaptive" or a key of `path.RULES`.
+        seconds: Wall time.
+        delta: Relative: |sum of the map - score difference| over |score difference|.
+        error: Relative L2 distance from the reference.
+        rank: Spearman correlation of the pixels' sizes with the reference's.
+    """
+
+    rule: str
+    seconds: float
+    delta: float
+    error: float
+    rank: float
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """What was measured.
+
+    Attributes:
+        target: With its class filled in.
+        explained: The target in words.
+        baseline: (3, H, W), where the path starts.
+        score: Of the photo.
+        baseline_score: Of the baseline.
+        nodes: (N,), of the reference.
+        scores: (N,), the score along the path.
+        slopes: (N,), its derivative along the path: the integrand, summed over the pixels.
+        evaluated: Nodes, scores and slopes of the adaptive rule with the steps asked for, (3, S).
+        accumulated: (PIECES + 1, H, W), the reference's map up to evenly spaced positions, reduced by the sum of
+            absolute values.
+        reached: (PIECES + 1,), the sum of the signed map up to there: the share of the score that is accounted for.
+        figures: Of every rule at the steps asked for.
+        steps: The steps asked for.
+        curves: By rule: (steps, error) pairs.
+    """
+
+    target: Target
+    explained: str
+    baseline: NDArray[np.float32]
+    score: float
+    baseline_score: float
+    nodes: Array
+    scores: Array
+    slopes: Array
+    evaluated: Array
+    accumulated: NDArray[np.float32]
+    reached: Array
+    figures: tuple[Figures, ...]
+    steps: int
+    curves: dict[str, list[tuple[int, float]]]
+
+    def enough(self, rule: str, error: float) -> int | None:
+        """The fewest measured steps from which on a rule stays within an error; None if it never does."""
+        found = None
+        for steps, each in reversed(self.curves[rule]):
+            if each > error:
+                break
+            found = steps
+        return found
+
+
+def study(
+    model: Model,
+    x: Tensor,
+    baseline: Baseline,
+    target: Target | None = None,
+    steps: int = 25,
+    *,
+    on_progress: Callable[[float], None] = lambda fraction: None,
+) -> Study:
+    """Measure what the choice of steps and rule does to the map of one photo.
+
+    Args:
+        model: The model.
+        x: (3, H, W), pixels in [0, 1].
+        baseline: Where the path starts; of several the first.
+        target: Class and score. Default: the probability of the predicted class.
+        steps: At which all rules are compared. Default: 25.
+        on_progress: Called between chunks with the fraction done; if it raises, the work stops.
+
+    Raises:
+        Refusal: If the target is no class of the model.
+    """
+    with torch.inference_mode(False):
+        return _Study(Scorer(model, x.clone(), target or Target()), baseline, steps, on_progress).run()
+
+
+class _Study:
+    """The work of `study`, one evaluation after the other."""
+
+    def __init__(self, scorer: Scorer, baseline: Baseline, steps: int, on_progress: Callable[[float], None]) -> None:
+        self.scorer, self.steps, self.on_progress = scorer, steps, on_progress
+        self.start = baseline.image(scorer.x)
+        self.difference = scorer.x - self.start
+        rules = (ADAPTIVE, *RULES)
+        self.of = REFERENCE + len(rules) * steps + sum(UNIFORM) + LONGEST  # gradient evaluations
+
+    def run(self) -> Study:
+        nodes, scores, slopes, accumulated, reached = self._reference()
+        score, baseline_score = self.scorer.score, float(self.scorer.scores(self.start[None])[0])
+        measured = [self._measured(rule, score - baseline_score) for rule in (ADAPTIVE, *RULES)]
+        found = measured[0][1]
+        curves = {ADAPTIVE: self._adaptive_curve(), "midpoint": [(n, self._error_of("midpoint", n)) for n in UNIFORM]}
+        return Study(
+            target=self.scorer.target,
+            explained=self.scorer.target.words(self.scorer.model.classes),
+            baseline=self.start.cpu().float().numpy(),
+            score=score,
+            baseline_score=baseline_score,
+            nodes=nodes,
+            scores=scores,
+            slopes=slopes,
+            evaluated=np.stack([found.nodes, found.scores, found.slopes]),
+            accumulated=accumulated,
+            reached=reached,
+            figures=tuple(figures for figures, _ in measured),
+            steps=self.steps,
+            curves=curves,
+        )
+
+    def _reference(self) -> tuple[Array, Array, Array, NDArray[np.float32], Array]:
+        """A long midpoint rule, and its map piece by piece."""
+        nodes, _ = RULES["midpoint"](REFERENCE)
+        total = torch.zeros_like(self.difference)
+        scores, slopes = np.zeros(REFERENCE), np.zeros(REFERENCE)
+        kept, reached, done = [np.zeros(total.shape[1:], np.float32)], [0.0], 0
+        for piece in np.split(nodes, PIECES):
+            for alphas in self.scorer.chunks(torch.from_numpy(piece)):
+                part = slice(done, done + len(alphas))
+                gradients, scores[part] = self.scorer.gradients(between(self.start, self.difference, alphas))
+                total += gradients.sum(0) / REFERENCE
+                slopes[part] = (gradients * self.difference).flatten(1).cpu().double().sum(1).numpy()
+                done += len(alphas)
+                self._report()
+            values = (self.difference * total).cpu().numpy()
+            kept.append(reduce(values).astype(np.float32))
+            reached.append(float(values.sum(dtype=np.float64)))
+        self.reference = self.difference * total
+        self.size = float(self.reference.norm())
+        return nodes, scores, slopes, np.stack(kept), np.array(reached)
+
+    def _measured(self, rule: str, score_difference: float) -> tuple[Figures, Average]:
+        started = time.perf_counter()
+        found = average(self.scorer, self.start, self.steps, rule, lambda *_: self._report())
+        seconds = time.perf_counter() - started
+        values = self.difference * found.gradient
+        delta = abs(float(values.double().sum()) - score_difference) / (abs(score_difference) or 1.0)
+        return Figures(rule, seconds, delta, self._error(values), self._rank(values)), found
+
+    def _error_of(self, rule: str, steps: int) -> float:
+        found = average(self.scorer, self.start, steps, rule, lambda *_: self._report())
+        return self._error(self.difference * found.gradient)
+
+    def _adaptive_curve(self) -> list[tuple[int, float]]:
+        """Each round keeps the nodes of the rounds before, so one run measures all numbers of steps."""
+        rounds = refined(self.scorer, self.start, LONGEST, lambda *_: self._report())
+        found = [so_far() for so_far in rounds]
+        return [(len(each.nodes), self._error(self.difference * each.gradient)) for each in found]
+
+    def _error(self, values: Tensor) -> float:
+        return float((values - self.reference).norm()) / (self.size or 1.0)
+
+    def _rank(self, values: Tensor) -> float:
+        from scipy.stats import spearmanr  # here, since it takes a second and only this page asks for it
+
+        sizes = [each.abs().sum(0).flatten().cpu().numpy() for each in (values, self.reference)]
+        return float(spearmanr(*sizes).statistic)
+
+    def _report(self) -> None:
+        self.on_progress(min(1.0, self.scorer.backwards / self.of))

@@ -1,0 +1,165 @@
+"""How many gradients, and how long, until no map of integrated gradients is more than 5 % off: ours and Captum's.
+
+Same photos, same process, real weights of both embedded networks; probability of the predicted class, black baseline.
+The error of a map is its L2 distance from a reference of 1500 midpoint evaluations over the reference's norm; the
+worst photo counts. Captum runs as it comes (all steps in one batch, Gauss-Legendre) and with the fastest of several
+values of internal_batch_size. Seconds are medians, ours and Captum's in turn.
+
+    make benchmark NAME=integrated_gradients
+"""
+
+import copy
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from captum.attr import IntegratedGradients
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+import attribution as at
+from attribution.methods.straight_path import average
+from attribution.samples import SAMPLES, open_sample
+from attribution.scorer import Scorer
+
+Values = NDArray[np.float32]
+Run = Callable[["Case"], Values]
+PHOTOS = list(SAMPLES)[:6]
+ERROR = 0.05
+REFERENCE = 1500
+RUNS = 5
+BATCHES = (1, 2, 4, 8, 16)
+AIM = {"defaults": 15.0, "tuned": 5.0}
+FLOOR = {"defaults": 7.0, "tuned": 3.0}
+
+
+class Softmax(nn.Module):
+    """What Captum explains: pixels in, probabilities out, the network as torchvision and timm give it."""
+
+    def __init__(self, model: at.Model) -> None:
+        """Take the network as it was loaded: nothing folded, frozen or laid out otherwise."""
+        super().__init__()
+        self.model = model
+        self.net = copy.deepcopy(model._net).to(memory_format=torch.contiguous_format).requires_grad_(True)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """(N, 3, H, W) to (N, K)."""
+        normalised = (pixels - self.model._mean) / self.model._std
+        probabilities: Tensor = self.net(normalised).softmax(1)
+        return probabilities
+
+
+@dataclass
+class Case:
+    """A photo, its predicted class and the reference map."""
+
+    x: Tensor
+    index: int
+    reference: Values
+
+    def error(self, values: Values) -> float:
+        """Relative L2 distance from the reference."""
+        return float(np.linalg.norm(values - self.reference) / np.linalg.norm(self.reference))
+
+
+def cases(model: at.Model) -> list[Case]:
+    """All photos with their references."""
+    found = []
+    for name in PHOTOS:
+        x = model.prepare(open_sample(name))
+        index = model.predict(x, 1)[0][0]
+        found.append(Case(x, index, reference(model, x, index)))
+    return found
+
+
+def reference(model: at.Model, x: Tensor, index: int) -> Values:
+    """The map by REFERENCE midpoint evaluations."""
+    scorer = Scorer(model, x, at.Target(index))
+    found = average(scorer, torch.zeros_like(scorer.x), REFERENCE, "midpoint", lambda *_: None)
+    return (scorer.x * found.gradient).numpy()
+
+
+def ours(model: at.Model, steps: int) -> Run:
+    """Our map of a case."""
+    method = at.IntegratedGradients(steps)
+    return lambda case: at.attribute(model, case.x, method, at.Target(case.index)).values
+
+
+def captum(net: Softmax, batch: int | None, steps: int) -> Run:
+    """Captum's map of a case."""
+    explainer = IntegratedGradients(net)
+
+    def run(case: Case) -> Values:
+        x = case.x[None]
+        values = explainer.attribute(
+            x, torch.zeros_like(x), target=case.index, n_steps=steps, internal_batch_size=batch
+        )
+        found: Values = values[0].detach().float().numpy()
+        return found
+
+    return run
+
+
+def fewest(make: Callable[[int], Run], steps: range, found: list[Case]) -> tuple[int, float]:
+    """The fewest evaluations with which no photo's map is more than ERROR off, and the worst error then."""
+    for number in steps:
+        run, worst = make(number), 0.0
+        for case in found:
+            worst = max(worst, case.error(run(case)))
+            if worst > ERROR:
+                break
+        else:
+            return number, worst
+    raise RuntimeError(f"No number of steps up to {steps[-1]} keeps every map within {ERROR:.0%}.")
+
+
+def seconds(runs: dict[str, Run], found: list[Case]) -> dict[str, float]:
+    """Median seconds a photo, all contestants in turn."""
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for number in range(RUNS + 1):  # the first warms up
+        case = found[number % len(found)]
+        for name, run in runs.items():
+            started = time.perf_counter()
+            run(case)
+            times[name].append(time.perf_counter() - started)
+    return {name: statistics.median(each[1:]) for name, each in times.items()}
+
+
+def main() -> int:
+    """Print every figure and the verdict."""
+    missed = []
+    for name in ("squeezenet1_1", "efficientnet_lite0"):
+        model = at.load_model(name, device="cpu")
+        net, found = Softmax(model), cases(model)
+        our_steps, our_worst = fewest(partial(ours, model), range(8, 200, 4), found)
+        their_steps, their_worst = fewest(partial(captum, net, 8), range(20, 400, 5), found)
+        print(f"{name} ours: {our_steps} evaluations, worst error {our_worst:.3f}")
+        print(f"{name} Captum: {their_steps} evaluations, worst error {their_worst:.3f}")
+        runs = {"ours": ours(model, our_steps), "defaults": captum(net, None, their_steps)}
+        runs |= {f"batch {batch}": captum(net, batch, their_steps) for batch in BATCHES}
+        times = seconds(runs, found)
+        best = min(BATCHES, key=lambda batch: times[f"batch {batch}"])
+        times["tuned"] = times[f"batch {best}"]
+        print(f"{name} seconds: ours {times['ours']:.3f} ({1000 * times['ours'] / our_steps:.1f} ms an evaluation)")
+        for peer, floor in FLOOR.items():
+            ratio = times[peer] / times["ours"]
+            label = peer if peer == "defaults" else f"internal_batch_size={best}"
+            verdict = (
+                "aim reached" if ratio >= AIM[peer] else "within the floor" if ratio >= floor else "below the floor"
+            )
+            print(
+                f"{name} against Captum with {label}: {times[peer]:.2f} s, {ratio:.1f}x "
+                f"(aim {AIM[peer]:g}, floor {floor:g}): {verdict}"
+            )
+            missed += [] if kept else [f"{name} {peer}"]
+    print(f"FAIL: {', '.join(missed)}" if missed else "PASS")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
