@@ -23,14 +23,16 @@ PAGES = Path(__file__).parent / "attribution" / "ui" / "pages"
 page = st.navigation(
     [
         st.Page(PAGES / "explore.py", title="Explore", icon=":material/compare:"),
+        st.Page(PAGES / "path.py", title="Path", icon=":material/timeline:"),
+        st.Page(PAGES / "baselines.py", title="Baselines", icon=":material/texture:"),
         st.Page(PAGES / "methods.py", title="Methods", icon=":material/menu_book:"),
     ],
     position="top",
 )
 restore_session()
 link = st.sidebar.container()
-st.session_state.analysis = choose()
+st.session_state.analysis, methods = choose()
 with link:
-    show_link(st.session_state.analysis, page.url_path)
+    show_link(methods, page.url_path)
 show_sentences()
 page.run()

@@ -98,6 +98,8 @@ def _explain(options: argparse.Namespace) -> int:
     finally:
         bar.clear()
     index, versus = (None if text is None else model.find_class(text) for text in (options.target, options.versus))
+    if index is not None and index == versus:
+        raise Refusal(f"{model.classes[index]} cannot be compared with itself; choose another second class.")
     target = Target(index, options.score, versus)
     status, taken = 0, set[str]()
     for photo in options.photos:

@@ -22,7 +22,7 @@ from attribution.scorer import Scorer
 from attribution.target import Target
 
 REFERENCE = 512  # midpoint evaluations
-PIECES = 32  # parts of the path after which the accumulated map is kept
+PIECES = 16  # parts of the path after which the accumulated map is kept
 UNIFORM = (5, 10, 20, 40, 80, 160)  # steps at which the midpoint rule is measured
 LONGEST = 160  # steps up to which the adaptive rule is measured
 LEVELS = (0.05, 0.01)  # errors that people ask for

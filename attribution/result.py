@@ -23,10 +23,11 @@ from attribution.target import Target
 VERSION = "0.1.0"
 NEGLIGIBLE = 1e-3  # score difference below which a share of it says nothing
 ARRAYS = ("values", "pixels")
+FAR = 0.05  # relative delta above which a map is marked
 CLOSE = 0.01  # relative delta above which more steps are worth their time
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Attribution:
     """How much each value of the photo counted, and how that was found.
 
@@ -83,6 +84,11 @@ class Attribution:
         return abs(self.delta / (self.score - self.baseline_score))
 
     @property
+    def doubtful(self) -> bool:
+        """Whether the values miss more than 5 % of the score difference."""
+        return (self.relative_delta or 0.0) > FAR
+
+    @property
     def account(self) -> str | None:
         """One sentence on how much of the score difference the map accounts for; None without a delta."""
         if self.delta is None or self.baseline_score is None:
@@ -106,13 +112,28 @@ class Attribution:
             shown[name] = shown[name] and dataclasses.asdict(shown[name])
         return shown
 
+    @property
+    def marked_account(self) -> str:
+        """The account with a warning sign if the map is doubtful; empty without a delta."""
+        return f"\u26a0 {self.account}" if self.doubtful else self.account or ""
+
+    def __repr__(self) -> str:
+        shape = "x".join(map(str, self.values.shape))
+        return (
+            f"Attribution({self.method} of {self.explained!r} by {self.model}, score {self.score:.4g}, values {shape})"
+        )
+
     def _repr_html_(self) -> str:
         """In a notebook: the photo, the map white-to-black, and what they are."""
         pictures = (eight_bit(self.pixels), grey(reduce(self.values)))
         images = "".join(
             f'<img src="{_data_url(picture)}" style="width: 16rem; margin-right: 1rem">' for picture in pictures
         )
-        lines = [f"{self.method} for {self.explained} by {self.model}", f"score {self.score:.3g}", self.account or ""]
+        lines = [
+            f"{self.method} for {self.explained} by {self.model}",
+            f"score {self.score:.3g}",
+            f"\u26a0 {self.account}" if self.doubtful else self.account or "",
+        ]
         text = "".join(f"<div>{escape(line)}</div>" for line in (*lines, *self.notes) if line)
         return f"<div>{images}{text}</div>"
 

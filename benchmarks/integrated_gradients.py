@@ -149,9 +149,8 @@ def main() -> int:
         for peer, floor in FLOOR.items():
             ratio = times[peer] / times["ours"]
             label = peer if peer == "defaults" else f"internal_batch_size={best}"
-            verdict = (
-                "aim reached" if ratio >= AIM[peer] else "within the floor" if ratio >= floor else "below the floor"
-            )
+            reached, kept = ratio >= AIM[peer], ratio >= floor
+            verdict = "aim reached" if reached else "within the floor" if kept else "below the floor"
             print(
                 f"{name} against Captum with {label}: {times[peer]:.2f} s, {ratio:.1f}x "
                 f"(aim {AIM[peer]:g}, floor {floor:g}): {verdict}"

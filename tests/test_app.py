@@ -21,7 +21,7 @@ def app() -> AppTest:
 
 def finished(app: AppTest) -> AppTest:
     """Run until the worker is done, as the browser's timer would."""
-    return until(app, lambda: not app.session_state["explore"].job.active)
+    return until(app, lambda: not app.session_state["watch-explore"].job.active)
 
 
 def until(app: AppTest, condition: Callable[[], bool]) -> AppTest:
@@ -36,7 +36,7 @@ def until(app: AppTest, condition: Callable[[], bool]) -> AppTest:
 
 
 def results(app: AppTest) -> list[at.Attribution]:
-    outcome = app.session_state["explore"].outcome
+    outcome = app.session_state["watch-explore"].outcome
     return [outcome.results[place] for place in range(len(outcome.analysis.methods))]
 
 
@@ -50,7 +50,7 @@ def texts(app: AppTest) -> str:
 
 
 def test_it_opens_with_the_shepherd_and_four_maps(app: AppTest) -> None:
-    outcome = app.session_state["explore"].outcome
+    outcome = app.session_state["watch-explore"].outcome
     assert methods_shown(app) == FIRST == ["gradient", "guided_backprop", "zeiler_fergus", "integrated_gradients"]
     assert outcome.prediction[0][1] == "German shepherd"
     assert "German shepherd" in texts(app)
@@ -88,16 +88,16 @@ def test_any_class_can_be_the_target(app: AppTest) -> None:
 def test_the_other_embedded_model_says_that_zeiler_fergus_hardly_sees_the_photo(app: AppTest) -> None:
     app.selectbox(key="model").set_value("efficientnet_lite0").run()
     finished(app)
-    assert app.session_state["explore"].outcome.prediction[0][1] == "German shepherd"
+    assert app.session_state["watch-explore"].outcome.prediction[0][1] == "German shepherd"
     assert "no max-pooling and no gates" in texts(app)
 
 
 @pytest.mark.parametrize("sample", ["dog_over_cat", "espresso"])
 def test_another_sample_photo(app: AppTest, sample: str) -> None:
-    before = app.session_state["explore"].outcome.analysis.key
+    before = app.session_state["watch-explore"].outcome.analysis.key
     app.selectbox(key="sample").set_value(sample).run()
     finished(app)
-    assert app.session_state["explore"].outcome.analysis.key != before
+    assert app.session_state["watch-explore"].outcome.analysis.key != before
 
 
 def test_an_uploaded_photo_is_explained(app: AppTest, samples: Path) -> None:
@@ -106,7 +106,7 @@ def test_an_uploaded_photo_is_explained(app: AppTest, samples: Path) -> None:
     assert methods_shown(app) == FIRST  # the old maps stay
     app.file_uploader(key="upload").upload("mine.jpg", (samples / "giant_panda.jpg").read_bytes()).run()
     finished(app)
-    assert app.session_state["explore"].outcome.prediction[0][1] == "giant panda"
+    assert app.session_state["watch-explore"].outcome.prediction[0][1] == "giant panda"
 
 
 @pytest.mark.parametrize("content", [b"no photo", b"", b"\xff\xd8\xff\xe0 cut off"])
@@ -140,12 +140,12 @@ def test_a_model_that_needs_a_network_says_so_without_one(
 
 
 def test_cancel_keeps_the_old_maps_and_compute_starts_again(app: AppTest) -> None:
-    before = app.session_state["explore"].outcome
+    before = app.session_state["watch-explore"].outcome
     app.number_input(key="integrated_gradients.steps").set_value(1000).run()
-    assert app.session_state["explore"].job.active
+    assert app.session_state["watch-explore"].job.active
     next(button for button in app.button if button.label == "Cancel").click().run()
-    until(app, lambda: app.session_state["explore"].job.state == "cancelled")
-    assert app.session_state["explore"].outcome is before
+    until(app, lambda: app.session_state["watch-explore"].job.state == "cancelled")
+    assert app.session_state["watch-explore"].outcome is before
     assert "Cancelled" in texts(app)
     app.number_input(key="integrated_gradients.steps").set_value(4).run()
     finished(app)
@@ -172,13 +172,13 @@ def test_the_methods_page_describes_every_method_and_the_choices_survive_it(app:
         assert method.cannot in texts(app)
     app.switch_page("attribution/ui/pages/explore.py").run()
     assert app.selectbox(key="sample").value == "espresso"
-    assert app.session_state["explore"].outcome.analysis.photo == "Espresso"
+    assert app.session_state["watch-explore"].outcome.analysis.photo == "Espresso"
 
 
 def test_a_change_waits_for_a_click_when_automatic_is_off(app: AppTest) -> None:
     app.toggle(key="automatic").set_value(False).run()
     app.number_input(key="integrated_gradients.steps").set_value(4).run()
-    assert not app.session_state["explore"].job.active
+    assert not app.session_state["watch-explore"].job.active
     assert "The choices have changed" in texts(app)
     next(button for button in app.button if button.label == "Compute").click().run()
     finished(app)
@@ -205,11 +205,11 @@ def test_score_and_second_class_reach_the_engine(app: AppTest) -> None:
 
 
 def test_the_crop_can_be_moved(app: AppTest) -> None:
-    before = app.session_state["explore"].outcome.analysis
+    before = app.session_state["watch-explore"].outcome.analysis
     app.session_state.across = 100
     app.run()
     finished(app)
-    after = app.session_state["explore"].outcome.analysis
+    after = app.session_state["watch-explore"].outcome.analysis
     assert after.key != before.key
     assert after.full == before.full
     app.selectbox(key="sample").set_value("espresso").run()
@@ -221,3 +221,43 @@ def test_hiding_a_method_computes_nothing_again(app: AppTest) -> None:
     app.pills(key="methods").set_value(["gradient", "integrated_gradients"]).run()
     finished(app)
     assert [result is before[result.method] for result in results(app)] == [True, True]
+
+
+def page_done(app: AppTest, page: str) -> AppTest:
+    app.switch_page(f"attribution/ui/pages/{page}.py").run()
+    return until(app, lambda: not app.session_state[f"watch-{page}"].job.active)
+
+
+def test_the_path_page_measures_the_path_of_the_session(app: AppTest) -> None:
+    app.selectbox(key="sample").set_value("espresso").run()
+    page_done(app, "path")
+    found = app.session_state["watch-path"].outcome
+    assert found.explained == "espresso"
+    assert {figures.rule for figures in found.figures} >= {"adaptive", "midpoint"}
+    assert "Map error below 5%: adaptive" in texts(app)
+    assert "All rules with 25 gradients" in "\n".join(each.value for each in app.subheader)
+    app.slider(key="path.steps").set_value(12).run()
+    until(app, lambda: not app.session_state["watch-path"].job.active)
+    assert app.session_state["watch-path"].outcome.steps == 12
+    page_done(app, "explore")
+    page_done(app, "path")
+    assert app.slider(key="path.steps").value == 12
+
+
+def test_the_baseline_page_makes_one_map_for_each_baseline(app: AppTest) -> None:
+    page_done(app, "baselines")
+    found = app.session_state["watch-baselines"].outcome
+    assert [start.baseline.key for start in found.starts] == ["black", "white", "uniform_noise", "blur"]
+    maps = [found.outcome.results[number].values for number in range(4)]
+    assert len({each.tobytes() for each in maps}) == 4
+    assert all(0 <= start.entropy <= 10 and 0 <= start.blind <= 1 for start in found.starts)
+    assert "Blind pixels" in texts(app)
+    app.pills(key="baselines").set_value(["grey", "blur"]).run()
+    until(app, lambda: not app.session_state["watch-baselines"].job.active)
+    starts = app.session_state["watch-baselines"].outcome.starts
+    assert [start.baseline.key for start in starts] == ["grey", "blur"]
+    app.slider(key="baselines.blur.sigma").set_value(3.0).run()
+    until(app, lambda: not app.session_state["watch-baselines"].job.active)
+    assert app.session_state["watch-baselines"].outcome.starts[1].baseline == at.baselines.Blur(3.0)
+    app.pills(key="baselines").set_value([]).run()
+    assert "No baseline is chosen" in texts(app)

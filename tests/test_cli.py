@@ -256,7 +256,7 @@ def test_a_photo_that_cannot_be_explained_is_named(run: Run, small: at.Model, tm
         (["--target", "-1"], "-1"),
         (["--target", ""], "has no class ''"),
         (["--versus", "no such class"], "has no class 'no such class'"),
-        (["--target", "235", "--versus", "235"], "The class 235 cannot be compared with itself"),
+        (["--target", "235", "--versus", "235"], "German shepherd cannot be compared with itself"),
         (["--device", "tpu"], "The device 'tpu' is not available; choose one of auto"),
         (["--device", "cuda:99"], "The device 'cuda:99' is not available"),
         (["--colour", "red"], "--colour"),

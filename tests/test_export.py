@@ -74,7 +74,7 @@ def test_the_zip_of_an_analysis_gives_the_same_bytes_again(results: Results, tmp
     at.export.archive(results, tmp_path / "maps.zip")
     with zipfile.ZipFile(tmp_path / "maps.zip") as packed:
         packed.extractall(tmp_path)
-    ran = reproduce(tmp_path / "attribution")
+    ran = reproduce(tmp_path / "attribution-maps")
     assert (ran.returncode, ran.stderr) == (0, "")
     assert ran.stdout.splitlines() == ["weights: the same", *(f"{name}: same bytes" for name in NAMES)]
 

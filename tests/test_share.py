@@ -111,7 +111,7 @@ def test_what_is_taken_away_is_what_is_shown(page: Page, fresh: Open, tmp_path: 
         colours = sheet.convert("RGB").getcolors(1 << 24)
         assert any(blue > red + 60 for _, (red, _, blue) in colours)  # the signed view has blue in it
     with zipfile.ZipFile(io.BytesIO(taken(page, "Numbers (ZIP)").read_bytes())) as packed:
-        names = {name.removeprefix("attribution/") for name in packed.namelist()}
+        names = {name.removeprefix("attribution-maps/") for name in packed.namelist()}
         assert {"attributions.npz", "manifest.json", "reproduce.py", "CITATION.bib"} <= names
         assert {f"{key}.png" for key in FIRST} <= names
     report = tmp_path / "report.html"

@@ -1,13 +1,13 @@
 """The photo and its maps on one sheet, with titles, settings and colour bars, for slides and papers."""
 
 import os
-from collections.abc import Sequence
+from pathlib import Path
 from textwrap import fill
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from attribution.export.maps import named, settings, title
+from attribution.export.maps import Results, named, settings, title
 from attribution.heatmap import colour
 from attribution.images import eight_bit
 from attribution.refusal import Refusal
@@ -16,12 +16,14 @@ from attribution.view import Drawing, View
 
 COLUMNS = 5  # panels in a row, at most
 PANEL = 2.4  # inches
-WIDTH = 50  # letters in a line of a panel
+LETTER = 6  # points
+WIDTH = 46  # letters in a line of a panel
 DPI = 300
+FORMATS = ("png", "pdf", "svg")
 
 
 def figure(
-    results: Sequence[Attribution | Refusal],
+    results: Results,
     path: str | os.PathLike[str] | BinaryIO,
     view: View | None = None,
     format: str | None = None,
@@ -35,14 +37,17 @@ def figure(
         format: Instead of the ending.
 
     Raises:
-        Refusal: If there is no map, or the maps are of several photos.
+        Refusal: If there is no map, the maps are of several photos, or the ending is another.
     """
     from matplotlib.figure import Figure  # here, since it takes half a second and most people never ask for it
 
+    ending = format or (Path(path).suffix[1:] if isinstance(path, str | os.PathLike) else "png")
+    if ending.lower() not in FORMATS:
+        raise Refusal(f"A figure cannot be written as {ending!r}; choose one of {', '.join(FORMATS)}.")
     maps, view = list(named(results).values()), view or View()
     photo = eight_bit(maps[0].pixels)
-    columns = min(COLUMNS, len(maps) + 1)
-    rows = -(-(len(maps) + 1) // columns)
+    rows = -(-(len(maps) + 1) // COLUMNS)
+    columns = -(-(len(maps) + 1) // rows)
     sheet = Figure((PANEL * columns, (PANEL + 0.85) * rows + 0.3), layout="constrained")
     axes = sheet.subplots(rows, columns, squeeze=False).ravel()
     for axis in axes:
@@ -52,10 +57,10 @@ def figure(
     _title(axes[0], "Photo", f"{name} ({index})\nprobability {probability:.3f}")
     for axis, result, drawing in zip(axes[1:], maps, view.draw([each.values for each in maps], photo), strict=False):
         axis.imshow(drawing.rgb, interpolation="none")
-        _title(axis, title(result), f"{fill(result.explained, WIDTH)}\n{fill(settings(result), WIDTH)}")
+        _title(axis, title(result), _below(result))
         _bar(axis, drawing, view, result.target.unit)
     sheet.supxlabel(f"{maps[0].model}. {sentence(view)} attribution {VERSION}", fontsize=6, parse_math=False)
-    sheet.savefig(path, dpi=DPI, format=format)
+    sheet.savefig(path, dpi=DPI, format=ending)
 
 
 def sentence(view: View) -> str:
@@ -66,24 +71,25 @@ def sentence(view: View) -> str:
         "signed": "Signed, zero in the middle",
         "important": f"The {view.top} % most important pixels",
     }[view.view]
-    reduced = "sum" if view.view == "signed" else view.reduction.replace("_", " ")
+    reduced = f"{'sum' if view.view == 'signed' else view.reduction.replace('_', ' ')} over the channels"
+    if view.view == "important":
+        return f"{drawn}; {reduced}."
     clip = "" if view.clip == 100 else f", clipped at percentile {view.clip:g}"
     scale = "one scale for all maps" if view.scale == "shared" else "each map on its own scale"
-    return f"{drawn}; {reduced} over the channels{clip}, {scale}."
+    return f"{drawn}; {reduced}{clip}, {scale}."
+
+
+def _below(result: Attribution) -> str:
+    """The lines between a title and its map."""
+    off = "" if result.relative_delta is None else f"sum {result.relative_delta:.1%} off"
+    return "\n".join(fill(line, WIDTH) for line in (result.explained, settings(result), off) if line)
 
 
 def _title(axis: Any, name: str, below: str) -> None:
-    axis.set_title(below, fontsize=6, loc="left", parse_math=False)
-    axis.annotate(
-        name,
-        (0, 1),
-        (0, 24),
-        xycoords="axes fraction",
-        textcoords="offset points",
-        fontsize=8,
-        fontweight="bold",
-        parse_math=False,
-    )
+    axis.set_title(below, fontsize=LETTER, loc="left", parse_math=False)
+    height = 1.25 * LETTER * (below.count("\n") + 1) + 6  # points
+    place = {"xycoords": "axes fraction", "textcoords": "offset points"}
+    axis.annotate(name, (0, 1), (0, height + 4), fontsize=8, fontweight="bold", parse_math=False, **place)
 
 
 def _bar(axis: Any, drawing: Drawing, view: View, unit: str) -> None:

@@ -6,25 +6,24 @@ import io
 import json
 import os
 import zipfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
 
-from attribution.export.maps import named, refused
+from attribution.export.maps import Results, named, refused
 from attribution.export.reproduce import script
 from attribution.heatmap import grey, reduce
 from attribution.images import eight_bit
 from attribution.methods import METHODS
-from attribution.refusal import Refusal
 from attribution.result import Attribution
 
+FOLDER = "attribution-maps"  # in the ZIP; no package of this name
 DRAWN = "sum of absolute values over channels, least value white, greatest black"
 
 
-def folder(results: Sequence[Attribution | Refusal], path: str | os.PathLike[str], photo: str = "photo") -> None:
+def folder(results: Results, path: str | os.PathLike[str], photo: str = "photo") -> None:
     """Write a folder: one PNG a map, the raw values, and what is needed to compute them again.
 
     `attributions.npz` holds `pixels`, (3, H, W) in [0, 1], and each map's raw values under the name of its PNG;
@@ -47,9 +46,7 @@ def folder(results: Sequence[Attribution | Refusal], path: str | os.PathLike[str
         (path / name).write_bytes(content)
 
 
-def archive(
-    results: Sequence[Attribution | Refusal], file: str | os.PathLike[str] | BinaryIO, photo: str = "photo"
-) -> None:
+def archive(results: Results, file: str | os.PathLike[str] | BinaryIO, photo: str = "photo") -> None:
     """Write the same as one ZIP.
 
     Args:
@@ -63,7 +60,7 @@ def archive(
     contents = _files(results, photo)
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
         for name, content in contents.items():
-            packed.writestr(f"attribution/{name}", content)
+            packed.writestr(f"{FOLDER}/{name}", content)
 
 
 def picture(result: Attribution) -> Image.Image:
@@ -71,7 +68,7 @@ def picture(result: Attribution) -> Image.Image:
     return Image.fromarray(grey(reduce(result.values)))
 
 
-def _files(results: Sequence[Attribution | Refusal], photo: str) -> dict[str, bytes]:
+def _files(results: Results, photo: str) -> dict[str, bytes]:
     maps = named(results)
     first = next(iter(maps.values()))
     arrays = {"pixels": first.pixels, **{name: result.values for name, result in maps.items()}}

@@ -7,8 +7,10 @@ from attribution.methods import METHODS
 from attribution.refusal import Refusal
 from attribution.result import Attribution
 
+Results = Attribution | Sequence[Attribution | Refusal]  # of one photo, as `attribute` or `compare` give them
 
-def named(results: Sequence[Attribution | Refusal]) -> dict[str, Attribution]:
+
+def named(results: Results) -> dict[str, Attribution]:
     """Give every map a name that can be a file's.
 
     Returns:
@@ -19,7 +21,7 @@ def named(results: Sequence[Attribution | Refusal]) -> dict[str, Attribution]:
     """
     maps: dict[str, Attribution] = {}
     seen: Counter[str] = Counter()
-    for result in results:
+    for result in [results] if isinstance(results, Attribution) else results:
         if isinstance(result, Attribution):
             seen[result.method] += 1
             number = seen[result.method]
@@ -31,8 +33,10 @@ def named(results: Sequence[Attribution | Refusal]) -> dict[str, Attribution]:
     return maps
 
 
-def refused(results: Sequence[Attribution | Refusal]) -> list[str]:
+def refused(results: Results) -> list[str]:
     """The sentences of the methods that refused."""
+    if isinstance(results, Attribution):
+        return []
     return [str(result) for result in results if isinstance(result, Refusal)]
 
 

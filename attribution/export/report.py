@@ -2,29 +2,28 @@
 
 import base64
 import os
-from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from string import Template
 from typing import BinaryIO
 
-from attribution.export.maps import computed, named, refused, settings, title
+from attribution.export.maps import Results, computed, named, refused, settings, title
 from attribution.images import eight_bit
 from attribution.methods import METHODS
-from attribution.refusal import Refusal
 from attribution.result import Attribution
 from attribution.view import View
-from attribution.viewer.message import WHOLE, Place, module, pack_map, pack_photo, pack_toolbar, style
+from attribution.viewer.message import WHOLE, Place, Window, module, pack_map, pack_photo, pack_toolbar, style
 
 GROUP = "report"
 PAGE = Template(Path(__file__).with_name("report.html").read_text())
 
 
 def report(
-    results: Sequence[Attribution | Refusal],
+    results: Results,
     path: str | os.PathLike[str] | BinaryIO,
     view: View | None = None,
     heading: str = "Why did the network decide that?",
+    window: Window = WHOLE,
 ) -> None:
     """Write a report: the photo and its maps in the linked viewer, the predictions, settings, notes and sources.
 
@@ -33,18 +32,19 @@ def report(
         path: A file.
         view: How the maps are drawn when it opens. Default: white to black.
         heading: Of the page.
+        window: The part in view when it opens: left, top and side, as shares. Default: all of it.
 
     Raises:
         Refusal: If there is no map, or the maps are of several photos.
     """
-    page = _page(results, view or View(), heading).encode()
+    page = _page(results, view or View(), heading, window).encode()
     if isinstance(path, str | os.PathLike):
         Path(path).write_bytes(page)
     else:
         path.write(page)
 
 
-def _page(results: Sequence[Attribution | Refusal], view: View, heading: str) -> str:
+def _page(results: Results, view: View, heading: str, window: Window) -> str:
     maps = named(results)
     first = next(iter(maps.values()))
     photo = eight_bit(first.pixels)
@@ -56,7 +56,7 @@ def _page(results: Sequence[Attribution | Refusal], view: View, heading: str) ->
         style=style(),
         module=module(),
         photo=_encode(pack_photo(photo, Place(GROUP, "photo", "The photo as the network sees it", (height, width)))),
-        toolbar=_encode(pack_toolbar(GROUP, view, WHOLE)),
+        toolbar=_encode(pack_toolbar(GROUP, view, window)),
         prediction="\n".join(
             f'<tr><td>{escape(name)} ({index})</td><td class="number">{probability:.2%}</td></tr>'
             for index, name, probability in first.prediction
@@ -71,8 +71,12 @@ def _page(results: Sequence[Attribution | Refusal], view: View, heading: str) ->
 def _map(name: str, result: Attribution) -> str:
     _, height, width = result.values.shape
     label = f"{title(result)} map for {result.explained}"
-    packed = pack_map(result.values, result.target.unit, Place(GROUP, name, label, (height, width)))
-    lines = [result.explained, settings(result), computed(result), result.account or "", *result.notes]
+    packed = pack_map(
+        result.values, result.target.unit, Place(GROUP, name, label, (height, width), f"{result.model}-{name}")
+    )
+    score = f"{result.explained}: {result.score:.4g} {result.target.unit}"
+    cannot = f"Cannot show: {METHODS[result.method].cannot}"
+    lines = [score, settings(result), computed(result), result.marked_account, *result.notes, cannot]
     return "\n".join(
         [
             f'<section class="map" id="{name}"><h3>{escape(title(result))}</h3>',

@@ -18,7 +18,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-import attribution as at
+try:
+    import attribution as at
+except ImportError:
+    sys.exit("Run this from the project's folder: PYTHONPATH=. python path/to/reproduce.py")
 {imports}
 
 torch.set_num_threads({threads})

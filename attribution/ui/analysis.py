@@ -4,7 +4,7 @@ import hashlib
 import io
 import time
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from threading import Lock
@@ -30,6 +30,7 @@ MODELS_KEPT = 2  # networks in memory
 RESULTS_KEPT = 64  # maps in memory, 0.6 MB each at 227 x 227
 STRIPS_KEPT = 16  # about 0.6 MB each
 PATH_IMAGES = 6
+COMPUTING = "Computing the maps"
 GROWTH = 0.5  # seconds between two pictures of a map that grows
 
 V = TypeVar("V")
@@ -93,6 +94,11 @@ class Analysis:
         parts = [self.photo, str(self.full), self._key(), *map(self._key, self.methods)]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
+    @property
+    def subject(self) -> str:
+        """SHA-256 of the photo, model, device and target."""
+        return self._key()
+
     def _key(self, method: Method | None = None) -> str:
         """SHA-256 of everything that the map of one method depends on."""
         rest = (self._pixels, self.model, self.device, self.target, method and write(method))
@@ -104,30 +110,37 @@ class Analysis:
 
     def compute(self, job: Job[Outcome]) -> Outcome:
         """Load the model if need be, predict, and make the maps; report everything to the job."""
-        job.report(0.0, f"Loading {self.model}")
-        model = _loaded(self.model, self.device, job)
+        return self.explain(loaded(self, job), job.report)
+
+    def explain(self, model: Model, report: Callable[[float, str, Outcome | None], None]) -> Outcome:
+        """Predict and make the maps that are not known yet.
+
+        Args:
+            model: The one of this analysis.
+            report: Called often with the fraction done, what is being done, and what is known if that is new.
+        """
         known = self._known()
         missing = [place for place in range(len(self.methods)) if place not in known]
         prediction = model.predict(self.x, also=self.target.index)
         _predictions.put(self._key(), (prediction, model.classes))
         outcome = Outcome(self, prediction, model.classes, self._strips(), known)
-        grown = time.monotonic()
-        job.report(0.0, "Computing the maps", outcome)
+        grown, done = time.monotonic(), 0.0
+        report(done, COMPUTING, outcome)
 
         def finished(place: int, result: Attribution | Refusal) -> None:
             nonlocal outcome
             _results.put(self._key(self.methods[missing[place]]), result)
             outcome = replace(outcome, results={**outcome.results, missing[place]: result})
-            job.report(job.fraction, so_far=outcome)
+            report(done, COMPUTING, outcome)
 
         def progressed(fraction: float, partial: Attribution | None) -> None:
-            nonlocal grown
-            so_far = None
+            nonlocal grown, done
+            so_far, done = None, fraction
             if partial and time.monotonic() - grown > GROWTH:
                 grown = time.monotonic()
                 place = next(place for place in missing if _made_by(self.methods[place], partial))
                 so_far = replace(outcome, growing={place: partial})
-            job.report(fraction, so_far=so_far)
+            report(fraction, COMPUTING, so_far)
 
         methods = [self.methods[place] for place in missing]
         compare(model, self.x, methods, self.target, on_progress=progressed, on_result=finished)
@@ -165,7 +178,7 @@ def _made_by(method: Method, result: Attribution) -> bool:
     return (method.key, plain(method)) == (result.method, result.settings)
 
 
-class _Recent(Generic[V]):
+class Recent(Generic[V]):
     """The values that were asked for last, for the workers of all devices."""
 
     def __init__(self, kept: int) -> None:
@@ -185,13 +198,17 @@ class _Recent(Generic[V]):
                 self._values.popitem(last=False)
 
 
-_models: _Recent[Model] = _Recent(MODELS_KEPT)
-_strips: _Recent[Strip] = _Recent(STRIPS_KEPT)
-_results: _Recent[Attribution | Refusal] = _Recent(RESULTS_KEPT)
-_predictions: _Recent[tuple[list[tuple[int, str, float]], tuple[str, ...]]] = _Recent(RESULTS_KEPT)
+_models: Recent[Model] = Recent(MODELS_KEPT)
+_strips: Recent[Strip] = Recent(STRIPS_KEPT)
+_results: Recent[Attribution | Refusal] = Recent(RESULTS_KEPT)
+_predictions: Recent[tuple[list[tuple[int, str, float]], tuple[str, ...]]] = Recent(RESULTS_KEPT)
 
 
-def _loaded(name: str, device: str, job: Job[Any]) -> Model:
+def loaded(analysis: Analysis, job: Job[Any]) -> Model:
+    """The model of an analysis, loaded if need be; the job is told of the download."""
+    name, device = analysis.model, analysis.device
+    job.report(0.0, f"Loading {name}")
+
     def downloading(size: int, total: int) -> None:
         of = f" of {total / 1e6:.0f}" if total else ""
         job.report(size / total if total else 0.0, f"Downloading {name}: {size / 1e6:.0f}{of} MB")

@@ -1,6 +1,6 @@
 """A form for any value with settings: one widget for each kind of setting, never one for a name."""
 
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from functools import singledispatch
 from typing import Any, TypeVar
 
@@ -41,6 +41,25 @@ def fill(value: Configurable, key: str, state: MutableMapping[str, Any]) -> None
         state[f"{key}.{name}"] = _shown(kind, content)
         if isinstance(kind, Part):
             fill(content, f"{key}.{name}.{content.key}", state)
+
+
+def held(cls: type[C], key: str, state: Mapping[str, Any]) -> C:
+    """The value that the widgets of a form hold, without showing them; what has no widget yet has its default.
+
+    Args:
+        cls: A method or a baseline.
+        key: Prefix of the widgets' keys.
+        state: Where widgets have their values.
+    """
+    values = {}
+    for name, kind in described(cls).items():
+        place, usual = f"{key}.{name}", default(cls, name)
+        shown = state.get(place, _shown(kind, usual))
+        if isinstance(kind, Part):
+            values[name] = held(kind.registry[shown], f"{place}.{shown}", state) if place in state else usual
+        else:
+            values[name] = kind.read(shown) if isinstance(kind, ColourSetting) else shown
+    return cls(**values)
 
 
 def reset(cls: type[Configurable], key: str) -> None:

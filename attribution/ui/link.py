@@ -12,18 +12,21 @@ from urllib.parse import quote
 
 import streamlit as st
 
+from attribution.baselines import BASELINES
 from attribution.methods import METHODS
 from attribution.methods.method import Method
 from attribution.models import DEFAULT, MODELS
 from attribution.refusal import Refusal
 from attribution.samples import FIRST, SAMPLES
-from attribution.settings import described, read, restore, write
+from attribution.settings import Configurable, described, read, restore, write
 from attribution.target import SCORES
-from attribution.ui.forms import fill
+from attribution.ui.forms import fill, held
 from attribution.ui.sidebar import OPEN
+from attribution.ui.study import FIRST_BASELINES, PathChoice
 from attribution.view import View
 from attribution.viewer.message import WHOLE, Window
 
+ADDED = ("utm_", "fbclid", "gclid")  # by mailers and social sites; no sentence for the reader
 BETWEEN = "~"  # stands between methods; no setting's text holds it
 LONGEST = 500  # characters of a part that are read
 SAFE = "=,():/~"  # what an address may hold unescaped
@@ -62,7 +65,9 @@ def parse(parts: Mapping[str, str]) -> Restored:
     found = Restored()
     for name, text in sorted(parts.items(), key=lambda part: part[0] != "model"):  # the model knows the classes
         try:
-            if len(text) > LONGEST * (len(METHODS) if name == "methods" else 1):
+            if name.startswith(ADDED):
+                continue
+            if len(text) > LONGEST * (len(METHODS) if name in ("methods", "baselines") else 1):
                 raise Refusal(f"it has {len(text)} characters, more than a link of this dashboard holds.")
             if name in described(View):
                 found.view = restore(View, {**_plain(found.view), name: text})
@@ -86,8 +91,18 @@ def query(methods: tuple[Method, ...]) -> str:
         "versus": (state.versus, OPEN),
         "score": (state.score, SCORES[0]),
         "methods": (BETWEEN.join(map(write, methods)), BETWEEN.join(_chosen())),
+        "path": (write(held(PathChoice, PathChoice.key, state.to_dict())), PathChoice.key),
+        "baselines": (
+            BETWEEN.join(write(held(BASELINES[key], f"baselines.{key}", state.to_dict())) for key in _baselines_held()),
+            BETWEEN.join(FIRST_BASELINES),
+        ),
     }
     return "&".join(f"{name}={quote(str(value), SAFE)}" for name, (value, usual) in parts.items() if value != usual)
+
+
+def _baselines_held() -> list[str]:
+    chosen = st.session_state.get("baselines", FIRST_BASELINES)
+    return [key for key in BASELINES if key in chosen] if set(chosen) != set(FIRST_BASELINES) else list(FIRST_BASELINES)
 
 
 def _chosen() -> list[str]:
@@ -102,7 +117,7 @@ def _photo(text: str, found: Restored) -> None:
     if text in SAMPLES:
         found.state |= {"source": "Samples", "sample": text}
     elif text in ("upload", "camera"):
-        found.state["source"] = text.capitalize()
+        found.state |= {"source": text.capitalize(), "keep_crop": True}
         found.sentences.append(UPLOADED)
     else:
         raise Refusal(f"there is no sample photo {text!r}.")
@@ -138,24 +153,38 @@ def _score(text: str, found: Restored) -> None:
 
 
 def _methods(text: str, found: Restored) -> None:
+    keys = _several(text, METHODS, "", found)
+    found.state["methods"] = keys if keys or not text else _chosen()
+
+
+def _baselines(text: str, found: Restored) -> None:
+    found.state["baselines"] = _several(text, BASELINES, "baselines.", found) or list(FIRST_BASELINES)
+
+
+def _several(text: str, registry: Mapping[str, type[Configurable]], prefix: str, found: Restored) -> list[str]:
+    """Fill the forms of several methods or baselines; the keys of those that can be served."""
     keys: list[str] = []
     for each in text.split(BETWEEN) if text else []:
         try:
-            method = read(each, METHODS)
-            if method.key in keys:
-                raise Refusal(f"{method.title} is asked for twice.")
+            value = read(each, registry)
+            if value.key in keys:
+                raise Refusal(f"{value.title} is asked for twice.")
         except Refusal as refusal:
-            found.sentences.append(f"A method of the link is left out: {refusal}")
+            found.sentences.append(f"A part of the link is left out: {refusal}")
             continue
-        keys.append(method.key)
-        fill(method, method.key, found.state)
-    found.state["methods"] = keys if keys or not text else _chosen()
+        keys.append(value.key)
+        fill(value, f"{prefix}{value.key}", found.state)
+    return keys
+
+
+def _path(text: str, found: Restored) -> None:
+    fill(read(text, {PathChoice.key: PathChoice}), PathChoice.key, found.state)
 
 
 def _zoom(text: str, found: Restored) -> None:
     x, y, size = _numbers(text, 3)
-    if not (0 < size <= 1 and 0 <= x <= 1 and 0 <= y <= 1):
-        raise Refusal(f"a zoom is left, top and side from 0 to 1, and not {text!r}.")
+    if not (0.01 <= size <= 1 and 0 <= x <= 1 and 0 <= y <= 1):
+        raise Refusal(f"a zoom is left and top from 0 to 1 and side from 0.01 to 1, and not {text!r}.")
     found.window = x, y, size
 
 
@@ -177,5 +206,7 @@ _READERS: dict[str, Callable[[str, Restored], None]] = {
     "versus": _class("versus"),
     "score": _score,
     "methods": _methods,
+    "path": _path,
+    "baselines": _baselines,
     "zoom": _zoom,
 }

@@ -21,7 +21,6 @@ GROUP = "explore"
 COLUMNS = 4
 NARROWEST = 150  # pixels of a panel, so that a phone shows two side by side
 BAR = 28  # pixels of a row of the predictions
-FAR = 0.05  # relative delta above which a map is marked
 
 
 def show_prediction(outcome: Outcome) -> None:
@@ -97,8 +96,7 @@ def show_maps(outcome: Outcome) -> None:
     grid = st.grid(COLUMNS, min_column_width=NARROWEST)
     for place, method in enumerate(outcome.analysis.methods):
         with grid, st.container(key=f"map-{method.key}", gap="xsmall"):
-            hint = f"Shows: {method.shows} Cannot show: {method.cannot} {method.source}."
-            st.markdown(f":small[**{method.title}**]", help=hint)  # small, so that a phone keeps it in one line
+            st.markdown(f":small[**{method.title}**]")  # small, so that a phone keeps it in one line
             result = outcome.results.get(place)
             if isinstance(result, Refusal):
                 st.info(str(result))
@@ -116,10 +114,10 @@ def _show_map(result: Attribution, method: Method, outcome: Outcome) -> None:
     _show_panel(result, method, outcome, growing=False)
     if result.settings:
         st.caption(f"With {settings(result)}.")
-    st.caption(computed(result))
+    hint = f"Shows: {method.shows} Cannot show: {method.cannot} {method.source}."
+    st.caption(computed(result), help=hint)
     if result.account:
-        off = result.relative_delta or 0
-        st.caption(f":material/warning: {result.account}" if off > FAR else result.account)
+        st.caption(f":material/warning: {result.account}" if result.doubtful else result.account)
     for note in result.notes:
         st.caption(f":material/info: {note}")
 

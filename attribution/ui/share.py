@@ -2,8 +2,8 @@
 
 import streamlit as st
 
+from attribution.methods.method import Method
 from attribution.ui import panels
-from attribution.ui.analysis import Analysis
 from attribution.ui.link import query
 from attribution.ui.pictures import GROUP
 from attribution.viewer.message import pack_link
@@ -11,18 +11,16 @@ from attribution.viewer.message import pack_link
 UPLOAD = "Your photo is not part of the link."
 
 
-def show_link(analysis: Analysis | str, page: str) -> None:
+def show_link(methods: tuple[Method, ...], page: str) -> None:
     """Show the button.
 
     Args:
-        analysis: What was chosen; a sentence leaves the link as it was.
+        methods: What is chosen in the sidebar.
         page: Which page is open.
     """
     state = st.session_state
-    if isinstance(analysis, Analysis):
-        state.query = query(analysis.methods)
     note = "" if state.source == "Samples" else UPLOAD
-    packed = pack_link(GROUP, state.view, state.window, state.get("query", ""), page, note)
+    packed = pack_link(GROUP, state.view, state.window, query(methods), page, note)
     panels.show(packed, "link")
 
 

@@ -41,11 +41,11 @@ class Photo:
     image: Image.Image
 
 
-def choose() -> Analysis | str:
+def choose() -> tuple[Analysis | str, tuple[Method, ...]]:
     """Show the sidebar.
 
     Returns:
-        The analysis that is chosen, or a sentence that says what is missing.
+        The analysis that is chosen, or a sentence that says what is missing; and the methods.
     """
     _defaults()
     refusal = ""
@@ -63,13 +63,13 @@ def choose() -> Analysis | str:
         target = _target(facts.classes)
         methods = _methods()
     if photo is None:
-        return refusal or "There is no photo yet; choose one in the sidebar."
+        return refusal or "There is no photo yet; choose one in the sidebar.", methods
     if isinstance(target, str):
-        return target
+        return target, methods
     left, top, right, bottom = facts.preprocessing.box(photo.image, across, down)
     full = (max(1, round(bottom - top)), max(1, round(right - left)))
     x = facts.preprocessing.prepare(photo.image, across, down)
-    return Analysis(x, full, photo.title, st.session_state.model, device, target, methods)
+    return Analysis(x, full, photo.title, st.session_state.model, device, target, methods), methods
 
 
 def _defaults() -> None:
@@ -115,7 +115,7 @@ def _photo() -> Photo | None:
         upload = st.camera_input("Take a photo", key="camera", on_change=_centre)
     if not upload:
         return None
-    title = "your photo" if source == "Upload" else "your picture"
+    title = "Your photo" if source == "Upload" else "Your picture"
     return Photo(upload.file_id, title, _decoded(upload.file_id, upload.getvalue()))
 
 
@@ -143,8 +143,9 @@ def _move(across: float, down: float) -> None:
 
 
 def _centre() -> None:
-    """Another photo is seen from its middle."""
-    _move(0.5, 0.5)
+    """Another photo is seen from its middle, but not the one that a link asked for."""
+    if not st.session_state.pop("keep_crop", False):
+        _move(0.5, 0.5)
 
 
 def _model() -> Facts:

@@ -12,6 +12,7 @@ from attribution.settings import described, restore
 from attribution.ui.analysis import Outcome
 from attribution.ui.worker import rerun_all
 from attribution.view import View
+from attribution.viewer.message import Window
 
 
 def ask_to_take(parts: Mapping[str, str]) -> None:
@@ -21,15 +22,17 @@ def ask_to_take(parts: Mapping[str, str]) -> None:
         parts: The view of the panels, as the browser has it.
     """
     state = st.session_state
-    state.taking = restore(View, {name: text for name, text in parts.items() if name in described(View)})
+    view = restore(View, {name: text for name, text in parts.items() if name in described(View)})
+    x, y, size = (float(share) for share in parts.get("zoom", "0,0,1").split(","))
+    state.taking = view, (x, y, size)
     rerun_all()
 
 
 def offer(outcome: Outcome | None) -> None:
     """Show the dialog, if it was asked for and not closed since."""
-    view: View | None = st.session_state.get("taking")
-    if view and outcome:
-        _dialog(outcome, view)
+    taking: tuple[View, Window] | None = st.session_state.get("taking")
+    if taking and outcome:
+        _dialog(outcome, *taking)
 
 
 def _close() -> None:
@@ -37,15 +40,17 @@ def _close() -> None:
 
 
 @st.dialog("Take away", on_dismiss=_close)
-def _dialog(outcome: Outcome, view: View) -> None:
+def _dialog(outcome: Outcome, view: View, window: Window) -> None:
     results = [outcome.results[place] for place in sorted(outcome.results)]
     if all(isinstance(result, Refusal) for result in results):
         st.text("There is no map yet; choose a method, or wait until one is finished.")
         return
-    photo = outcome.analysis.photo
+    photo, asked = outcome.analysis.photo, len(outcome.analysis.methods)
+    if len(results) < asked:
+        st.text(f"{len(results)} of {asked} maps are finished; the others are not in the files yet.")
     _download(
         "Figure (PNG)",
-        "All panels as they are drawn, with titles, settings and colour bars, at 300 dots per inch.",
+        "All panels in this view, the whole photo, with titles, settings and colour bars, at 300 dots per inch.",
         "attribution.png",
         lambda file: export.figure(results, file, view, format="png"),
     )
@@ -53,7 +58,7 @@ def _dialog(outcome: Outcome, view: View) -> None:
         "Report (HTML)",
         "One file with this viewer inside: zoom, values and views, without a server or a network.",
         "attribution.html",
-        lambda file: export.report(results, file, view, photo),
+        lambda file: export.report(results, file, view, photo, window),
     )
     _download(
         "Numbers (ZIP)",

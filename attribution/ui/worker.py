@@ -168,7 +168,7 @@ def show(
     Returns:
         What is shown.
     """
-    watch: Watch[R] = st.session_state.setdefault(page, Watch())
+    watch: Watch[R] = st.session_state.setdefault(f"watch-{page}", Watch())
 
     def look(looking: bool) -> None:
         if st.session_state.pop("whole", False):

@@ -93,7 +93,8 @@ class Group {
     if (this.restored) return;
     this.restored = true;
     Object.assign(this.settings, settings);
-    this.show(...window);
+    const [x, y, size] = window;
+    this.show(x, y, Math.max(SMALLEST, size));
   }
 
   /** The view as parts of a link: what differs from the defaults. */
@@ -479,6 +480,7 @@ class Toolbar {
     this.controls.top.parentElement.hidden = view !== "important";
     this.controls.clip.parentElement.hidden = view === "important";
     this.controls.scale.parentElement.hidden = view === "important";
+    this.controls.size.parentElement.hidden = ![...this.group.panels.values()].some((each) => each.fullWidth > each.width);
     for (const [name, control] of Object.entries(this.controls)) control.value = this.group.settings[name];
     this.clipText.textContent = `${this.group.settings.clip} %`;
     this.topText.textContent = `${this.group.settings.top} %`;
@@ -566,7 +568,7 @@ class Link {
     const query = [this.header.query, ...view].filter(Boolean).join("&");
     const { pathname, search, hash } = window.location;
     const wanted = query ? `?${query}` : "";
-    if (search !== wanted) window.history.replaceState(window.history.state, "", pathname + wanted + hash);
+    if (search + hash !== wanted) window.history.replaceState(window.history.state, "", pathname + wanted);
   }
 
   async copy() {
@@ -638,5 +640,6 @@ function colourTable(anchors) {
 function number(value, signed) {
   if (value === 0) return "0";
   const sign = value < 0 ? "\u2212" : signed ? "+" : "";
-  return sign + Math.abs(value).toPrecision(3);
+  const size = Math.abs(value);
+  return sign + (size < 1e-3 ? size.toExponential(2) : size.toPrecision(3));
 }

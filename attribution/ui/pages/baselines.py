@@ -1,0 +1,121 @@
+"""The baseline page: one map for each baseline, what each one is blind to, and where they disagree."""
+
+from dataclasses import replace
+
+import numpy as np
+import streamlit as st
+from PIL import Image, ImageOps
+
+from attribution.baselines import BASELINES
+from attribution.baselines.baseline import Baseline
+from attribution.images import eight_bit
+from attribution.methods import METHODS
+from attribution.methods.method import Method
+from attribution.refusal import Refusal
+from attribution.result import Attribution
+from attribution.settings import Part, described
+from attribution.ui import panels
+from attribution.ui.analysis import Analysis
+from attribution.ui.forms import ask
+from attribution.ui.pictures import COLUMNS, GROUP, NARROWEST
+from attribution.ui.study import FIRST_BASELINES, BaselineTask, Comparison, Start
+from attribution.ui.take import ask_to_take, offer
+from attribution.ui.worker import show
+from attribution.viewer.message import Place, pack_map, pack_photo, pack_toolbar
+
+
+def takes_baseline(method: type[Method]) -> bool:
+    """Whether a method starts at a baseline that can be chosen."""
+    kind = described(method).get("baseline")
+    return isinstance(kind, Part) and kind.registry is BASELINES
+
+
+def draw(comparison: Comparison) -> None:
+    """The photo, a map for each baseline, their mean, and where they disagree."""
+    analysis = comparison.outcome.analysis
+    st.text(f"{analysis.photo} by {analysis.model}")
+    photo, beside = st.columns([1, COLUMNS - 1])
+    with photo:
+        place = Place(GROUP, "photo", "The photo as the network sees it", analysis.full)
+        panels.show(pack_photo(eight_bit(analysis.x.numpy()), place), "panel-photo")
+    with beside:
+        panels.show(pack_toolbar(GROUP, st.session_state.view, st.session_state.window), "toolbar", take=ask_to_take)
+        st.caption(
+            "Integrated gradients explain the difference to a baseline. A pixel that equals it gets nothing, however "
+            "much it matters: it is blind. A good baseline leaves the network without an opinion, so its prediction "
+            "has a high entropy."
+        )
+    grid = st.grid(COLUMNS, min_column_width=NARROWEST)
+    found: list[Attribution] = []
+    for number, start in enumerate(comparison.starts):
+        with grid, st.container(key=f"map-{start.baseline.key}", gap="xsmall"):
+            result = comparison.outcome.results.get(number)
+            show_start(start, analysis, result)
+            found += [result] if isinstance(result, Attribution) else []
+    if len(found) > 1:
+        show_together(found, analysis, grid)
+
+
+def show_start(start: Start, analysis: Analysis, result: Attribution | Refusal | None) -> None:
+    """One baseline: its image, its map, and what is known of both."""
+    st.markdown(f":small[**{start.baseline.title}**]")
+    framed = ImageOps.expand(Image.fromarray(start.image), 2, "grey")  # white stands on white
+    st.image(framed, output_format="PNG", width=72, alt=f"Baseline: {start.baseline.title}")
+    if isinstance(result, Refusal):
+        st.info(str(result))
+    elif result:
+        place = Place(GROUP, start.baseline.key, f"Map from the baseline {start.baseline.title}", analysis.full)
+        panels.show(pack_map(result.values, result.target.unit, place), f"panel-{start.baseline.key}")
+        name, share = start.top
+        st.text(f"Score of the baseline: {result.baseline_score:.3g} {result.target.unit}")
+        st.text(f"Entropy {start.entropy:.1f} bits; predicted: {name}, {share:.0%}")
+        st.text(f"Blind pixels: {start.blind:.1%}")
+        st.caption(result.marked_account, help=start.baseline.shows)
+    else:
+        st.skeleton(height=220)
+
+
+def show_together(found: list[Attribution], analysis: Analysis, grid: "st.delta_generator.DeltaGenerator") -> None:
+    """The mean of the maps, and their standard deviation over the baselines."""
+    maps = np.stack([result.values for result in found])  # (B, 3, H, W)
+    unit = found[0].target.unit
+    together = {
+        "mean": ("Mean of all", maps.mean(0), "What the maps have in common counts most."),
+        "disagreement": ("Where they disagree", maps.std(0), "Standard deviation of each value over the baselines."),
+    }
+    for name, (title, values, sentence) in together.items():
+        with grid, st.container(key=f"map-{name}", gap="xsmall"):
+            st.markdown(f":small[**{title}**]")
+            panels.show(pack_map(values, unit, Place(GROUP, name, title, analysis.full)), f"panel-{name}")
+            st.caption(sentence)
+
+
+st.header("What the baseline does")
+st.session_state.setdefault("baselines", list(FIRST_BASELINES))
+keys = st.pills(
+    "Baselines",
+    list(BASELINES),
+    selection_mode="multi",
+    format_func=lambda key: BASELINES[key].title,
+    key="baselines",
+    persist_state="session",
+)
+baselines: list[Baseline] = []
+with st.expander("Settings of the baselines"):
+    for key in BASELINES:
+        if key in keys and described(BASELINES[key]):
+            st.markdown(f"**{BASELINES[key].title}**")
+        if key in keys:
+            baselines.append(ask(BASELINES[key], f"baselines.{key}"))
+analysis = st.session_state.analysis
+able = [method for method in METHODS.values() if takes_baseline(method)]
+chosen = [] if isinstance(analysis, str) else [each for each in analysis.methods if type(each) in able]
+method = chosen[0] if chosen else able[0]()
+if isinstance(analysis, str):
+    task: BaselineTask | str = analysis
+elif not baselines:
+    task = "No baseline is chosen; choose one or more above."
+else:
+    task = BaselineTask.of(replace(analysis), method, tuple(baselines))
+shown = show("baselines", task, st.session_state.automatic, draw)
+offer(shown.outcome if shown else None)

@@ -1,0 +1,79 @@
+"""The path page: what happens between the baseline and the photo, and how many steps are enough."""
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from attribution.convergence import LEVELS, REFERENCE, Study
+from attribution.ui.analysis import Analysis
+from attribution.ui.forms import ask
+from attribution.ui.player.player import pack, show_player
+from attribution.ui.study import PathChoice, PathTask
+from attribution.ui.worker import show
+
+
+def draw(study: Study) -> None:
+    """Everything that was measured."""
+    analysis: Analysis = st.session_state.path_task.analysis
+    st.text(f"{analysis.photo} by {analysis.model}, explained: {study.explained}")
+    show_player(pack(study, analysis.x.numpy()))
+    st.caption(
+        "Move the slider or the pointer over a curve. Dots are the places where the adaptive rule took a gradient."
+    )
+    st.subheader(f"All rules with {study.steps} gradients")
+    rows = sorted(study.figures, key=lambda figures: figures.error)
+    st.table(
+        {
+            "Rule": [each.rule.replace("_", " ") for each in rows],
+            "Map error": [f"{each.error:.1%}" for each in rows],
+            "Rank correlation": [f"{each.rank:.3f}" for each in rows],
+            "Sum off by": [f"{each.delta:.1%}" for each in rows],
+            "Seconds": [f"{each.seconds:.2f}" for each in rows],
+        }
+    )
+    st.caption(
+        f"Map error: L2 distance from {REFERENCE} midpoint gradients, over their norm. Rank correlation: Spearman, of "
+        "the pixels' sizes. A sum that is right does not make a map right."
+    )
+    st.subheader("How many steps are enough")
+    for level in LEVELS:
+        st.text(f"Map error below {level:.0%}: {', '.join(_enough(study, rule, level) for rule in study.curves)}.")
+    show_curves(study)
+
+
+def _enough(study: Study, rule: str, level: float) -> str:
+    steps = study.enough(rule, level)
+    most = max(measured for measured, _ in study.curves[rule])
+    return f"{rule} {steps} steps" if steps else f"{rule} more than {most} steps"
+
+
+def show_curves(study: Study) -> None:
+    """Map error against steps, both logarithmic."""
+    figure = go.Figure()
+    for rule, curve in study.curves.items():
+        steps, errors = zip(*curve, strict=True)
+        figure.add_scatter(x=steps, y=errors, name=rule, mode="lines+markers")
+    for level in LEVELS:
+        figure.add_hline(level, line={"dash": "dot", "width": 1})
+    figure.update_xaxes(type="log", title="gradients taken", tickvals=[5, 10, 20, 50, 100, 150])
+    ticks = [1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005]
+    figure.update_yaxes(type="log", title="map error", tickvals=ticks, ticktext=[f"{100 * tick:g}%" for tick in ticks])
+    figure.update_layout(height=320, margin={"l": 0, "r": 0, "t": 10, "b": 0})
+    spoken = "; ".join(_enough(study, rule, LEVELS[0]) for rule in study.curves)
+    st.plotly_chart(figure, key="convergence", alt=f"Map error against steps. Below {LEVELS[0]:.0%}: {spoken}.")
+
+
+st.header("The path of integrated gradients")
+left, right = st.columns([2, 3])
+with left:
+    choice = ask(PathChoice, PathChoice.key)
+with right:
+    st.caption(
+        "Integrated gradients walk in a straight line from a baseline to the photo and add up the gradients on the "
+        "way. Where the score rises steeply the map is made; where it is flat, steps are wasted. The numbers below "
+        "are measured on your photo."
+    )
+analysis = st.session_state.analysis
+task = analysis if isinstance(analysis, str) else PathTask(analysis, choice)
+if not isinstance(task, str):
+    st.session_state.path_task = task
+show("path", task, st.session_state.automatic, draw)

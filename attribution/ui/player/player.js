@@ -1,0 +1,197 @@
+// The path from baseline to photo. One place on it, alpha, moves the image, the map so far, the meter and both curves.
+
+const PLAY = 4000; // milliseconds from baseline to photo
+const CHART = { width: 460, height: 200, left: 56, right: 12, top: 20, bottom: 30 };
+const SVG = "http://www.w3.org/2000/svg";
+const players = new WeakMap(); // parentElement -> Player
+
+class Player {
+  constructor(root) {
+    this.alpha = 1;
+    this.image = picture("The image on the path");
+    this.map = picture("The map accumulated up to here");
+    this.said = element("div", { className: "said" });
+    this.said.setAttribute("role", "status");
+    this.meter = element("meter", { min: 0, max: 1 });
+    this.meter.setAttribute("aria-label", "Share of the score difference that the map accounts for");
+    this.slider = element("input", { type: "range", min: 0, max: 1, step: 0.005 });
+    this.slider.setAttribute("aria-label", "Place on the path, from the baseline at 0 to the photo at 1");
+    this.slider.oninput = () => this.stop(Number(this.slider.value));
+    this.button = element("button", { type: "button", textContent: "Play" });
+    this.button.onclick = () => (this.playing ? this.stop(this.alpha) : this.play());
+    const controls = element("div", { className: "controls" });
+    controls.append(this.button, this.slider);
+    const pictures = element("div", { className: "pictures" });
+    pictures.append(framed("Image on the path", this.image), framed("Map up to here", this.map));
+    this.charts = element("div", { className: "charts" });
+    root.append(pictures, controls, this.meter, this.said, this.charts);
+  }
+
+  update(header, body) {
+    Object.assign(this, header);
+    const count = 3 * this.width * this.height;
+    this.photo = body.subarray(0, count);
+    this.start = body.subarray(count, 2 * count);
+    this.maps = body.subarray(2 * count);
+    for (const canvas of [this.image, this.map]) {
+      canvas.width = this.width;
+      canvas.height = this.height;
+    }
+    const marked = (row) => this.evaluated[0].map((node, i) => [node, this.evaluated[row][i]]);
+    const curve = (values) => this.nodes.map((node, i) => [node, values[i]]);
+    this.curves = [
+      new Chart(`Score along the path (${this.unit})`, curve(this.scores), marked(1), (alpha) => this.stop(alpha)),
+      new Chart("What each place adds: the integrand, summed over all pixels", curve(this.slopes), marked(2), (alpha) => this.stop(alpha)),
+    ];
+    this.charts.replaceChildren(...this.curves.map((chart) => chart.root));
+    this.show(this.alpha);
+  }
+
+  play() {
+    this.playing = true;
+    this.button.textContent = "Pause";
+    const from = this.alpha >= 1 ? 0 : this.alpha;
+    const started = performance.now();
+    const step = (now) => {
+      if (!this.playing) return;
+      const alpha = Math.min(1, from + (now - started) / PLAY);
+      this.show(alpha);
+      if (alpha < 1) requestAnimationFrame(step);
+      else this.stop(1);
+    };
+    requestAnimationFrame(step);
+  }
+
+  stop(alpha) {
+    this.playing = false;
+    this.button.textContent = "Play";
+    this.show(alpha);
+  }
+
+  show(alpha) {
+    this.alpha = alpha;
+    this.slider.value = alpha;
+    const count = this.width * this.height;
+    const place = alpha * (this.pieces - 1);
+    const below = Math.min(Math.floor(place), this.pieces - 2);
+    const share = place - below;
+    const at = (i) => (1 - share) * this.maps[below * count + i] + share * this.maps[(below + 1) * count + i];
+    paint(this.image, (i, c) => this.start[3 * i + c] + alpha * (this.photo[3 * i + c] - this.start[3 * i + c]));
+    paint(this.map, (i) => 255 - at(i));
+    const reached = (1 - share) * this.reached[below] + share * this.reached[below + 1];
+    const difference = this.score - this.baselineScore;
+    this.meter.value = difference === 0 ? 0 : Math.min(1, Math.max(0, reached / difference));
+    const score = interpolate(this.nodes, this.scores, alpha);
+    this.said.textContent =
+      `At ${alpha.toFixed(2)} of the path the score is ${number(score)} ${this.unit}; the map up to here accounts for ` +
+      `${number(reached)} of the ${number(difference)} between baseline and photo.`;
+    for (const chart of this.curves) chart.mark(alpha);
+  }
+}
+
+/** A line with marked points; hovering it, or moving a finger over it, tells the place. */
+class Chart {
+  constructor(title, points, marked, onPlace) {
+    const { width, height, left, right, top, bottom } = CHART;
+    const values = [...points, ...marked].map(([, value]) => value);
+    let [low, high] = [Math.min(0, ...values), Math.max(0, ...values)];
+    if (low === high) high = low + 1;
+    this.across = (alpha) => left + alpha * (width - left - right);
+    this.down = (value) => top + ((high - value) / (high - low)) * (height - top - bottom);
+    this.root = shape("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": title });
+    const text = (x, y, words, anchor) => {
+      const found = shape("text", { x, y, "text-anchor": anchor });
+      found.textContent = words;
+      return found;
+    };
+    const line = points.map(([node, value], i) => `${i ? "L" : "M"}${this.across(node)} ${this.down(value)}`).join("");
+    this.cursor = shape("line", { class: "cursor", y1: top, y2: height - bottom });
+    this.root.append(
+      shape("line", { class: "axis", x1: left, x2: width - right, y1: this.down(0), y2: this.down(0) }),
+      shape("path", { class: "curve", d: line }),
+      ...marked.map(([node, value]) => shape("circle", { cx: this.across(node), cy: this.down(value), r: 3 })),
+      this.cursor,
+      text(left, 12, title, "start"),
+      text(left - 6, this.down(high) + 4, number(high), "end"),
+      text(left - 6, this.down(low) + 4, low < -0.02 * high ? number(low) : "0", "end"),
+      text(left, height - 8, "baseline", "start"),
+      text(width - right, height - 8, "photo", "end"),
+    );
+    this.root.onpointermove = (event) => {
+      const box = this.root.getBoundingClientRect();
+      const x = ((event.clientX - box.left) / box.width) * width;
+      onPlace(Math.min(1, Math.max(0, (x - left) / (width - left - right))));
+    };
+  }
+
+  mark(alpha) {
+    this.cursor.setAttribute("x1", this.across(alpha));
+    this.cursor.setAttribute("x2", this.across(alpha));
+  }
+}
+
+/** Called by Streamlit whenever there is another study. */
+export default function ({ data, parentElement }) {
+  const bytes = data instanceof Uint8Array ? data : new Uint8Array(data);
+  const length = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
+  const header = JSON.parse(new TextDecoder().decode(bytes.subarray(4, 4 + length)));
+  if (!players.has(parentElement)) {
+    const root = element("div", { className: "player" });
+    parentElement.append(root);
+    players.set(parentElement, new Player(root));
+  }
+  const player = players.get(parentElement);
+  player.update(header, bytes.slice(4 + length));
+  return () => {
+    player.stop(player.alpha);
+    players.delete(parentElement);
+  };
+}
+
+function element(tag, properties = {}) {
+  return Object.assign(document.createElement(tag), properties);
+}
+
+function shape(tag, attributes) {
+  const found = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) found.setAttribute(name, value);
+  return found;
+}
+
+function picture(label) {
+  const canvas = element("canvas");
+  canvas.setAttribute("role", "img");
+  canvas.setAttribute("aria-label", label);
+  return canvas;
+}
+
+function framed(caption, canvas) {
+  const figure = element("figure");
+  figure.append(canvas, element("figcaption", { textContent: caption }));
+  return figure;
+}
+
+/** Fill a canvas from a function of pixel and channel. */
+function paint(canvas, level) {
+  const context = canvas.getContext("2d");
+  const image = context.createImageData(canvas.width, canvas.height);
+  for (let i = 0; i < canvas.width * canvas.height; i++) {
+    for (let c = 0; c < 3; c++) image.data[4 * i + c] = level(i, c);
+    image.data[4 * i + 3] = 255;
+  }
+  context.putImageData(image, 0, 0);
+}
+
+/** The value between the nodes around a place. */
+function interpolate(nodes, values, place) {
+  const above = nodes.findIndex((node) => node >= place);
+  if (above === 0) return values[0];
+  if (above < 0) return values[values.length - 1];
+  const share = (place - nodes[above - 1]) / (nodes[above] - nodes[above - 1]);
+  return values[above - 1] + share * (values[above] - values[above - 1]);
+}
+
+/** Three digits. */
+function number(value) {
+  return value === 0 ? "0" : (value < 0 ? "\u2212" : "") + Number(Math.abs(value).toPrecision(3));
+}

@@ -1,0 +1,55 @@
+"""Mount the path player: the image, the map so far and the score at any place of the path, all drawn in the browser."""
+
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from attribution.convergence import Study
+from attribution.images import eight_bit
+
+_FOLDER = Path(__file__).parent
+_mount = st.components.v2.component(
+    "path_player", css=(_FOLDER / "player.css").read_text(), js=(_FOLDER / "player.js").read_text()
+)
+
+
+def pack(study: Study, pixels: NDArray[Any]) -> bytes:
+    """One message: the length of a header, the header as JSON, the photo, the baseline and the maps, 8 bits each.
+
+    Args:
+        study: Of the path.
+        pixels: (3, H, W), the photo, in [0, 1].
+    """
+    pieces, height, width = study.accumulated.shape
+    largest = float(study.accumulated.max()) or 1.0
+
+    def rounded(values: NDArray[np.float64]) -> list[float]:
+        return [float(f"{value:.5g}") for value in values]
+
+    header = {
+        "height": height,
+        "width": width,
+        "pieces": pieces,
+        "nodes": rounded(study.nodes),
+        "scores": rounded(study.scores),
+        "slopes": rounded(study.slopes),
+        "evaluated": [rounded(row) for row in study.evaluated],
+        "reached": rounded(study.reached),
+        "score": study.score,
+        "baselineScore": study.baseline_score,
+        "unit": study.target.unit,
+    }
+    text = json.dumps(header).encode()
+    maps = np.rint(255 * study.accumulated / largest).astype(np.uint8)
+    body = b"".join(each.tobytes() for each in (eight_bit(pixels), eight_bit(study.baseline), maps))
+    return struct.pack("<I", len(text)) + text + body
+
+
+def show_player(packed: bytes) -> None:
+    """Show the player of one study."""
+    _mount(data=packed, key="player")

@@ -1,0 +1,86 @@
+"""What one gradient evaluation costs beside the bare network: integrated gradients with 48 steps by a fixed rule, over
+a forward pass and the gradient of its input in the fastest form that is known.
+
+The bare network is frozen, its batch norms are folded, it and its images are channels_last, and it runs at the best of
+several chunk sizes; nothing is interpolated, normalised, scored or accumulated. Both in turn, medians. GoogLeNet and
+ResNet-50 have random weights, which change no time.
+
+    make benchmark NAME=evaluation
+"""
+
+import statistics
+import sys
+import time
+
+import torch
+from torch import nn
+from torchvision import models as zoo
+from toys import model_of, randomise
+
+import attribution as at
+
+STEPS = 48
+RUNS = 7
+CHUNKS = (1, 2, 4, 8, 16)
+AIM, FLOOR = 1.10, 1.25
+
+
+def models() -> dict[str, at.Model]:
+    """The four networks at 224 x 224 or their own size."""
+    random = {
+        "googlenet": zoo.googlenet(weights=None, aux_logits=False, init_weights=False),
+        "resnet50": zoo.resnet50(weights=None),
+    }
+    made = {name: model_of(randomise(net), (224, 224), 1000, name) for name, net in random.items()}
+    return {name: at.load_model(name, device="cpu") for name in ("squeezenet1_1", "efficientnet_lite0")} | made
+
+
+def bare(net: nn.Module, images: torch.Tensor) -> None:
+    """A forward pass and the gradient of its input."""
+    x = images.detach().requires_grad_()
+    torch.autograd.grad(net(x)[:, 0].sum(), x)
+
+
+def ours(model: at.Model, x: torch.Tensor) -> None:
+    """Integrated gradients."""
+    at.attribute(model, x, at.IntegratedGradients(STEPS, rule="midpoint"), at.Target(0, "logit"))
+
+
+def measure(model: at.Model) -> tuple[float, float, int]:
+    """Milliseconds of an evaluation, ours and bare, and the bare network's best chunk."""
+    height, width = model.preprocessing.size
+    x = torch.rand(3, height, width)
+    images = torch.rand(STEPS, 3, height, width).contiguous(memory_format=torch.channels_last)
+    times: dict[int, list[float]] = {0: [], **{chunk: [] for chunk in CHUNKS}}
+    for _ in range(RUNS + 1):  # the first warms up
+        started = time.perf_counter()
+        ours(model, x)
+        times[0].append(time.perf_counter() - started)
+        for chunk in CHUNKS:
+            started = time.perf_counter()
+            for part in images.split(chunk):
+                bare(model._running, part)
+            times[chunk].append(time.perf_counter() - started)
+    medians = {chunk: 1000 * statistics.median(each[1:]) / STEPS for chunk, each in times.items()}
+    best = min(CHUNKS, key=lambda chunk: medians[chunk])
+    return medians[0], medians[best], best
+
+
+def main() -> int:
+    """Print every figure and the verdict."""
+    missed = []
+    for name, model in models().items():
+        own, least, chunk = measure(model)
+        ratio = own / least
+        verdict = "aim reached" if ratio <= AIM else "within the floor" if ratio <= FLOOR else "beyond the floor"
+        print(
+            f"evaluation {name}: {own:.1f} ms, bare network {least:.1f} ms in chunks of {chunk}, {ratio:.2f}x "
+            f"(aim {AIM:.2f}, floor {FLOOR:.2f}): {verdict}"
+        )
+        missed += [] if ratio <= FLOOR else [name]
+    print(f"FAIL: {', '.join(missed)}" if missed else "PASS")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,72 @@
+"""The study of a path: against closed forms, and on the embedded network."""
+
+import numpy as np
+import pytest
+import torch
+from toys import image, toy
+
+import attribution as at
+from attribution.convergence import LONGEST, REFERENCE, study
+from attribution.path import RULES
+
+
+@pytest.fixture(scope="module")
+def found(squeezenet: at.Model, shepherd: torch.Tensor) -> object:
+    return study(squeezenet, shepherd, at.baselines.Black(), at.Target(235), 25)
+
+
+def test_a_parabola_is_known_all_along_the_path() -> None:
+    """F = x1^2 + x2 along alpha * (2, 3): score 4 alpha^2 + 3 alpha, integrand 8 alpha + 3."""
+    model = toy(lambda x: x[:, 0] ** 2 + x[:, 1], 3)
+    seen: list[float] = []
+    found = study(model, image(2, 3), at.baselines.Black(), at.Target(0, "logit"), 10, on_progress=seen.append)
+    np.testing.assert_allclose(found.scores, 4 * found.nodes**2 + 3 * found.nodes, atol=1e-12)
+    np.testing.assert_allclose(found.slopes, 8 * found.nodes + 3, atol=1e-12)
+    nodes, scores, slopes = found.evaluated
+    np.testing.assert_allclose(scores, 4 * nodes**2 + 3 * nodes, atol=1e-12)
+    np.testing.assert_allclose(slopes, 8 * nodes + 3, atol=1e-12)
+    assert (found.score, found.baseline_score) == (7, 0)
+    place = np.linspace(0, 1, len(found.reached))
+    np.testing.assert_allclose(found.reached, 4 * place**2 + 3 * place, atol=1e-9)
+    np.testing.assert_allclose(found.accumulated[-1].ravel(), [7], rtol=1e-6)
+    errors = {figures.rule: figures for figures in found.figures}
+    assert set(errors) == {"adaptive", *RULES}
+    assert errors["midpoint"].error < 1e-9
+    # left: sum 8 * (k/n)/n = 4 (n-1)/n, so the map is off by 0.4 of sqrt(4^2 + 3^2)
+    assert errors["left"].error == pytest.approx(0.4 / 5, rel=1e-6)
+    assert errors["left"].delta == pytest.approx(0.4 / 7, rel=1e-6)
+    assert seen == sorted(seen)
+    assert seen[-1] == pytest.approx(1, abs=0.02)
+
+
+def test_on_a_real_network_the_adaptive_rule_is_nearest(found: object) -> None:
+    errors = {figures.rule: figures.error for figures in found.figures}
+    assert min(errors, key=errors.get) == "adaptive"
+    assert errors["adaptive"] < 0.06
+    assert all(figures.seconds > 0 and 0.9 < figures.rank <= 1 for figures in found.figures)
+    assert found.enough("adaptive", 0.05) < found.enough("midpoint", 0.05)
+    assert found.enough("midpoint", 1e-6) is None
+    assert found.explained == "German shepherd"
+    assert found.reached[-1] == pytest.approx(found.score - found.baseline_score, abs=0.01)
+    assert len(found.nodes) == REFERENCE
+    assert found.curves["adaptive"][-1][0] == LONGEST
+    assert found.evaluated.shape == (3, 25)
+
+
+def test_a_curve_measures_what_a_map_with_these_steps_is(
+    found: object, squeezenet: at.Model, shepherd: torch.Tensor
+) -> None:
+    reference = at.attribute(squeezenet, shepherd, at.IntegratedGradients(REFERENCE, rule="midpoint")).values
+    for rule, steps in (("adaptive", 28), ("midpoint", 20)):
+        values = at.attribute(squeezenet, shepherd, at.IntegratedGradients(steps, rule=rule)).values
+        error = np.linalg.norm(values - reference) / np.linalg.norm(reference)
+        assert dict(found.curves[rule])[steps] == pytest.approx(error, rel=0.02)
+
+
+def test_a_study_can_be_stopped(squeezenet: at.Model, shepherd: torch.Tensor) -> None:
+    def stop(fraction: float) -> None:
+        if fraction > 0.01:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        study(squeezenet, shepherd, at.baselines.White(), on_progress=stop)
