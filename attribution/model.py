@@ -130,6 +130,7 @@ class Model:
         device: Where the network is.
         dtype: Of the network's parameters; all computations follow it.
         operators: What a forward pass was seen to use.
+        image_memory: Bytes that one image takes in a pass with its gradient, as measured on CUDA; 0 elsewhere.
         fixed_adjoint: Whether two images of noise give one Zeiler-Fergus map: no max-pooling, no gates, no norms.
     """
 
@@ -289,7 +290,12 @@ class Model:
         noise = torch.rand((2, 3, *self.preprocessing.size), generator=random)
         noise[1] *= 0.3  # and dark
         x = noise.to(self.device, self.dtype).requires_grad_()
+        cuda = self.device.type == "cuda"
+        held = torch.cuda.memory_allocated(self.device) if cuda else 0
+        if cuda:
+            torch.cuda.reset_peak_memory_stats(self.device)
         logits, rectifiers = self._first_pass(x)
+        self.image_memory = (torch.cuda.max_memory_allocated(self.device) - held) // len(x) if cuda else 0
         if bool((logits > 0).all()) and bool(((logits.sum(1) - 1).abs() < 1e-4).all()):
             raise Refusal(f"{self.name} gives values above 0 that sum to 1, as after a softmax; give its logits.")
         if not logits.requires_grad:

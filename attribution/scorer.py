@@ -66,7 +66,7 @@ class Scorer:
         self._asked = target
         self.pixels = x.cpu().numpy()
         self.x = x.to(model.device, model.dtype)
-        self.chunk = chunk or CHUNK[model.device.type]
+        self.chunk = chunk or _chunk(model)
         self.forwards = 0
         self.backwards = 0
         self.tick = tick
@@ -201,6 +201,15 @@ class Scorer:
     def _scale(self, gradients: Tensor, logits: Tensor) -> Tensor:
         """From the gradient of the potential to that of the score, (N, 3, H, W)."""
         return gradients * self.target.slope(self._potential(logits)).to(gradients).view(-1, 1, 1, 1)
+
+
+def _chunk(model: Model) -> int:
+    """By the kind of device; on CUDA no more than fits into four fifths of the free memory."""
+    most = CHUNK[model.device.type]
+    if model.image_memory:
+        free, _ = torch.cuda.mem_get_info(model.device)
+        most = max(1, min(most, int(0.8 * free) // model.image_memory))
+    return most
 
 
 def _out_of_memory(error: RuntimeError) -> bool:

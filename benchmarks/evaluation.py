@@ -1,9 +1,9 @@
-"""What one gradient evaluation costs beside the bare network: integrated gradients with 48 steps by a fixed rule, over
-a forward pass and the gradient of its input in the fastest form that is known.
+"""What one gradient evaluation costs beside the bare network.
 
-The bare network is frozen, its batch norms are folded, it and its images are channels_last, and it runs at the best of
-several chunk sizes; nothing is interpolated, normalised, scored or accumulated. Both in turn, medians. GoogLeNet and
-ResNet-50 have random weights, which change no time.
+Ours is integrated gradients with 48 steps by a fixed rule; the bare network is a forward pass and the gradient of its
+input in the fastest form that is known. It is frozen, its batch norms are folded, it and its images are channels_last,
+and it runs at the best of several chunk sizes; nothing is interpolated, normalised, scored or accumulated. Both in
+turn, medians. GoogLeNet and ResNet-50 have random weights, which change no time.
 
     make benchmark NAME=evaluation
 """

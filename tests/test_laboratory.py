@@ -1,0 +1,99 @@
+"""The path page and the baseline page in Chromium."""
+
+from collections.abc import Iterator
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from dashboard import DESK, LONG, PHONE, idle, map_of, source
+from playwright.sync_api import Browser, Locator, Page, expect
+
+
+@pytest.fixture
+def visit(browser: Browser, address: str, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """A page of the dashboard, by its path, with everything on it."""
+    path, settings = request.param
+    context = browser.new_context(**{"viewport": DESK, **settings})
+    context.set_default_timeout(LONG)
+    page = context.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(f"{address}/{path}")
+    last = page.locator(".player canvas") if path.startswith("path") else map_of(page, "disagreement")
+    expect(last.first).to_be_visible(timeout=LONG)
+    idle(page)
+    yield page
+    expect(page.get_by_test_id("stException")).to_have_count(0)
+    assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]  # type: ignore[index]
+    context.close()
+    assert errors == []
+
+
+def look(canvas: Locator) -> list[int]:
+    """All levels of a picture."""
+    return canvas.evaluate(  # type: ignore[no-any-return]
+        "canvas => [...canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data]"
+    )
+
+
+@pytest.mark.parametrize("visit", [("path?photo=espresso", {}), ("path", {"viewport": PHONE})], indirect=True)
+def test_slider_curve_and_play_button_move_image_map_and_meter(visit: Page) -> None:
+    image, heat = (visit.locator(".player canvas").nth(number) for number in range(2))
+    slider = visit.get_by_role("slider", name="Place on the path")
+    meter = visit.get_by_role("meter")
+    assert float(meter.evaluate("meter => meter.value")) > 0.97
+    photo, whole = look(image), look(heat)
+    slider.fill("0")
+    black = look(image)
+    assert set(black[0::4] + black[1::4] + black[2::4]) == {0}
+    assert set(look(heat)) == {255}  # nothing has been added up
+    assert float(meter.evaluate("meter => meter.value")) == 0
+    expect(visit.locator(".said")).to_contain_text("At 0.00 of the path")
+    slider.fill("0.5")
+    half = look(image)
+    assert half[0] == pytest.approx(photo[0] / 2, abs=1)
+    chart = visit.get_by_role("img", name="Score along the path")
+    chart.scroll_into_view_if_needed()
+    box = chart.bounding_box()
+    assert box
+    visit.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + box["height"] / 2)
+    expect(visit.locator(".said")).not_to_contain_text("At 0.50")
+    assert 0.1 < float(slider.input_value()) < 0.4
+    assert look(image) != half
+    visit.get_by_role("button", name="Play").click()
+    expect(visit.locator(".said")).to_contain_text("At 1.00 of the path", timeout=10_000)
+    assert (look(image), look(heat)) == (photo, whole)
+    expect(visit.get_by_role("table").or_(visit.get_by_test_id("stTable")).first).to_contain_text("adaptive")
+    expect(visit.get_by_text("Map error below 5%")).to_be_visible()
+
+
+@pytest.mark.parametrize("visit", [("baselines", {})], indirect=True)
+def test_the_maps_of_all_baselines_are_linked(visit: Page) -> None:
+    panels = ["photo", "black", "white", "uniform_noise", "blur", "mean", "disagreement"]
+    keys = panels[1:]
+    before = {key: source(visit, key) for key in keys}
+    assert len(set(before.values())) == len(keys)
+    expect(visit.locator(".st-key-map-black")).to_contain_text("Blind pixels")
+    map_of(visit, "black").scroll_into_view_if_needed()
+    box = map_of(visit, "black").bounding_box()
+    assert box
+    visit.mouse.move(box["x"] + 0.7 * box["width"], box["y"] + 0.3 * box["height"])
+    visit.wait_for_timeout(500)  # the page stands still, so the wheel zooms
+    visit.mouse.wheel(0, -300)
+    visit.wait_for_timeout(300)
+    assert [key for key in keys if source(visit, key) == before[key]] == []
+
+
+@pytest.mark.parametrize(
+    "visit",
+    [
+        ("path", {"color_scheme": "dark"}),
+        ("path", {}),
+        ("baselines", {"color_scheme": "dark"}),
+        ("baselines", {"viewport": PHONE}),
+    ],
+    indirect=True,
+)
+def test_axe_finds_nothing_serious(visit: Page) -> None:
+    found = Axe().run(visit).response["violations"]
+    serious = [each for each in found if each["impact"] in ("serious", "critical")]
+    assert [(each["id"], [node["html"][:200] for node in each["nodes"]]) for each in serious] == []
