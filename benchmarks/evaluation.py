@@ -15,7 +15,6 @@ import time
 import torch
 from torch import nn
 from torchvision import models as zoo
-from toys import model_of, randomise
 
 import attribution as at
 
@@ -31,7 +30,11 @@ def models() -> dict[str, at.Model]:
         "googlenet": zoo.googlenet(weights=None, aux_logits=False, init_weights=False),
         "resnet50": zoo.resnet50(weights=None),
     }
-    made = {name: model_of(randomise(net), (224, 224), 1000, name) for name, net in random.items()}
+    classes = [str(index) for index in range(1000)]
+    made = {
+        name: at.Model(name, net, (224, 224), (0.5,) * 3, (0.25,) * 3, classes, device="cpu")
+        for name, net in random.items()
+    }
     return {name: at.load_model(name, device="cpu") for name in ("squeezenet1_1", "efficientnet_lite0")} | made
 
 
@@ -58,7 +61,7 @@ def measure(model: at.Model) -> tuple[float, float, int]:
         times[0].append(time.perf_counter() - started)
         for chunk in CHUNKS:
             started = time.perf_counter()
-            for part in images.split(chunk):
+            for part in torch.split(images, chunk):
                 bare(model._running, part)
             times[chunk].append(time.perf_counter() - started)
     medians = {chunk: 1000 * statistics.median(each[1:]) / STEPS for chunk, each in times.items()}

@@ -29,10 +29,10 @@ from attribution.scorer import Scorer
 
 Values = NDArray[np.float32]
 Run = Callable[["Case"], Values]
-PHOTOS = list(SAMPLES)[:6]
+PHOTOS = list(SAMPLES)[:4]
 ERROR = 0.05
 REFERENCE = 1500
-RUNS = 5
+RUNS = 3
 BATCHES = (1, 2, 4, 8, 16)
 AIM = {"defaults": 15.0, "tuned": 5.0}
 FLOOR = {"defaults": 7.0, "tuned": 3.0}
@@ -139,7 +139,7 @@ def main() -> int:
         model = at.load_model(name, device="cpu")
         net, found = Softmax(model), cases(model)
         our_steps, our_worst = fewest(partial(ours, model), range(8, 200, 4), found)
-        their_steps, their_worst = fewest(partial(captum, net, 8), range(20, 400, 5), found)
+        their_steps, their_worst = fewest(partial(captum, net, 8), range(20, 400, 10), found)
         print(f"{name} ours: {our_steps} evaluations, worst error {our_worst:.3f}")
         print(f"{name} Captum: {their_steps} evaluations, worst error {their_worst:.3f}")
         runs = {"ours": ours(model, our_steps), "defaults": captum(net, None, their_steps)}
