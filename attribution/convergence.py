@@ -15,9 +15,10 @@ from torch import Tensor
 
 from attribution.baselines.baseline import Baseline
 from attribution.heatmap import reduce
-from attribution.methods.straight_path import ADAPTIVE, Average, average, between, refined
+from attribution.methods.straight_path import ADAPTIVE, Average, average, between, refined, slopes_of
 from attribution.model import Model
 from attribution.path import RULES
+from attribution.refusal import Refusal
 from attribution.scorer import Scorer
 from attribution.target import Target
 
@@ -37,14 +38,14 @@ class Figures:
     Attributes:
         rule: "adaptive" or a key of `path.RULES`.
         seconds: Wall time.
-        delta: Relative: |sum of the map - score difference| over |score difference|.
+        delta: Relative: |sum of the map - score difference| over |score difference|; None where that is zero.
         error: Relative L2 distance from the reference.
         rank: Spearman correlation of the pixels' sizes with the reference's.
     """
 
     rule: str
     seconds: float
-    delta: float
+    delta: float | None
     error: float
     rank: float
 
@@ -116,7 +117,7 @@ def study(
         on_progress: Called between chunks with the fraction done; if it raises, the work stops.
 
     Raises:
-        Refusal: If the target is no class of the model.
+        Refusal: If the target is no class of the model, or a gradient is not finite.
     """
     with torch.inference_mode(False):
         return _Study(Scorer(model, x.clone(), target or Target()), baseline, steps, on_progress).run()
@@ -166,13 +167,15 @@ class _Study:
                 part = slice(done, done + len(alphas))
                 gradients, scores[part] = self.scorer.gradients(between(self.start, self.difference, alphas))
                 total += gradients.sum(0) / REFERENCE
-                slopes[part] = (gradients * self.difference).flatten(1).cpu().double().sum(1).numpy()
+                slopes[part] = slopes_of(gradients, self.difference)
                 done += len(alphas)
                 self._report()
             values = (self.difference * total).cpu().numpy()
             kept.append(reduce(values).astype(np.float32))
             reached.append(float(values.sum(dtype=np.float64)))
         self.reference = self.difference * total
+        if not torch.isfinite(self.reference).all():
+            raise Refusal("The gradients on this path are not finite: the network overflows. Try another photo.")
         self.size = float(self.reference.norm())
         return nodes, scores, slopes, np.stack(kept), np.array(reached)
 
@@ -181,7 +184,8 @@ class _Study:
         found = average(self.scorer, self.start, self.steps, rule, lambda *_: self._report())
         seconds = time.perf_counter() - started
         values = self.difference * found.gradient
-        delta = abs(float(values.double().sum()) - score_difference) / (abs(score_difference) or 1.0)
+        off = abs(float(values.cpu().double().sum()) - score_difference)
+        delta = off / abs(score_difference) if score_difference else None
         return Figures(rule, seconds, delta, self._error(values), self._rank(values)), found
 
     def _error_of(self, rule: str, steps: int) -> float:

@@ -19,6 +19,7 @@ class _Use:
     """A module as a forward pass used it: how often, and what went in and came out."""
 
     calls: int = 0
+    version: int = -1  # of the tensor; an operator in place counts it up
     seen: Tensor | None = field(default=None, repr=False)
 
 
@@ -75,11 +76,11 @@ def _pairs(net: nn.Module, run: Callable[[nn.Module], Tensor]) -> dict[str, str]
 
     def after_convolution(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         use = gives.setdefault(module, _Use())
-        use.calls, use.seen = use.calls + 1, output
+        use.calls, use.seen, use.version = use.calls + 1, output, output._version
 
     def before_norm(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         use = takes.setdefault(module, _Use())
-        use.calls, use.seen = use.calls + 1, inputs[0]
+        use.calls, use.seen, use.version = use.calls + 1, inputs[0], inputs[0]._version
 
     handles = []
     for module in net.modules():
@@ -95,7 +96,9 @@ def _pairs(net: nn.Module, run: Callable[[nn.Module], Tensor]) -> dict[str, str]
         for handle in handles:
             handle.remove()
     names = {module: name for name, module in net.named_modules()}
-    once = {id(use.seen): module for module, use in gives.items() if use.calls == 1}
+    once = {(id(use.seen), use.version): module for module, use in gives.items() if use.calls == 1}
     return {
-        names[once[id(use.seen)]]: names[norm] for norm, use in takes.items() if use.calls == 1 and id(use.seen) in once
+        names[once[id(use.seen), use.version]]: names[norm]
+        for norm, use in takes.items()
+        if use.calls == 1 and (id(use.seen), use.version) in once
     }

@@ -49,6 +49,7 @@ class Job(Generic[R]):
         self.result: R | None = None
         self.sentence = ""
         self._work = work
+        self._lock = threading.Lock()  # of the owners
         self._owners = {owner: time.monotonic()}  # when each looked last
 
     @classmethod
@@ -63,9 +64,23 @@ class Job(Generic[R]):
         """Whether it is queued or running."""
         return self.state in ("queued", "running")
 
-    def look(self, owner: str) -> None:
-        """Say that a session still waits for this job."""
-        self._owners[owner] = time.monotonic()
+    def look(self, owner: str) -> bool:
+        """Say that a session still waits for this job; False if it has left it."""
+        with self._lock:
+            if owner not in self._owners:
+                return False
+            self._owners[owner] = time.monotonic()
+            return True
+
+    def _join(self, owner: str) -> None:
+        with self._lock:
+            self._owners[owner] = time.monotonic()
+
+    def _leave(self, owner: str) -> bool:
+        """Let a session go; whether anybody is left."""
+        with self._lock:
+            self._owners.pop(owner, None)
+            return bool(self._owners)
 
     def report(self, fraction: float, message: str = "", so_far: R | None = None) -> None:
         """Called by the work, often; what is left out stays as it was.
@@ -126,7 +141,7 @@ class Jobs(Generic[R]):
         with self._lock:
             if key in self._active:
                 self._leave(owner, except_key=key)
-                self._active[key].look(owner)
+                self._active[key]._join(owner)
                 return self._active[key]
             if device not in self._waiting:
                 self._waiting[device] = deque()
@@ -155,8 +170,7 @@ class Jobs(Generic[R]):
         for key, job in list(self._active.items()):
             if key == except_key or owner not in job._owners:
                 continue
-            job._owners.pop(owner, None)
-            if not job._owners:
+            if not job._leave(owner):
                 del self._active[key]  # whoever asks for this key from now on gets a fresh job
                 if job.state == "queued":
                     job.state = "cancelled"

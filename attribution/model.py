@@ -108,12 +108,8 @@ class Preprocessing:
             (3, H, W), float32 on the CPU, pixels in [0, 1]: exactly what the network sees.
         """
         height, width = self.size
-        box = self.box(image, across, down)
-        small = (
-            ImageOps.exif_transpose(image)
-            .convert("RGB")
-            .resize((width, height), RESAMPLING[self.interpolation], box=box)
-        )
+        upright = ImageOps.exif_transpose(image).convert("RGB")
+        small = upright.resize((width, height), RESAMPLING[self.interpolation], box=self.box(upright, across, down))
         return torch.from_numpy(np.array(small, dtype=np.float32) / 255).permute(2, 0, 1).contiguous()
 
 
@@ -255,7 +251,7 @@ class Model:
     def weights(self) -> str:
         """SHA-256 of all parameters and buffers: their names, shapes and values."""
         digest = hashlib.sha256()
-        for name, tensor in self._net.state_dict().items():
+        for name, tensor in (*self._net.named_parameters(), *self._net.named_buffers()):
             digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
             digest.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy().data)
         return digest.hexdigest()
@@ -295,7 +291,6 @@ class Model:
         if cuda:
             torch.cuda.reset_peak_memory_stats(self.device)
         logits, rectifiers = self._first_pass(x)
-        self.image_memory = (torch.cuda.max_memory_allocated(self.device) - held) // len(x) if cuda else 0
         if bool((logits > 0).all()) and bool(((logits.sum(1) - 1).abs() < 1e-4).all()):
             raise Refusal(f"{self.name} gives values above 0 that sum to 1, as after a softmax; give its logits.")
         if not logits.requires_grad:
@@ -313,6 +308,7 @@ class Model:
             raise Refusal(
                 f"{self.name} cannot be sent back through ({type(error).__name__}); switch checkpointing off."
             ) from None
+        self.image_memory = (torch.cuda.max_memory_allocated(self.device) - held) // len(x) if cuda else 0
         self.fixed_adjoint = bool((maps[0] - maps[1]).abs().max() <= EQUAL * maps.abs().max()) and bool(maps.any())
         return x.detach()
 

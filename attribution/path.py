@@ -67,43 +67,41 @@ RULES: dict[str, Callable[[int], Quadrature]] = {
 class Refinement(Generic[G]):
     """Nodes that gather where g changes most, and the trapezoid rule on them.
 
-    Starts with uniform nodes and halves the cells with the largest h/2 * distance(g(left), g(right)), several in one
-    round: with the L1 distance of maps that is how far the trapezoid map of the cell is from its one-sided map. The
-    residual of the score in a cell would be free, but it falls without the map getting better.
+    Starts with uniform nodes and halves the cells with the largest error that `doubt` estimates, several in one round.
 
     Attributes:
         nodes: Positions, ascending, (S,).
         values: g at each of them.
     """
 
-    def __init__(self, steps: int, distance: Callable[[G, G], float]) -> None:
+    def __init__(self, steps: int, doubt: Callable[[float, G, G], float]) -> None:
         """Look at nothing yet.
 
         Args:
             steps: How often g is evaluated, exactly.
-            distance: Between two values of g.
+            doubt: How wrong a cell may be, from its width and the values of g at its ends.
         """
-        self._steps, self._distance = steps, distance
+        self._steps, self._doubt = steps, doubt
         self.nodes: list[float] = []
         self.values: list[G] = []
-        self._changes: list[float] = []  # h/2 * distance, of each cell
+        self._doubts: list[float] = []  # of each cell
 
     def wanted(self) -> list[float]:
         """Where g is to be evaluated next, ascending; nowhere once all steps are used."""
         if not self.nodes:
             first = min(START, self._steps)
             return [0.5] if first == 1 else [float(node) for node in np.linspace(0, 1, first)]
-        cells = sorted(range(len(self._changes)), key=lambda cell: -self._changes[cell])
+        cells = sorted(range(len(self._doubts)), key=lambda cell: -self._doubts[cell])
         cells = cells[: min(CELLS, self._steps - len(self.nodes))]
         return [(self.nodes[cell] + self.nodes[cell + 1]) / 2 for cell in sorted(cells)]
 
     def take(self, nodes: Sequence[float], values: Sequence[G]) -> None:
         """Take in g at the wanted nodes."""
-        known = dict(zip(zip(self.nodes, self.nodes[1:], strict=False), self._changes, strict=True))
+        known = dict(zip(zip(self.nodes, self.nodes[1:], strict=False), self._doubts, strict=True))
         together = sorted(zip([*self.nodes, *nodes], [*self.values, *values], strict=True), key=lambda pair: pair[0])
         self.nodes, self.values = [node for node, _ in together], [value for _, value in together]
-        self._changes = [
-            known[left, right] if (left, right) in known else (right - left) / 2 * self._distance(before, after)
+        self._doubts = [
+            known[left, right] if (left, right) in known else self._doubt(right - left, before, after)
             for left, right, before, after in zip(
                 self.nodes, self.nodes[1:], self.values, self.values[1:], strict=False
             )

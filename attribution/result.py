@@ -166,7 +166,7 @@ def load(path: str | os.PathLike[str]) -> Attribution:
             target=Target(**facts.pop("target")),
             rectifiers=seen and Interception(**{**seen, "others": tuple(seen["others"])}),
             notes=tuple(facts.pop("notes")),
-            prediction=tuple((i, name, p) for i, name, p in facts.pop("prediction")),
+            prediction=tuple((int(i), str(name), float(p)) for i, name, p in facts.pop("prediction")),
             **facts,
         )
     except OSError as error:

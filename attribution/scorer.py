@@ -70,7 +70,6 @@ class Scorer:
         self.forwards = 0
         self.backwards = 0
         self.tick = tick
-        self._halved = False
         self._tape: Tape | None = None
 
     @cached_property
@@ -128,17 +127,16 @@ class Scorer:
         return self._scale(gradients, logits), self.target.value(self._potential(logits)).numpy()
 
     def _fitting(self, run: Callable[[Tensor], T], images: Tensor) -> list[T]:
-        """Run on all images at once, or, where the memory does not hold them, on halves from now on."""
+        """Run on all images at once, or, where the memory does not hold them, on halves, from now on."""
         try:
             return [run(images)]
         except RuntimeError as error:
-            if not _out_of_memory(error) or len(images) == 1 or self._halved:
+            if not _out_of_memory(error) or len(images) == 1:
                 raise
-        self._halved = True
-        self.chunk = -(-self.chunk // 2)
+        self.chunk = -(-len(images) // 2)
         if self.model.device.type == "cuda":
             torch.cuda.empty_cache()
-        return [run(half) for half in self.chunks(images)]
+        return [part for half in self.chunks(images) for part in self._fitting(run, half)]
 
     def record(self) -> Tape:
         """Send the photo forward and keep the graph, unless it is there already."""
@@ -207,13 +205,15 @@ def _chunk(model: Model) -> int:
     """By the kind of device; on CUDA no more than fits into four fifths of the free memory."""
     most = CHUNK[model.device.type]
     if model.image_memory:
-        free, _ = torch.cuda.mem_get_info(model.device)
+        unused = torch.cuda.memory_reserved(model.device) - torch.cuda.memory_allocated(model.device)  # torch's own
+        free = torch.cuda.mem_get_info(model.device)[0] + unused
         most = max(1, min(most, int(0.8 * free) // model.image_memory))
     return most
 
 
 def _out_of_memory(error: RuntimeError) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    said = ("can't allocate memory", "out of memory")  # the CPU's and MPS's words
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in said)
 
 
 def _double(values: Tensor) -> Tensor:

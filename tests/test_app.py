@@ -231,14 +231,14 @@ def page_done(app: AppTest, page: str) -> AppTest:
 def test_the_path_page_measures_the_path_of_the_session(app: AppTest) -> None:
     app.selectbox(key="sample").set_value("espresso").run()
     page_done(app, "path")
-    found = app.session_state["watch-path"].outcome
+    found = app.session_state["watch-path"].outcome.study
     assert found.explained == "espresso"
     assert {figures.rule for figures in found.figures} >= {"adaptive", "midpoint"}
     assert "Map error below 5%: adaptive" in texts(app)
     assert "All rules with 25 gradients" in "\n".join(each.value for each in app.subheader)
     app.slider(key="path.steps").set_value(12).run()
     until(app, lambda: not app.session_state["watch-path"].job.active)
-    assert app.session_state["watch-path"].outcome.steps == 12
+    assert app.session_state["watch-path"].outcome.study.steps == 12
     page_done(app, "explore")
     page_done(app, "path")
     assert app.slider(key="path.steps").value == 12

@@ -88,7 +88,7 @@ def test_progress_rises_to_one_and_partial_maps_approach_the_whole() -> None:
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1
     partials = [partial for _, partial in seen if partial]
-    assert len(partials) == 3  # one a round; the nine nodes that it starts from give none
+    assert len(partials) == 3  # one a round; the eight nodes that it starts from give none
     assert partials[0].notes == ("This map is not finished.",)
     off = [float(np.abs(partial.values - whole.values).sum()) for partial in partials]
     assert off[-1] < 0.5 * np.abs(whole.values).sum()
@@ -211,3 +211,41 @@ def test_images_of_another_size_than_the_models_are_served() -> None:
     layers = [nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5)]
     model = model_of(randomise(nn.Sequential(*layers)), (8, 8), 5)
     assert at.attribute(model, noise(3, 13, 7), at.GuidedBackprop()).values.shape == (3, 13, 7)
+
+
+def test_a_peak_between_two_starting_nodes_is_found() -> None:
+    """Probability of 50 (mean - 1/2) from black to white: all happens around 1/2, where the starting nodes agree."""
+    model = toy(lambda x: 50 * (x.mean(1) - 0.5), 3)
+    result = at.attribute(model, image(1, 1, 1), at.IntegratedGradients(25), at.Target(0))
+    assert result.relative_delta is not None
+    assert result.relative_delta < 0.02  # 0.75 without the residual of the score
+    np.testing.assert_allclose(result.values.ravel(), [1 / 3] * 3, rtol=0.02)
+
+
+@pytest.mark.parametrize("words", ["CUDA out of memory.", "DefaultCPUAllocator: can't allocate memory"])
+def test_too_little_memory_halves_the_chunk_and_goes_on(monkeypatch: pytest.MonkeyPatch, words: str) -> None:
+    expected = at.attribute(counted()[0], noise(3, 8, 8), at.IntegratedGradients(10))
+    really = at.Model.logits
+
+    def small(self: at.Model, pixels: torch.Tensor) -> torch.Tensor:
+        if len(pixels) > 1:
+            raise RuntimeError(words)
+        return really(self, pixels)
+
+    model = counted()[0]
+    monkeypatch.setattr(at.Model, "logits", small)
+    result = at.attribute(model, noise(3, 8, 8), at.IntegratedGradients(10))
+    assert result.chunk == 1
+    assert result.backwards == 10
+    np.testing.assert_allclose(result.values, expected.values, rtol=1e-4, atol=1e-7)
+
+
+def test_other_errors_of_the_network_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = counted()[0]
+
+    def broken(self: at.Model, pixels: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(at.Model, "logits", broken)
+    with pytest.raises(RuntimeError, match="a bug"):
+        at.attribute(model, noise(3, 8, 8), at.Gradient())

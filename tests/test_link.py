@@ -15,6 +15,7 @@ import attribution as at
 from attribution.samples import SAMPLES
 from attribution.settings import Choice, Number, Part, described
 from attribution.ui.analysis import Analysis
+from attribution.ui.forms import held
 from attribution.ui.link import parse, query
 
 ROOT = Path(__file__).parents[1]
@@ -69,25 +70,11 @@ def test_what_the_sidebar_holds_comes_back_from_its_link(choices: dict[str, Any]
     chosen = found.state.get("methods", [key for key, method in at.METHODS.items() if method.chosen])
     assert chosen == [method.key for method in methods]
     for method in methods:
-        shown = {key.rpartition(".")[2]: value for key, value in found.state.items() if key.startswith(method.key)}
-        for name, kind in described(type(method)).items():
-            if isinstance(kind, Number | Choice):
-                assert shown.get(name, getattr(method, name)) == getattr(method, name)
+        assert held(type(method), method.key, found.state) == method
 
 
-NAMES = (
-    "photo",
-    "crop",
-    "model",
-    "target",
-    "versus",
-    "score",
-    "methods",
-    "zoom",
-    *described(at.View),
-    "nonsense",
-    "utm_source",
-)
+PARTS = ("photo", "crop", "model", "target", "versus", "score", "methods", "path", "baselines", "zoom")
+NAMES = (*PARTS, *described(at.View), "nonsense", "utm_source")
 ODD = """nan,nan 5,nan inf,1,1 1e999 -1 ² 0x1 ~ gradient~gradient ( ))) upload ![x](http://a) 0,0,0 0,0,1e-320
 integrated_gradients(steps=9e99) integrated_gradients(baseline=constant(colour=nan/0/0))
 integrated_gradients(baseline=integrated_gradients)""".split()

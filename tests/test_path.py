@@ -74,7 +74,7 @@ class Watched:
 
 
 def refined(steps: int, function: Callable[[float], float]) -> tuple[Refinement[float], list[list[float]]]:
-    path, rounds = Refinement[float](steps, lambda one, other: abs(one - other)), []
+    path, rounds = Refinement[float](steps, lambda width, left, right: width / 2 * abs(left - right)), []
     while wanted := path.wanted():
         rounds.append(wanted)
         path.take(wanted, [function(node) for node in wanted])

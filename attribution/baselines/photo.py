@@ -59,10 +59,8 @@ def blurred(x: Tensor, sigma: float) -> Tensor:
 
     Args:
         x: (3, H, W).
-        sigma: At least 0; 0 gives x.
+        sigma: Above 0.
     """
-    if sigma == 0:
-        return x
     radius = math.ceil(3 * sigma)
     places = torch.arange(-radius, radius + 1, dtype=torch.float64)
     kernel = torch.exp(-(places**2) / (2 * sigma**2))

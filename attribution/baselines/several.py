@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from attribution.baselines.baseline import Baseline
 from attribution.baselines.noise import SEED, uniform
@@ -62,14 +63,23 @@ class SamplePhotos(Several):
     """The average over sample photos: expected gradients (Erion et al. 2021, arXiv:1906.10670), each path in full.
 
     Attributes:
-        photos: How many, in the order of `samples.SAMPLES`. Default: 4.
+        photos: How many, in the order of `samples.SAMPLES`; the one that is most like the photo is left out, so that
+            no sample is its own baseline. Default: 4.
     """
 
     key: ClassVar[str] = "sample_photos"
     title: ClassVar[str] = "Several photos"
     shows: ClassVar[str] = "How this photo differs from photos as they are: expected gradients."
 
-    photos: int = setting(Number("How many sample photos are averaged.", 2, len(SAMPLES)), min(4, len(SAMPLES)))
+    photos: int = setting(Number("How many sample photos are averaged.", 2, len(SAMPLES) - 1), 4)
 
     def images(self, x: Tensor) -> Tensor:
-        return torch.stack([sample(x, name) for name in list(SAMPLES)[: self.photos]])
+        others = torch.stack([sample(x, name) for name in SAMPLES])
+        away = (_coarse(others) - _coarse(x[None])).square().mean((1, 2, 3))
+        order = [number for number in range(len(others)) if number != int(away.argmin())]
+        return others[order[: self.photos]]
+
+
+def _coarse(images: Tensor) -> Tensor:
+    """(N, 3, H, W) at 8 x 8, where a shift of the crop matters little."""
+    return functional.adaptive_avg_pool2d(images, 8)

@@ -65,12 +65,15 @@ def figure(
 
 def sentence(view: View) -> str:
     """How the maps are drawn, in words."""
-    drawn = {
-        "grey": "White to black",
-        "heat": f"Heat ({view.colours}) on the photo, {view.blend:.0%}",
-        "signed": "Signed, zero in the middle",
-        "important": f"The {view.top} % most important pixels",
-    }[view.view]
+    drawn = (
+        "Signed, zero in the middle"
+        if view.signed
+        else {
+            "grey": "White to black",
+            "heat": f"Heat ({view.colours}) on the photo, {view.blend:.0%}",
+            "important": f"The {view.top} % most important pixels",
+        }[view.view]
+    )
     reduced = f"{'sum' if view.view == 'signed' else view.reduction.replace('_', ' ')} over the channels"
     if view.view == "important":
         return f"{drawn}; {reduced}."

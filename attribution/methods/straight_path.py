@@ -15,6 +15,7 @@ from attribution.refusal import Refusal
 from attribution.scorer import Scorer, Tick
 
 ADAPTIVE = "adaptive"
+PREVIEWS = 16  # maps that are shown before the end, at most
 KEPT = 1e9  # bytes of gradients that the adaptive rule may keep
 
 
@@ -73,7 +74,7 @@ def _fixed(scorer: Scorer, baseline: Tensor, steps: int, rule: str, tick: Tick) 
         part = slice(done, done + scorer.chunk)
         gradients, scores[part] = scorer.gradients(between(baseline, difference, torch.from_numpy(nodes[part])))
         total += torch.tensordot(torch.from_numpy(weights[part]).to(gradients), gradients, dims=1)
-        slopes[part] = _slopes(gradients, difference)
+        slopes[part] = slopes_of(gradients, difference)
         done += len(gradients)
         tick(done / steps, partial(torch.div, total, float(weights[:done].sum())))
     return Average(total, nodes, weights, scores, slopes)
@@ -86,6 +87,10 @@ def _adaptive(scorer: Scorer, baseline: Tensor, steps: int, rule: str, tick: Tic
 
 def refined(scorer: Scorer, baseline: Tensor, steps: int, tick: Tick) -> Iterator[Callable[[], Average]]:
     """Refine the path round by round.
+
+    A cell is split where the gradient changes most: h/2 * ||D * (G(left) - G(right))||_1 is how far the trapezoid map
+    of the cell is from its one-sided map. What the trapezoid misses of the score in a cell counts too, where it is
+    more; it sees a peak between two ends that agree. Alone it would make the sum right and the map wrong.
 
     Args:
         scorer: As for `average`.
@@ -102,33 +107,54 @@ def refined(scorer: Scorer, baseline: Tensor, steps: int, tick: Tick) -> Iterato
             f"The {ADAPTIVE} rule keeps every gradient, {size / 1e9:.1f} GB for {steps} steps at this size; "
             f"the limit is {KEPT / 1e9:.0f} GB. Choose another rule, or fewer steps."
         )
-    path = Refinement[Tensor](steps, lambda one, other: float((difference * (one - other)).abs().sum()))
-    seen: dict[float, tuple[float, float]] = {}  # node -> score, slope
+
+    def doubt(width: float, left: _Node, right: _Node) -> float:
+        change = width / 2 * float((difference * (left.gradient - right.gradient)).abs().sum())
+        missed = right.score - left.score - width / 2 * (left.slope + right.slope)
+        return max(change, abs(missed))
+
+    path = Refinement[_Node](steps, doubt)
+    kept = difference.new_empty((steps, *difference.shape))  # one place, so that no chunk stays between two others
+    done = previewed = 0
 
     def so_far() -> Average:
-        scores, slopes = np.array([seen[node] for node in path.nodes]).T
-        return Average(_mean(path.values, path.weights), np.array(path.nodes), path.weights, scores, slopes)
+        scores, slopes = (np.array([getattr(node, name) for node in path.values]) for name in ("score", "slope"))
+        return Average(_mean(path), np.array(path.nodes), path.weights, scores, slopes)
 
     while wanted := path.wanted():
-        found: list[Tensor] = []
+        found: list[_Node] = []
         while len(found) < len(wanted):
             alphas = torch.tensor(wanted[len(found) : len(found) + scorer.chunk], dtype=torch.float64)
             gradients, scores = scorer.gradients(between(baseline, difference, alphas))
-            seen |= dict(zip(alphas.tolist(), zip(scores, _slopes(gradients, difference), strict=True), strict=True))
-            found += gradients
-            tick(len(seen) / steps, partial(_mean, path.values, path.weights) if path.nodes else None)
+            slopes = slopes_of(gradients, difference)
+            place = kept[done : done + len(alphas)].copy_(gradients)
+            found += map(_Node, place, scores.tolist(), slopes.tolist())
+            done += len(alphas)
+            # A preview adds up all that is kept, so there are only a few.
+            worth = bool(path.nodes) and (done - previewed) * PREVIEWS >= steps
+            previewed = done if worth else previewed
+            tick(done / steps, partial(_mean, path) if worth else None)
         path.take(wanted, found)
         yield so_far
 
 
-def _slopes(gradients: Tensor, difference: Tensor) -> NDArray[np.float64]:
+@dataclass(frozen=True, eq=False)
+class _Node:
+    """What is known at one place of the path."""
+
+    gradient: Tensor
+    score: float
+    slope: float
+
+
+def slopes_of(gradients: Tensor, difference: Tensor) -> NDArray[np.float64]:
     """The derivative along the path, (N,), summed in float64 where the device has it."""
     return (gradients * difference).flatten(1).cpu().double().sum(1).numpy()
 
 
-def _mean(gradients: list[Tensor], weights: NDArray[np.float64]) -> Tensor:
+def _mean(path: Refinement[_Node]) -> Tensor:
     """Sum of weight * gradient, (3, H, W), without another copy of the gradients."""
-    total = torch.zeros_like(gradients[0])
-    for weight, gradient in zip(weights, gradients, strict=True):
-        total.add_(gradient, alpha=float(weight))
+    total = torch.zeros_like(path.values[0].gradient)
+    for weight, node in zip(path.weights, path.values, strict=True):
+        total.add_(node.gradient, alpha=float(weight))
     return total

@@ -110,20 +110,23 @@ class Analysis:
 
     def compute(self, job: Job[Outcome]) -> Outcome:
         """Load the model if need be, predict, and make the maps; report everything to the job."""
-        return self.explain(loaded(self, job), job.report)
+        return self.explain(loaded(self, job), job.report, self._strips())
 
-    def explain(self, model: Model, report: Callable[[float, str, Outcome | None], None]) -> Outcome:
+    def explain(
+        self, model: Model, report: Callable[[float, str, Outcome | None], None], strips: list[Strip]
+    ) -> Outcome:
         """Predict and make the maps that are not known yet.
 
         Args:
             model: The one of this analysis.
+            strips: Images along the paths, for the outcome.
             report: Called often with the fraction done, what is being done, and what is known if that is new.
         """
         known = self._known()
         missing = [place for place in range(len(self.methods)) if place not in known]
         prediction = model.predict(self.x, also=self.target.index)
         _predictions.put(self._key(), (prediction, model.classes))
-        outcome = Outcome(self, prediction, model.classes, self._strips(), known)
+        outcome = Outcome(self, prediction, model.classes, strips, known)
         grown, done = time.monotonic(), 0.0
         report(done, COMPUTING, outcome)
 

@@ -158,7 +158,8 @@ def _methods(text: str, found: Restored) -> None:
 
 
 def _baselines(text: str, found: Restored) -> None:
-    found.state["baselines"] = _several(text, BASELINES, "baselines.", found) or list(FIRST_BASELINES)
+    keys = _several(text, BASELINES, "baselines.", found)
+    found.state["baselines"] = keys if keys or not text else list(FIRST_BASELINES)
 
 
 def _several(text: str, registry: Mapping[str, type[Configurable]], prefix: str, found: Restored) -> list[str]:

@@ -21,7 +21,7 @@ from attribution.settings import Configurable, Number, Part, setting, write
 from attribution.ui.analysis import Analysis, Outcome, Recent, loaded
 
 FIRST_BASELINES = ("black", "white", "blur", "uniform_noise")
-STUDIES_KEPT = 8  # about 4 MB each
+STUDIES_KEPT = 8  # 1 MB a study, 0.7 MB a map of a comparison
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,14 @@ class PathChoice(Configurable):
 
     baseline: Baseline = setting(Part("Image at which the path starts; of several the first.", BASELINES), Black())
     steps: int = setting(Number("Gradients taken by every rule of the table.", 2, 100), 25)
+
+
+@dataclass(frozen=True, eq=False)
+class Traced:
+    """A study, and what it was made of."""
+
+    analysis: Analysis
+    study: Study
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,16 +60,17 @@ class PathTask:
         """Whose worker does it."""
         return self.analysis.device
 
-    def compute(self, job: Job[Study]) -> Study:
+    def compute(self, job: Job[Traced]) -> Traced:
         """Load the model if need be, and measure."""
         model = loaded(self.analysis, job)
         job.report(0.0, "Measuring the path")
         analysis, choice = self.analysis, self.choice
-        found = study(model, analysis.x, choice.baseline, analysis.target, choice.steps, on_progress=job.report)
+        measured = study(model, analysis.x, choice.baseline, analysis.target, choice.steps, on_progress=job.report)
+        found = Traced(analysis, measured)
         _studies.put(self.key, found)
         return found
 
-    def remembered(self) -> Study | None:
+    def remembered(self) -> Traced | None:
         """The study, if it was made already."""
         return _studies.get(self.key)
 
@@ -75,7 +84,7 @@ class Start:
         image: (H, W, 3), 8-bit RGB; of several the first.
         entropy: Of the predicted probabilities, in bits; of several the mean. A network that has nothing to say
             would give log2 of the number of classes.
-        top: The most probable class and its probability.
+        top: The most probable class and its probability; of several by the mean of their probabilities.
         blind: Share of the pixels that equal the baseline in all three channels; of several, in all of them.
     """
 
@@ -125,7 +134,7 @@ class BaselineTask:
         def report(fraction: float, message: str, so_far: Outcome | None) -> None:
             job.report(fraction, message, None if so_far is None else Comparison(so_far, starts))
 
-        outcome = self.analysis.explain(model, report)
+        outcome = self.analysis.explain(model, report, [])
         found = Comparison(outcome, starts)
         _comparisons.put(self.key, found)
         return found
@@ -141,7 +150,7 @@ class BaselineTask:
             logits = torch.cat([model.logits(image[None].to(model.device, model.dtype)) for image in images])
         probabilities = logits.cpu().double().softmax(1)
         entropy = float(torch.special.entr(probabilities).sum(1).mean()) / np.log(2)
-        _, name, share = model.rank(logits[0], 1)[0]
+        _, name, share = model.rank(probabilities.mean(0).log(), 1)[0]
         blind = float((images == x).all(1).all(0).double().mean())
         return Start(baseline, eight_bit(images[0].numpy()), entropy, (name, share), blind)
 
@@ -150,5 +159,5 @@ def _key(analysis: Analysis, rest: str) -> str:
     return hashlib.sha256(f"{analysis.subject} {rest}".encode()).hexdigest()
 
 
-_studies: Recent[Study] = Recent(STUDIES_KEPT)
+_studies: Recent[Traced] = Recent(STUDIES_KEPT)
 _comparisons: Recent[Comparison] = Recent(STUDIES_KEPT)

@@ -50,7 +50,7 @@ def _dialog(outcome: Outcome, view: View, window: Window) -> None:
         st.text(f"{len(results)} of {asked} maps are finished; the others are not in the files yet.")
     _download(
         "Figure (PNG)",
-        "All panels in this view, the whole photo, with titles, settings and colour bars, at 300 dots per inch.",
+        "All maps in this view, the whole photo, with titles, settings and colour bars, at 300 dots per inch.",
         "attribution.png",
         lambda file: export.figure(results, file, view, format="png"),
     )

@@ -73,7 +73,8 @@ class Watch(Generic[R]):
         changed = self.job is not None and self.job.key != task.key
         asked, self.asked = self.asked, False
         self.waiting = changed and not automatic and not asked
-        left = self.job is not None and self.job.state == "cancelled" and not self.left  # by another page
+        gone = self.job is not None and (self.job.state == "cancelled" or (self.job.active and not self.active()))
+        left = gone and not self.left  # for another page
         if self.waiting or not (self.job is None or changed or asked or left):
             return
         self.left = False
@@ -88,10 +89,7 @@ class Watch(Generic[R]):
 
     def active(self) -> bool:
         """Whether this session waits for the job."""
-        if self.job is None or not self.job.active or self.left:
-            return False
-        self.job.look(_owner())
-        return True
+        return self.job is not None and self.job.active and not self.left and self.job.look(_owner())
 
     def found(self, worth: Callable[[R], bool]) -> R | None:
         """What is to be shown.

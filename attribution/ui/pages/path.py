@@ -4,16 +4,15 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from attribution.convergence import LEVELS, REFERENCE, Study
-from attribution.ui.analysis import Analysis
 from attribution.ui.forms import ask
 from attribution.ui.player.player import pack, show_player
-from attribution.ui.study import PathChoice, PathTask
+from attribution.ui.study import PathChoice, PathTask, Traced
 from attribution.ui.worker import show
 
 
-def draw(study: Study) -> None:
+def draw(traced: Traced) -> None:
     """Everything that was measured."""
-    analysis: Analysis = st.session_state.path_task.analysis
+    analysis, study = traced.analysis, traced.study
     st.text(f"{analysis.photo} by {analysis.model}, explained: {study.explained}")
     show_player(pack(study, analysis.x.numpy()))
     st.caption(
@@ -26,7 +25,7 @@ def draw(study: Study) -> None:
             "Rule": [each.rule.replace("_", " ") for each in rows],
             "Map error": [f"{each.error:.1%}" for each in rows],
             "Rank correlation": [f"{each.rank:.3f}" for each in rows],
-            "Sum off by": [f"{each.delta:.1%}" for each in rows],
+            "Sum off by": ["\u2013" if each.delta is None else f"{each.delta:.1%}" for each in rows],
             "Seconds": [f"{each.seconds:.2f}" for each in rows],
         }
     )
@@ -74,6 +73,4 @@ with right:
     )
 analysis = st.session_state.analysis
 task = analysis if isinstance(analysis, str) else PathTask(analysis, choice)
-if not isinstance(task, str):
-    st.session_state.path_task = task
 show("path", task, st.session_state.automatic, draw)
