@@ -9,6 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import attribution as at
+from attribution import convergence
 
 ROOT = Path(__file__).parents[1]
 FIRST = [key for key, method in at.METHODS.items() if method.chosen]
@@ -228,7 +229,9 @@ def page_done(app: AppTest, page: str) -> AppTest:
     return until(app, lambda: not app.session_state[f"watch-{page}"].job.active)
 
 
-def test_the_path_page_measures_the_path_of_the_session(app: AppTest) -> None:
+def test_the_path_page_measures_the_path_of_the_session(app: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(convergence, "REFERENCE", 64)  # the real lengths are tested elsewhere
+    monkeypatch.setattr(convergence, "UNIFORM", (5, 20))
     app.selectbox(key="sample").set_value("espresso").run()
     page_done(app, "path")
     found = app.session_state["watch-path"].outcome.study
@@ -236,6 +239,11 @@ def test_the_path_page_measures_the_path_of_the_session(app: AppTest) -> None:
     assert {figures.rule for figures in found.figures} >= {"adaptive", "midpoint"}
     assert "Map error below 5%: adaptive" in texts(app)
     assert "All rules with 25 gradients" in "\n".join(each.value for each in app.subheader)
+    app.selectbox(key="model").set_value("efficientnet_lite0").run()
+    until(app, lambda: not app.session_state["watch-path"].job.active)
+    traced = app.session_state["watch-path"].outcome
+    assert traced.study.accumulated.shape[1:] == tuple(traced.analysis.x.shape[1:]) == (224, 224)
+    app.selectbox(key="model").set_value("squeezenet1_1").run()
     app.slider(key="path.steps").set_value(12).run()
     until(app, lambda: not app.session_state["watch-path"].job.active)
     assert app.session_state["watch-path"].outcome.study.steps == 12
