@@ -24,8 +24,8 @@ from attribution.target import Target
 
 REFERENCE = 512  # midpoint evaluations
 PIECES = 16  # parts of the path after which the accumulated map is kept
-UNIFORM = (5, 10, 20, 40, 80, 160)  # steps at which the midpoint rule is measured
-LONGEST = 160  # steps up to which the adaptive rule is measured
+UNIFORM = (5, 10, 20, 40, 80)  # steps at which the midpoint rule is measured
+LONGEST = 120  # steps up to which the adaptive rule is measured
 LEVELS = (0.05, 0.01)  # errors that people ask for
 
 Array = NDArray[np.float64]
