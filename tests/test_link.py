@@ -59,7 +59,9 @@ METHODS = some.lists(some.sampled_from(sorted(at.METHODS)), unique=True).flatmap
 @settings(max_examples=200, deadline=None)
 def test_what_the_sidebar_holds_comes_back_from_its_link(choices: dict[str, Any], methods: tuple[Any, ...]) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(st, "session_state", type("State", (dict,), {"__getattr__": dict.__getitem__})(choices))
+        patch.setattr(
+            st, "session_state", type("State", (dict,), {"__getattr__": dict.__getitem__, "to_dict": dict})(choices)
+        )
         link = query(methods)
     assert len(link) < 2000
     found = parse(dict(parse_qsl(link, keep_blank_values=True)))
