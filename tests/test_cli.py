@@ -82,6 +82,15 @@ def written(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+@pytest.fixture
+def smooth(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command line explains a network without rectifiers, which guided backpropagation refuses."""
+    net = nn.Sequential(nn.Conv2d(3, 2, 3), nn.GELU(), nn.Flatten(), nn.LazyLinear(3))
+    net(torch.zeros(1, 3, 8, 8))
+    model = at.Model("smooth", net, (8, 8), (0.5,) * 3, (0.5,) * 3, ("cat", "dog", "bird"), device="cpu")
+    monkeypatch.setattr(command_line, "load_model", lambda *arguments: model)
+
+
 def test_the_worked_example_is_written(run: Run, samples: Path, squeezenet: at.Model, shepherd: torch.Tensor) -> None:
     ran = run("explain", samples / "german_shepherd_on_grass.jpg", "--device", "cpu")
     folder = Path("out/german_shepherd_on_grass")
@@ -209,13 +218,7 @@ def test_a_missing_photo_is_reported(run: Run, small: at.Model, tmp_path: Path) 
     assert ran.err == "missing.png cannot be read: No such file or directory.\n"
 
 
-def test_a_method_that_refuses_is_reported_and_the_others_are_written(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    net = nn.Sequential(nn.Conv2d(3, 2, 3), nn.GELU(), nn.Flatten(), nn.LazyLinear(3))
-    net(torch.zeros(1, 3, 8, 8))
-    model = at.Model("smooth", net, (8, 8), (0.5,) * 3, (0.5,) * 3, ("cat", "dog", "bird"), device="cpu")
-    monkeypatch.setattr(command_line, "load_model", lambda *arguments: model)
+def test_a_method_that_refuses_is_reported_and_the_others_are_written(run: Run, smooth: None, tmp_path: Path) -> None:
     path = photo(tmp_path / "photo.png")
     ran = run("explain", path, "--methods", "guided_backprop", "gradient")
     assert ran.status == 2
@@ -364,13 +367,7 @@ def test_a_report_and_a_sheet_are_written_on_demand(run: Run, small: at.Model, t
     assert "photo.png" in Path("out/photo/report.html").read_text()
 
 
-def test_a_photo_that_every_method_refuses_leaves_no_folder(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    net = nn.Sequential(nn.Conv2d(3, 2, 3), nn.GELU(), nn.Flatten(), nn.LazyLinear(3))
-    net(torch.zeros(1, 3, 8, 8))
-    model = at.Model("smooth", net, (8, 8), (0.5,) * 3, (0.5,) * 3, ("cat", "dog", "bird"), device="cpu")
-    monkeypatch.setattr(command_line, "load_model", lambda *arguments: model)
+def test_a_photo_that_every_method_refuses_leaves_no_folder(run: Run, smooth: None, tmp_path: Path) -> None:
     ran = run("explain", photo(tmp_path / "photo.png"), "--methods", "guided_backprop", "--report")
     assert (ran.status, ran.out) == (2, "")
     assert not Path("out").exists()

@@ -18,7 +18,7 @@ from attribution.methods.method import Method
 from attribution.models import DEFAULT, MODELS
 from attribution.refusal import Refusal
 from attribution.samples import FIRST, SAMPLES
-from attribution.settings import Configurable, described, read, restore, write
+from attribution.settings import Configurable, described, plain, read, restore, write
 from attribution.target import SCORES
 from attribution.ui.forms import fill, held
 from attribution.ui.sidebar import OPEN
@@ -70,7 +70,7 @@ def parse(parts: Mapping[str, str]) -> Restored:
             if len(text) > LONGEST * (len(METHODS) if name in ("methods", "baselines") else 1):
                 raise Refusal(f"it has {len(text)} characters, more than a link of this dashboard holds.")
             if name in described(View):
-                found.view = restore(View, {**_plain(found.view), name: text})
+                found.view = restore(View, {**plain(found.view), name: text})
             elif name in _READERS:
                 _READERS[name](text, found)
             else:
@@ -102,15 +102,11 @@ def query(methods: tuple[Method, ...]) -> str:
 
 def _baselines_held() -> list[str]:
     chosen = st.session_state.get("baselines", FIRST_BASELINES)
-    return [key for key in BASELINES if key in chosen] if set(chosen) != set(FIRST_BASELINES) else list(FIRST_BASELINES)
+    return [key for key in BASELINES if key in chosen]
 
 
 def _chosen() -> list[str]:
     return [key for key, method in METHODS.items() if method.chosen]
-
-
-def _plain(view: View) -> dict[str, Any]:
-    return {name: getattr(view, name) for name in described(View)}
 
 
 def _photo(text: str, found: Restored) -> None:

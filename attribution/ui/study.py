@@ -20,7 +20,7 @@ from attribution.model import Model
 from attribution.settings import Configurable, Number, Part, setting, write
 from attribution.ui.analysis import Analysis, Outcome, Recent, loaded
 
-FIRST_BASELINES = ("black", "white", "blur", "uniform_noise")
+FIRST_BASELINES = ("black", "white", "uniform_noise", "blur")  # in the order of BASELINES
 STUDIES_KEPT = 8  # 1 MB a study, 0.7 MB a map of a comparison
 
 

@@ -39,7 +39,8 @@ def style() -> str:
     return (_FOLDER / "viewer.css").read_text()
 
 
-def _pack(header: dict[str, Any], body: bytes = b"") -> bytes:
+def pack(header: dict[str, Any], body: bytes = b"") -> bytes:
+    """The length of the header (32 bits, little-endian), the header as JSON, and the body."""
     text = json.dumps(header).encode()
     return struct.pack("<I", len(text)) + text + body
 
@@ -79,7 +80,7 @@ class Place:
 
 def pack_photo(pixels: NDArray[np.uint8], place: Place) -> bytes:
     """Pack the photo as the network sees it, (H, W, 3), 8-bit RGB."""
-    return _pack(place.header("photo", pixels.shape[:2]), pixels.tobytes())
+    return pack(place.header("photo", pixels.shape[:2]), pixels.tobytes())
 
 
 def pack_map(values: NDArray[Any], unit: str, place: Place) -> bytes:
@@ -95,7 +96,7 @@ def pack_map(values: NDArray[Any], unit: str, place: Place) -> bytes:
     scale = largest / _LARGEST if largest > 0 else 1.0
     channels = np.clip(np.rint(values / scale), -_LARGEST, _LARGEST).astype("<i2")
     header = {**place.header("map", values.shape[1:]), "scale": scale, "unit": unit}
-    return _pack(header, channels.tobytes())
+    return pack(header, channels.tobytes())
 
 
 def pack_partial(values: NDArray[Any], unit: str, place: Place) -> bytes:
@@ -103,7 +104,7 @@ def pack_partial(values: NDArray[Any], unit: str, place: Place) -> bytes:
     heat = reduce(values)
     scale = float(heat.max()) / 255 or 1.0
     header = {**place.header("partial", heat.shape), "scale": scale, "unit": unit}
-    return _pack(header, np.rint(heat / scale).astype(np.uint8).tobytes())
+    return pack(header, np.rint(heat / scale).astype(np.uint8).tobytes())
 
 
 def pack_toolbar(group: str, view: View, window: Window) -> bytes:
@@ -114,7 +115,7 @@ def pack_toolbar(group: str, view: View, window: Window) -> bytes:
         view: As it is when the page opens; from then on the browser knows better.
         window: The same of the part in view.
     """
-    return _pack({"kind": "toolbar", "group": group, "settings": plain(view), "window": window})
+    return pack({"kind": "toolbar", "group": group, "settings": plain(view), "window": window})
 
 
 def pack_link(group: str, view: View, window: Window, query: str, page: str, note: str) -> bytes:
@@ -129,4 +130,4 @@ def pack_link(group: str, view: View, window: Window, query: str, page: str, not
         note: What the link cannot hold, for people; empty if it holds all.
     """
     rest = {"query": query, "page": page, "note": note}
-    return _pack({"kind": "link", "group": group, "settings": plain(view), "window": window, **rest})
+    return pack({"kind": "link", "group": group, "settings": plain(view), "window": window, **rest})

@@ -1,7 +1,5 @@
 """The baseline page: one map for each baseline, what each one is blind to, and where they disagree."""
 
-from dataclasses import replace
-
 import numpy as np
 import streamlit as st
 from PIL import Image, ImageOps
@@ -116,6 +114,6 @@ if isinstance(analysis, str):
 elif not baselines:
     task = "No baseline is chosen; choose one or more above."
 else:
-    task = BaselineTask.of(replace(analysis), method, tuple(baselines))
+    task = BaselineTask.of(analysis, method, tuple(baselines))
 shown = show("baselines", task, st.session_state.automatic, draw)
 offer(shown.outcome if shown else None)

@@ -1,7 +1,5 @@
 """Mount the path player: the image, the map so far and the score at any place of the path, all drawn in the browser."""
 
-import json
-import struct
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +9,7 @@ from numpy.typing import NDArray
 
 from attribution.convergence import Study
 from attribution.images import eight_bit
+from attribution.viewer import message
 
 _FOLDER = Path(__file__).parent
 _mount = st.components.v2.component(
@@ -44,10 +43,9 @@ def pack(study: Study, pixels: NDArray[Any]) -> bytes:
         "baselineScore": study.baseline_score,
         "unit": study.target.unit,
     }
-    text = json.dumps(header).encode()
     maps = np.rint(255 * study.accumulated / largest).astype(np.uint8)
     body = b"".join(each.tobytes() for each in (eight_bit(pixels), eight_bit(study.baseline), maps))
-    return struct.pack("<I", len(text)) + text + body
+    return message.pack(header, body)
 
 
 def show_player(packed: bytes) -> None:
