@@ -14,7 +14,8 @@ run: setup
 	$(BIN)/streamlit run streamlit_app.py --server.port 8501
 
 test: check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not slow and not browser" --numprocesses 2
+	$(BIN)/python -m pytest -m "not slow and browser"
 
 # make benchmark NAME=startup: prints one line a figure and a verdict, fails below the floor.
 benchmark: setup-dev

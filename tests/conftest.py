@@ -17,7 +17,18 @@ settings.register_profile("ci", derandomize=True)  # new examples are looked for
 if "CI" in os.environ:
     settings.load_profile("ci")
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    torch.set_num_threads(1)  # as many workers as cores
+
 SAMPLES = Path(__file__).parents[1] / "assets" / "samples"
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m selects
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what opens Chromium; it runs alone, all else by as many workers as there are cores."""
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker("browser")
 
 
 @pytest.fixture(autouse=True)

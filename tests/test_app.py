@@ -232,6 +232,7 @@ def page_done(app: AppTest, page: str) -> AppTest:
 def test_the_path_page_measures_the_path_of_the_session(app: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(convergence, "REFERENCE", 64)  # the real lengths are tested elsewhere
     monkeypatch.setattr(convergence, "UNIFORM", (5, 20))
+    monkeypatch.setattr(convergence, "LONGEST", 40)
     app.selectbox(key="sample").set_value("espresso").run()
     page_done(app, "path")
     found = app.session_state["watch-path"].outcome.study

@@ -117,7 +117,7 @@ def test_what_is_taken_away_is_what_is_shown(page: Page, fresh: Open, tmp_path: 
     report = tmp_path / "report.html"
     report.write_bytes(taken(page, "Report (HTML)").read_bytes())
     assert report.stat().st_size < 5_000_000
-    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Close").click()
     expect(page.get_by_role("button", name="Figure (PNG)")).to_have_count(0)
 
     requests: list[str] = []

@@ -241,6 +241,7 @@ VIEWS = [
 ]
 
 
+PAINTED = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 LABELS = {"view": "View", "reduction": "Channels", "clip": "Clip at percentile", "blend": "Blend"}
 LABELS |= {"top": "Top pixels", "colours": "Colours", "scale": "Scale"}
 
@@ -252,7 +253,7 @@ def test_python_draws_what_the_viewer_draws(page: Page, results: dict[str, at.At
             control = page.get_by_label(LABELS[name])
             if control.is_visible():
                 (control.select_option if isinstance(value, str) else control.fill)(str(value))
-        page.wait_for_timeout(300)
+                page.evaluate(PAINTED)  # a view shows and hides controls when it is painted
         drawn = view.draw([each.values for each in results.values()], eight_bit(shepherd.numpy()))
         for key, drawing in zip(results, drawn, strict=True):
             off = np.abs(saved(page, key) - drawing.rgb).max(-1)
