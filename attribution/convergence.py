@@ -4,6 +4,7 @@ Everything is compared with a long reference of the same path. The error of a ma
 reference over the reference's L2 norm: completeness alone can look good while the map is wrong.
 """
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -64,9 +65,10 @@ class Study:
         scores: (N,), the score along the path.
         slopes: (N,), its derivative along the path: the integrand, summed over the pixels.
         evaluated: Nodes, scores and slopes of the adaptive rule with the steps asked for, (3, S).
+        reference: (3, H, W), the map that all others are compared with.
         accumulated: (PIECES + 1, H, W), the reference's map up to evenly spaced positions, reduced by the sum of
             absolute values.
-        reached: (PIECES + 1,), the sum of the signed map up to there: the share of the score that is accounted for.
+        reached: (N + 1,), the sum of the signed map before the first node and after each: what is accounted for.
         figures: Of every rule at the steps asked for.
         steps: The steps asked for.
         curves: By rule: (steps, error) pairs.
@@ -81,6 +83,7 @@ class Study:
     scores: Array
     slopes: Array
     evaluated: Array
+    reference: NDArray[np.float32]
     accumulated: NDArray[np.float32]
     reached: Array
     figures: tuple[Figures, ...]
@@ -88,13 +91,29 @@ class Study:
     curves: dict[str, list[tuple[int, float]]]
 
     def enough(self, rule: str, error: float) -> int | None:
-        """The fewest measured steps from which on a rule stays within an error; None if it never does."""
-        found = None
-        for steps, each in reversed(self.curves[rule]):
+        """The fewest steps from which on a rule stays within an error, between two measurements by a power law.
+
+        Returns:
+            None if it never does.
+        """
+        compared = [(self.steps, each.error) for each in self.figures if each.rule == rule]
+        points = sorted({**dict(self.curves[rule]), **dict(compared)}.items(), reverse=True)
+        found: float | None = None
+        after = points[0]
+        for steps, each in points:
             if each > error:
+                if found is not None and after[1] > 0:
+                    share = math.log(each / error) / math.log(each / after[1])
+                    found = steps * (after[0] / steps) ** share
                 break
-            found = steps
-        return found
+            found, after = steps, (steps, each)
+        return None if found is None else math.ceil(found)
+
+    @property
+    def doubt(self) -> float:
+        """What the sum of the reference itself is off by, relative to the score difference."""
+        difference = self.score - self.baseline_score
+        return abs(float(self.reached[-1]) - difference) / abs(difference) if difference else 0.0
 
 
 def study(
@@ -104,6 +123,7 @@ def study(
     target: Target | None = None,
     steps: int = 25,
     *,
+    known: Study | None = None,
     on_progress: Callable[[float], None] = lambda fraction: None,
 ) -> Study:
     """Measure what the choice of steps and rule does to the map of one photo.
@@ -114,13 +134,14 @@ def study(
         baseline: Where the path starts; of several the first.
         target: Class and score. Default: the probability of the predicted class.
         steps: At which all rules are compared. Default: 25.
+        known: A study of the same path with other steps: what does not depend on them is taken from it.
         on_progress: Called between chunks with the fraction done; if it raises, the work stops.
 
     Raises:
         Refusal: If the target is no class of the model, or a gradient is not finite.
     """
     with torch.inference_mode(False):
-        return _Study(Scorer(model, x.clone(), target or Target()), baseline, steps, on_progress).run()
+        return _Study(Scorer(model, x.clone(), target or Target()), baseline, steps, on_progress).run(known)
 
 
 class _Study:
@@ -133,12 +154,17 @@ class _Study:
         rules = (ADAPTIVE, *RULES)
         self.of = REFERENCE + len(rules) * steps + sum(UNIFORM) + LONGEST  # gradient evaluations
 
-    def run(self) -> Study:
-        nodes, scores, slopes, accumulated, reached = self._reference()
+    def run(self, known: Study | None) -> Study:
+        if known is None:
+            nodes, scores, slopes, accumulated = self._look()
+        else:
+            nodes, scores, slopes, accumulated = known.nodes, known.scores, known.slopes, known.accumulated
+            self.reference = torch.from_numpy(known.reference).to(self.difference)
+            self.of -= REFERENCE + sum(UNIFORM) + LONGEST
+        self.size = float(self.reference.norm())
         score, baseline_score = self.scorer.score, float(self.scorer.scores(self.start[None])[0])
         measured = [self._measured(rule, score - baseline_score) for rule in (ADAPTIVE, *RULES)]
         found = measured[0][1]
-        curves = {ADAPTIVE: self._adaptive_curve(), "midpoint": [(n, self._error_of("midpoint", n)) for n in UNIFORM]}
         return Study(
             target=self.scorer.target,
             explained=self.scorer.target.words(self.scorer.model.classes),
@@ -149,19 +175,20 @@ class _Study:
             scores=scores,
             slopes=slopes,
             evaluated=np.stack([found.nodes, found.scores, found.slopes]),
+            reference=self.reference.cpu().float().numpy(),
             accumulated=accumulated,
-            reached=reached,
+            reached=np.append(0.0, np.cumsum(slopes) / len(slopes)),
             figures=tuple(figures for figures, _ in measured),
             steps=self.steps,
-            curves=curves,
+            curves=known.curves if known else self._curves(),
         )
 
-    def _reference(self) -> tuple[Array, Array, Array, NDArray[np.float32], Array]:
+    def _look(self) -> tuple[Array, Array, Array, NDArray[np.float32]]:
         """A long midpoint rule, and its map piece by piece."""
         nodes, _ = RULES["midpoint"](REFERENCE)
         total = torch.zeros_like(self.difference)
         scores, slopes = np.zeros(REFERENCE), np.zeros(REFERENCE)
-        kept, reached, done = [np.zeros(total.shape[1:], np.float32)], [0.0], 0
+        kept, done = [np.zeros(total.shape[1:], np.float32)], 0
         for piece in np.split(nodes, PIECES):
             for alphas in self.scorer.chunks(torch.from_numpy(piece)):
                 part = slice(done, done + len(alphas))
@@ -170,14 +197,14 @@ class _Study:
                 slopes[part] = slopes_of(gradients, self.difference)
                 done += len(alphas)
                 self._report()
-            values = (self.difference * total).cpu().numpy()
-            kept.append(reduce(values).astype(np.float32))
-            reached.append(float(values.sum(dtype=np.float64)))
+            kept.append(reduce((self.difference * total).cpu().numpy()).astype(np.float32))
         self.reference = self.difference * total
         if not torch.isfinite(self.reference).all():
             raise Refusal("The gradients on this path are not finite: the network overflows. Try another photo.")
-        self.size = float(self.reference.norm())
-        return nodes, scores, slopes, np.stack(kept), np.array(reached)
+        return nodes, scores, slopes, np.stack(kept)
+
+    def _curves(self) -> dict[str, list[tuple[int, float]]]:
+        return {ADAPTIVE: self._adaptive_curve(), "midpoint": [(n, self._error_of("midpoint", n)) for n in UNIFORM]}
 
     def _measured(self, rule: str, score_difference: float) -> tuple[Figures, Average]:
         started = time.perf_counter()

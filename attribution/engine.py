@@ -98,6 +98,7 @@ def _compare(
     results: dict[int, Attribution | Refusal] = {}
     # Methods that share the forward pass come first, so that its graph is freed before the long ones.
     order = sorted(range(len(methods)), key=lambda place: not methods[place].shares_forward)
+    costs = [1 + method.cost((scorer.x.shape[1], scorer.x.shape[2])).passes for method in methods]
     try:
         for place in order:
             method = methods[place]
@@ -105,7 +106,8 @@ def _compare(
                 scorer.release()
             run = _Run(scorer, method)
             if on_progress:
-                scorer.tick = run.reporter(on_progress, before=len(results), of=len(methods))
+                before = sum(costs[done] for done in results) / sum(costs)
+                scorer.tick = run.reporter(on_progress, before, share=costs[place] / sum(costs))
                 scorer.tick(0.0, None)
             results[place] = run.result()
             if on_result:
@@ -143,7 +145,7 @@ class _Run:
             )
         return self._attribution(values, computed)
 
-    def reporter(self, on_progress: OnProgress, before: int, of: int) -> Tick:
+    def reporter(self, on_progress: OnProgress, before: float, share: float) -> Tick:
         def tick(fraction: float, map_so_far: Callable[[], Tensor] | None) -> None:
             partial = None
             if map_so_far:
@@ -151,7 +153,7 @@ class _Run:
                 partial = self._attribution(
                     values.cpu().numpy(), Computed(values, notes=("This map is not finished.",))
                 )
-            on_progress((before + fraction) / of, partial)
+            on_progress(before + share * fraction, partial)
 
         return tick
 
@@ -177,6 +179,7 @@ class _Run:
             notes=(*self._notes(), *computed.notes),
             explained=self.scorer.target.words(self.model.classes),
             prediction=self.scorer.prediction,
+            unit=self.scorer.target.unit + {1: "", 2: "\u00b2"}[self.method.power],
             versions={
                 **_VERSIONS,
                 "device": str(self.model.device),

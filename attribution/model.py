@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from attribution.folding import fold
 from attribution.frozen import freeze, frozen_copy
+from attribution.layers import Layer, outputs, stages, watch
 from attribution.rectifiers import Interception, Rectifiers
 from attribution.refusal import Refusal
 
@@ -186,6 +187,7 @@ class Model:
                 self._running = fold(self._net, lambda net: self._send(net, x))
         except Exception:
             logging.getLogger(__name__).info("batch norm of %s is not folded", name, exc_info=True)
+        watch(self._running)
 
     def prepare(self, image: Image.Image) -> Tensor:
         """See `Preprocessing.prepare`: an image to (3, H, W), pixels in [0, 1]."""
@@ -248,6 +250,14 @@ class Model:
         return [(i, self.classes[i], float(probabilities[i])) for i in top]
 
     @cached_property
+    def stages(self) -> tuple[Layer, ...]:
+        """The last layer of each resolution at which the network holds a map of features, the coarsest first."""
+        x = self._noise().requires_grad_()
+        with torch.inference_mode(False), torch.enable_grad(), outputs() as found:
+            logits = self.logits(x)
+        return stages(self._running, found, logits, self.preprocessing.size)
+
+    @cached_property
     def weights(self) -> str:
         """SHA-256 of all parameters and buffers: their names, shapes and values."""
         digest = hashlib.sha256()
@@ -282,10 +292,7 @@ class Model:
         """Send two images of noise through and back, and return them: refuse early, and see what the network uses."""
         if len(self.classes) < 2:
             raise Refusal(f"{self.name} has {len(self.classes)} classes; at least 2 are needed.")
-        random = torch.Generator().manual_seed(0)
-        noise = torch.rand((2, 3, *self.preprocessing.size), generator=random)
-        noise[1] *= 0.3  # and dark
-        x = noise.to(self.device, self.dtype).requires_grad_()
+        x = self._noise().requires_grad_()
         cuda = self.device.type == "cuda"
         held = torch.cuda.memory_allocated(self.device) if cuda else 0
         if cuda:
@@ -301,7 +308,7 @@ class Model:
             raise Refusal(f"{self.name} mixes the images of a batch; give batch norm its running statistics.")
         self.operators: Interception = rectifiers.seen(logits)
         rectifiers.rule = "zeiler_fergus"
-        signal = torch.randn(logits.shape[1], generator=random).to(logits)
+        signal = torch.randn(logits.shape[1], generator=torch.Generator().manual_seed(0)).to(logits)
         try:
             (maps,) = torch.autograd.grad((logits * signal).sum(), x)
         except Exception as error:
@@ -311,6 +318,12 @@ class Model:
         self.image_memory = (torch.cuda.max_memory_allocated(self.device) - held) // len(x) if cuda else 0
         self.fixed_adjoint = bool((maps[0] - maps[1]).abs().max() <= EQUAL * maps.abs().max()) and bool(maps.any())
         return x.detach()
+
+    def _noise(self) -> Tensor:
+        """Two images, (2, 3, H, W), the second one dark."""
+        noise = torch.rand((2, 3, *self.preprocessing.size), generator=torch.Generator().manual_seed(0))
+        noise[1] *= 0.3
+        return noise.to(self.device, self.dtype)
 
     def _first_pass(self, x: Tensor) -> tuple[Tensor, Rectifiers]:
         """Find the memory layout that the network takes: some, such as view(N, -1), want rows one after another."""

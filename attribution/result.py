@@ -32,8 +32,8 @@ class Attribution:
     """How much each value of the photo counted, and how that was found.
 
     Attributes:
-        values: (3, H, W), signed, in units of the score; per unit of pixel value for gradients, and already
-            multiplied by the distance from the baseline where there is one.
+        values: (3, H, W), signed, in units of the score, or of its square; per unit of pixel value for gradients, and
+            already multiplied by the distance from the baseline where there is one.
         pixels: (3, H, W), the photo as the network saw it, in [0, 1].
         score: What the network gives the photo.
         baseline_score: What it gives the baseline; None without a baseline.
@@ -51,6 +51,7 @@ class Attribution:
         explained: The target in words.
         prediction: The five most probable classes, and the explained one, as `Model.predict` gives them.
         versions: What it was computed with: packages, device, threads, and the SHA-256 of the weights.
+        unit: Of the values.
     """
 
     values: NDArray[Any]
@@ -71,6 +72,7 @@ class Attribution:
     explained: str = ""
     prediction: tuple[tuple[int, str, float], ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
+    unit: str = ""
 
     @property
     def relative_delta(self) -> float | None:

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from attribution.layers import Layer, outputs
 from attribution.model import Model
 from attribution.rectifiers import Interception, Rectifiers
 from attribution.target import Target
@@ -27,6 +28,7 @@ class Tape:
     x: Tensor  # (1, 3, H, W), requires a gradient
     logits: Tensor  # (1, K)
     rectifiers: Rectifiers
+    outputs: dict[str, Tensor]  # by the name of the module that gave it
 
 
 class Scorer:
@@ -142,10 +144,10 @@ class Scorer:
         """Send the photo forward and keep the graph, unless it is there already."""
         if self._tape is None:
             x = self.x[None].detach().requires_grad_()
-            with torch.enable_grad(), Rectifiers() as rectifiers:
+            with torch.enable_grad(), Rectifiers() as rectifiers, outputs() as found:
                 logits = self.model.logits(x)
             self.forwards += 1
-            self._tape = Tape(x, logits, rectifiers)
+            self._tape = Tape(x, logits, rectifiers, found)
         return self._tape
 
     def backward(self, rule: str) -> Tensor:
@@ -159,13 +161,21 @@ class Scorer:
         Returns:
             (3, H, W), per unit of pixel value; the exact gradient of the score for the rule "gradient".
         """
+        return self._back(self.record().x, rule)[0]
+
+    def features(self, layer: Layer) -> tuple[Tensor, Tensor]:
+        """What the photo gives at a layer, and the gradient of the score there, both (C, h, w)."""
+        output = self.record().outputs[layer.name]
+        return layer.maps(output.detach())[0], layer.maps(self._back(output, "gradient"))[0]
+
+    def _back(self, place: Tensor, rule: str) -> Tensor:
         tape = self.record()
         tape.rectifiers.rule = rule
         with torch.enable_grad():
             potential = self.target.potential(tape.logits).sum()
-            (gradient,) = torch.autograd.grad(potential, tape.x, retain_graph=True)
+            (gradient,) = torch.autograd.grad(potential, place, retain_graph=True)
         self.backwards += 1
-        return self._scale(gradient, tape.logits)[0]
+        return self._scale(gradient, tape.logits)
 
     @property
     def interception(self) -> Interception:
@@ -176,6 +186,14 @@ class Scorer:
     def release(self) -> None:
         """Free the graph of the photo's forward pass."""
         self._tape = None
+
+    def pieces(self, count: int) -> Iterator[range]:
+        """Cut range(count) into pieces of at most `chunk`, which may shrink on the way."""
+        done = 0
+        while done < count:
+            piece = range(done, min(done + self.chunk, count))
+            yield piece
+            done = piece.stop
 
     def chunks(self, images: Tensor) -> Iterator[Tensor]:
         """Cut (N, ...) into pieces of at most `chunk` along the first dimension."""
@@ -197,8 +215,10 @@ class Scorer:
         return self.target.potential(_double(logits))
 
     def _scale(self, gradients: Tensor, logits: Tensor) -> Tensor:
-        """From the gradient of the potential to that of the score, (N, 3, H, W)."""
-        return gradients * self.target.slope(self._potential(logits)).to(gradients).view(-1, 1, 1, 1)
+        """From the gradient of the potential to that of the score, (N, ...)."""
+        return gradients * self.target.slope(self._potential(logits)).to(gradients).view(
+            -1, *[1] * (gradients.ndim - 1)
+        )
 
 
 def _chunk(model: Model) -> int:

@@ -67,6 +67,8 @@ class Target:
             Refusal: If an index is not one of the K classes, or the predicted class is the second one.
         """
         self.check(len(logits))
+        if self.index is None and self.versus == (index := int(logits.argmax())):
+            raise Refusal(f"The predicted class is {index}, the one to compare with; choose another second class.")
         return self if self.index is not None else replace(self, index=int(logits.argmax()))
 
     def potential(self, logits: Tensor) -> Tensor:

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
+from toys import BRIEF
 
 import attribution as at
 from attribution import convergence
+from attribution.settings import described
 
 ROOT = Path(__file__).parents[1]
 FIRST = [key for key, method in at.METHODS.items() if method.chosen]
@@ -60,15 +62,27 @@ def test_it_opens_with_the_shepherd_and_four_maps(app: AppTest) -> None:
     assert "Images along the integration path" in texts(app)
 
 
+def show(app: AppTest, keys: list[str]) -> None:
+    """Choose these methods and no other, by the pills of their groups."""
+    for place in [each.key for each in app.pills if str(each.key).startswith("methods-")]:
+        pills = app.pills(key=place)
+        titles = set(pills.options)
+        pills.set_value([key for key in keys if at.METHODS[key].title in titles]).run()
+    assert app.session_state["methods"] == keys
+
+
 @pytest.mark.parametrize("key", at.METHODS)
 def test_every_method_is_shown_by_itself(app: AppTest, key: str) -> None:
-    app.pills(key="methods").set_value([key]).run()
+    for name, value in BRIEF.items():
+        if name in described(at.METHODS[key]) and name != "negative":
+            app.session_state[f"{key}.{name}"] = value
+    show(app, [key])
     finished(app)
     assert methods_shown(app) == [key]
 
 
 def test_steps_baseline_colour_and_rule_reach_the_method(app: AppTest) -> None:
-    app.pills(key="methods").set_value(["integrated_gradients"]).run()
+    show(app, ["integrated_gradients"])
     app.number_input(key="integrated_gradients.steps").set_value(3)
     app.selectbox(key="integrated_gradients.rule").set_value("trapezoid")
     app.selectbox(key="integrated_gradients.baseline").set_value("constant").run()
@@ -120,7 +134,7 @@ def test_a_broken_upload_gives_a_sentence_and_the_old_maps_stay(app: AppTest, co
 
 
 def test_no_method_gives_a_sentence(app: AppTest) -> None:
-    app.pills(key="methods").set_value([]).run()
+    show(app, [])
     finished(app)
     assert results(app) == []
     assert "Choose at least one method" in texts(app)
@@ -219,7 +233,7 @@ def test_the_crop_can_be_moved(app: AppTest) -> None:
 
 def test_hiding_a_method_computes_nothing_again(app: AppTest) -> None:
     before = {result.method: result for result in results(app)}
-    app.pills(key="methods").set_value(["gradient", "integrated_gradients"]).run()
+    show(app, ["gradient", "integrated_gradients"])
     finished(app)
     assert [result is before[result.method] for result in results(app)] == [True, True]
 

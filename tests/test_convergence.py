@@ -68,6 +68,32 @@ def test_a_curve_measures_what_a_map_with_these_steps_is(
         assert dict(found.curves[rule])[steps] == pytest.approx(error, rel=0.02)
 
 
+def test_other_steps_measure_the_table_alone_again(found: object, squeezenet: at.Model, shepherd: torch.Tensor) -> None:
+    seen: list[float] = []
+    again = study(squeezenet, shepherd, at.baselines.Black(), at.Target(235), 10, known=found, on_progress=seen.append)
+    assert len(seen) < 40  # chunks of the seven rules
+    assert again.steps == 10
+    assert again.evaluated.shape == (3, 10)
+    assert again.curves == found.curves
+    assert {each.rule: each.error for each in again.figures}["midpoint"] == dict(found.curves["midpoint"])[10]
+
+
+def test_the_steps_that_are_enough_lie_between_two_measurements() -> None:
+    """The left rule's map of a parabola is off by 0.4 / 5 * 10 / n (above): 5 % from 16 steps on, and 1 % from 80."""
+    model = toy(lambda x: x[:, 0] ** 2 + x[:, 1], 3)
+    found = study(model, image(2, 3), at.baselines.Black(), at.Target(0, "logit"), 10)
+    found.curves["left"] = [(n, 0.8 / n) for n in (5, 12, 20, 50)]
+    assert found.enough("left", 0.05) == 16
+    assert found.enough("left", 0.01) is None
+    assert found.enough("left", 1.0) == 5
+    assert found.doubt < 1e-9
+
+
+def test_what_is_reached_follows_the_score_all_along(found: object) -> None:
+    gained = np.interp(np.linspace(0, 1, len(found.reached))[1:-1], found.nodes, found.scores) - found.baseline_score
+    assert abs(found.reached[1:-1] - gained).max() < 0.03 * abs(found.score - found.baseline_score)
+
+
 def test_a_study_can_be_stopped(squeezenet: at.Model, shepherd: torch.Tensor) -> None:
     def stop(fraction: float) -> None:
         if fraction > 0.01:

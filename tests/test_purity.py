@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torchvision import models as zoo
-from toys import model_of, noise, randomise
+from toys import brief, model_of, noise, randomise
 
 import attribution as at
 from attribution.methods.method import Method
 
-METHODS = [method() for method in at.METHODS.values()]
+METHODS = [brief(method) for method in at.METHODS.values()]
 
 
 class Broken(nn.Module):

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 
 import attribution as at
+from attribution.methods.method import Method
+from attribution.settings import described, restore
 
 Function = Callable[[Tensor], Tensor]  # (N, features) -> (N,)
 
@@ -44,6 +46,15 @@ def answer(model: at.Model, x: Tensor, method: object, features: int, score: str
     """The attribution of the first values for logit 0."""
     result = at.attribute(model, x, method, at.Target(0, score))
     return result.values.ravel()[:features].tolist()
+
+
+# Settings of methods that otherwise take long, or whose map can be zero everywhere.
+BRIEF = {"steps": 4, "samples": 3, "masks": 20, "negative": "kept"}
+
+
+def brief(method: type[Method]) -> Method:
+    """A method that takes little time and gives some map."""
+    return restore(method, {name: each for name, each in BRIEF.items() if name in described(method)})
 
 
 def randomise(net: nn.Module, seed: int = 0) -> nn.Module:

@@ -19,6 +19,11 @@ class Baseline(Configurable):
 
     shows: ClassVar[str]
 
+    @property
+    def count(self) -> int:
+        """How many images `images` gives."""
+        return 1
+
     @abstractmethod
     def image(self, x: Tensor) -> Tensor:
         """The baseline for one photo; of several the first.

@@ -6,7 +6,6 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from attribution.baselines.baseline import Baseline
 from attribution.settings import Number, setting
@@ -61,10 +60,14 @@ def blurred(x: Tensor, sigma: float) -> Tensor:
         x: (3, H, W).
         sigma: Above 0.
     """
+    down, across = (_weights(side, sigma).to(x) for side in x.shape[1:])
+    return down @ x @ across.T
+
+
+def _weights(side: int, sigma: float) -> Tensor:
+    """How much of each place goes to each place along one side, (side, side)."""
     radius = math.ceil(3 * sigma)
-    places = torch.arange(-radius, radius + 1, dtype=torch.float64)
-    kernel = torch.exp(-(places**2) / (2 * sigma**2))
-    kernel = (kernel / kernel.sum()).to(x)
-    rows, columns = kernel.view(1, 1, -1, 1), kernel.view(1, 1, 1, -1)
-    wide = functional.pad(x[:, None], (radius,) * 4, mode="replicate")  # (3, 1, H + 2r, W + 2r)
-    return functional.conv2d(functional.conv2d(wide, rows), columns)[:, 0]
+    steps = torch.arange(-radius, radius + 1)
+    kernel = torch.exp(-(steps.double() ** 2) / (2 * sigma**2))
+    taken = (torch.arange(side)[:, None] + steps).clamp(0, side - 1)  # beyond the edge the last one again
+    return torch.zeros(side, side, dtype=torch.float64).scatter_add_(1, taken, (kernel / kernel.sum()).expand(side, -1))

@@ -19,6 +19,10 @@ from attribution.settings import Number, setting
 class Several(Baseline):
     """More than one image; each gets all the steps of its path."""
 
+    @property
+    @abstractmethod
+    def count(self) -> int: ...
+
     @abstractmethod
     def images(self, x: Tensor) -> Tensor: ...
 
@@ -33,6 +37,10 @@ class BlackAndWhite(Several):
     key: ClassVar[str] = "black_and_white"
     title: ClassVar[str] = "Black and white"
     shows: ClassVar[str] = "Neither darkness nor light is blind; a mid-grey pixel counts half in each."
+
+    @property
+    def count(self) -> int:
+        return 2
 
     def images(self, x: Tensor) -> Tensor:
         return torch.stack([torch.zeros_like(x), torch.ones_like(x)])
@@ -54,6 +62,10 @@ class NoiseDraws(Several):
     draws: int = setting(Number("How many draws are averaged.", 2, 50), 4)
     seed: int = setting(SEED, 0)
 
+    @property
+    def count(self) -> int:
+        return self.draws
+
     def images(self, x: Tensor) -> Tensor:
         return torch.stack([uniform(x, self.seed + draw) for draw in range(self.draws)])
 
@@ -72,6 +84,10 @@ class SamplePhotos(Several):
     shows: ClassVar[str] = "How this photo differs from photos as they are: expected gradients."
 
     photos: int = setting(Number("How many sample photos are averaged.", 2, len(SAMPLES) - 1), 4)
+
+    @property
+    def count(self) -> int:
+        return self.photos
 
     def images(self, x: Tensor) -> Tensor:
         others = torch.stack([sample(x, name) for name in SAMPLES])

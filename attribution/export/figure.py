@@ -58,7 +58,7 @@ def figure(
     for axis, result, drawing in zip(axes[1:], maps, view.draw([each.values for each in maps], photo), strict=False):
         axis.imshow(drawing.rgb, interpolation="none")
         _title(axis, title(result), _below(result))
-        _bar(axis, drawing, view, result.target.unit)
+        _bar(axis, drawing, view, result.unit)
     sheet.supxlabel(f"{maps[0].model}. {sentence(view)} attribution {VERSION}", fontsize=6, parse_math=False)
     sheet.savefig(path, dpi=DPI, format=ending)
 

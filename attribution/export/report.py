@@ -71,9 +71,7 @@ def _page(results: Results, view: View, heading: str, window: Window) -> str:
 def _map(name: str, result: Attribution) -> str:
     _, height, width = result.values.shape
     label = f"{title(result)} map for {result.explained}"
-    packed = pack_map(
-        result.values, result.target.unit, Place(GROUP, name, label, (height, width), f"{result.model}-{name}")
-    )
+    packed = pack_map(result.values, result.unit, Place(GROUP, name, label, (height, width), f"{result.model}-{name}"))
     score = f"{result.explained}: {result.score:.4g} {result.target.unit}"
     cannot = f"Cannot show: {METHODS[result.method].cannot}"
     lines = [score, settings(result), computed(result), result.marked_account, *result.notes, cannot]

@@ -6,6 +6,6 @@ from attribution.registry import discover
 METHODS: dict[str, type[Method]] = dict(
     sorted(
         discover(__name__, Method).items(),  # type: ignore[type-abstract]
-        key=lambda entry: GROUPS.index(entry[1].group),
+        key=lambda entry: (not entry[1].chosen, GROUPS.index(entry[1].group)),  # what is shown first stands first
     )
 )

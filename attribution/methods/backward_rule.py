@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from attribution.methods.method import Computed, Method
+from attribution.methods.method import Computed, Cost, Method
 from attribution.model import Model
 from attribution.rectifiers import Interception
 from attribution.refusal import Refusal
@@ -25,6 +25,9 @@ class BackwardRule(Method):
     ignores_gates: ClassVar[bool] = False
     shares_forward: ClassVar[bool] = True
     chosen: ClassVar[bool] = True
+
+    def cost(self, size: tuple[int, int]) -> Cost:
+        return Cost(0, 1)
 
     def refusal(self, model: Model) -> str | None:
         return self._refusal(model.operators)

@@ -9,19 +9,21 @@ from attribution.methods.backward_rule import BackwardRule
 
 @dataclass(frozen=True)
 class GuidedBackprop(BackwardRule):
-    """The gradient, with every negative signal stopped at every rectifier that was open.
-
-    Shows fine structure that excites the network along paths without any inhibition. Cannot show class evidence
-    reliably: it changes little when another class is asked for or upper weights are random (Adebayo et al. 2018,
-    arXiv:1810.03292). Deviation: none for rectifiers; other activations keep their derivative, which is noted.
-    Source: Springenberg et al. 2015, arXiv:1412.6806.
-    """
+    """The gradient, with every negative signal stopped at every rectifier that was open."""
 
     key: ClassVar[str] = "guided_backprop"
     title: ClassVar[str] = "Guided backpropagation"
     group: ClassVar[str] = "rectifier rules"
+    idea: ClassVar[str] = (
+        "The gradient is a sum of signals for and against the class. On the way back every negative signal is stopped "
+        "at every rectifier, which leaves a sharp picture."
+    )
+    formula: ClassVar[str] = r"R^{l} = \big[z^{l} > 0\big] \odot \max(0, R^{l+1}) \text{ at every rectifier}"
     shows: ClassVar[str] = "Sharp structure, such as eyes and a nose, that excites the network."
     cannot: ClassVar[str] = "Why this class: the map is nearly the same for other classes and half-random networks."
+    passes: ClassVar[str] = "Where no signal is negative it is the gradient."
+    fails: ClassVar[str] = "It hardly changes with the class or with random upper weights (Adebayo et al. 2018)."
+    deviation: ClassVar[str] = "None for rectifiers; other activations keep their derivative, which a note says."
     source: ClassVar[Citation] = Citation(
         ("Jost Tobias Springenberg", "Alexey Dosovitskiy", "Thomas Brox", "Martin Riedmiller"),
         2015,

@@ -18,11 +18,29 @@ GROUPS = ("gradients", "rectifier rules", "paths", "activations", "perturbations
 
 
 @dataclass(frozen=True)
+class Cost:
+    """What a map takes beside the photo's own forward pass.
+
+    Attributes:
+        forwards: Images sent forward.
+        backwards: Images whose signal is sent back.
+    """
+
+    forwards: int
+    backwards: int
+
+    @property
+    def passes(self) -> int:
+        """Both together."""
+        return self.forwards + self.backwards
+
+
+@dataclass(frozen=True)
 class Computed:
     """What a method found.
 
     Attributes:
-        values: (3, H, W), signed, in units of the score.
+        values: (3, H, W), signed, in units of the score, or of its square.
         baseline_score: Score of the baseline, where there is one.
         rectifiers: What the pass was seen to use, where somebody looked.
         notes: Warnings, as sentences.
@@ -36,23 +54,35 @@ class Computed:
 
 @dataclass(frozen=True)
 class Method(Configurable):
-    """A method with its settings. Its docstring says what it shows, what it cannot show, deviations and the source.
+    """A method with its settings, and what people should know of it.
 
     Attributes:
         group: One of GROUPS.
-        shows: One sentence for people.
-        cannot: One sentence for people.
+        idea: Two sentences.
+        formula: LaTeX; F is the score, x the photo, b the baseline.
+        shows: What the map shows.
+        cannot: What it cannot show.
+        passes: A property or a test that it is known to pass.
+        fails: One that it is known to fail.
+        deviation: From the paper; empty where there is none.
         source: Paper.
         complete: Whether the values sum to the score difference from the baseline.
+        power: Of the score in the unit of the values. Default: 1.
         shares_forward: Whether it asks the scorer only about the photo itself; such methods run first.
         chosen: Whether it is shown when the dashboard opens.
     """
 
     group: ClassVar[str]
+    idea: ClassVar[str]
+    formula: ClassVar[str]
     shows: ClassVar[str]
     cannot: ClassVar[str]
+    passes: ClassVar[str]
+    fails: ClassVar[str]
+    deviation: ClassVar[str] = ""
     source: ClassVar[Citation]
     complete: ClassVar[bool] = False
+    power: ClassVar[int] = 1
     shares_forward: ClassVar[bool] = False
     chosen: ClassVar[bool] = False
 
@@ -60,6 +90,10 @@ class Method(Configurable):
         """Say in one sentence why this method cannot serve a model; None if it can."""
         del model
         return None
+
+    @abstractmethod
+    def cost(self, size: tuple[int, int]) -> Cost:
+        """How often the network runs for a photo of (H, W) pixels; refusals aside."""
 
     @abstractmethod
     def compute(self, scorer: Scorer) -> Computed:
@@ -81,3 +115,8 @@ class Method(Configurable):
         """
         del x, count
         return None
+
+
+def per_pixel(heat: Tensor) -> Tensor:
+    """Values, (3, H, W), of a method that tells no channels apart: a third of each pixel's, (H, W), on every one."""
+    return (heat / 3).expand(3, -1, -1)

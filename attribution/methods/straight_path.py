@@ -69,14 +69,12 @@ def _fixed(scorer: Scorer, baseline: Tensor, steps: int, rule: str, tick: Tick) 
     difference = scorer.x - baseline
     total = torch.zeros_like(difference)  # sum of weight * gradient, (3, H, W): no gradient is kept
     scores, slopes = np.zeros(steps), np.zeros(steps)
-    done = 0
-    while done < steps:
-        part = slice(done, done + scorer.chunk)
+    for piece in scorer.pieces(steps):
+        part = slice(piece.start, piece.stop)
         gradients, scores[part] = scorer.gradients(between(baseline, difference, torch.from_numpy(nodes[part])))
         total += torch.tensordot(torch.from_numpy(weights[part]).to(gradients), gradients, dims=1)
         slopes[part] = slopes_of(gradients, difference)
-        done += len(gradients)
-        tick(done / steps, partial(torch.div, total, float(weights[:done].sum())))
+        tick(piece.stop / steps, partial(torch.div, total, float(weights[: piece.stop].sum())))
     return Average(total, nodes, weights, scores, slopes)
 
 

@@ -20,7 +20,7 @@ from attribution.images import eight_bit
 from attribution.jobs import Job
 from attribution.methods.method import Method
 from attribution.model import Model
-from attribution.models import load_model
+from attribution.models import MODELS, load_model
 from attribution.refusal import Refusal
 from attribution.result import Attribution
 from attribution.settings import plain, write
@@ -31,6 +31,7 @@ RESULTS_KEPT = 64  # maps in memory, 0.6 MB each at 227 x 227
 STRIPS_KEPT = 16  # about 0.6 MB each
 PATH_IMAGES = 6
 COMPUTING = "Computing the maps"
+TELLING = 20  # images sent through the network from which on the time of a map tells the pace
 GROWTH = 0.5  # seconds between two pictures of a map that grows
 
 V = TypeVar("V")
@@ -132,6 +133,8 @@ class Analysis:
 
         def finished(place: int, result: Attribution | Refusal) -> None:
             nonlocal outcome
+            if isinstance(result, Attribution) and (passes := result.forwards + result.backwards) >= TELLING:
+                _pace[self.model, self.device] = result.seconds / passes
             _results.put(self._key(self.methods[missing[place]]), result)
             outcome = replace(outcome, results={**outcome.results, missing[place]: result})
             report(done, COMPUTING, outcome)
@@ -201,10 +204,17 @@ class Recent(Generic[V]):
                 self._values.popitem(last=False)
 
 
+_pace: dict[tuple[str, str], float] = {}  # seconds for each image sent forward or back, by model and device
 _models: Recent[Model] = Recent(MODELS_KEPT)
 _strips: Recent[Strip] = Recent(STRIPS_KEPT)
 _results: Recent[Attribution | Refusal] = Recent(RESULTS_KEPT)
 _predictions: Recent[tuple[list[tuple[int, str, float]], tuple[str, ...]]] = Recent(RESULTS_KEPT)
+
+
+def estimate(method: Method, model: str, device: str) -> float | None:
+    """Seconds that a map will take, by the pace of the last one; None before there was one on this model."""
+    pace = _pace.get((model, device))
+    return pace and pace * method.cost(MODELS[model].facts().preprocessing.size).passes
 
 
 def loaded(analysis: Analysis, job: Job[Any]) -> Model:

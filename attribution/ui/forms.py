@@ -87,7 +87,8 @@ def _(kind: Number, label: str, usual: Any, key: str) -> int | float:
     widget = st.slider if kind.high - kind.low <= SLIDER else st.number_input
     convert = int if kind.whole else float
     shown = f"{kind.help} May be {kind.range}. Default: {usual:g}."
-    return widget(label, convert(kind.low), convert(kind.high), key=key, help=shown, persist_state="session")
+    step = 1 if kind.whole else 0.01 if kind.high - kind.low <= 5 else 0.5
+    return widget(label, convert(kind.low), convert(kind.high), step=step, key=key, help=shown, persist_state="session")
 
 
 @_widget.register

@@ -128,7 +128,7 @@ def _show_panel(result: Attribution, method: Method, outcome: Outcome, growing: 
     label = (
         f"{method.title} map for {result.explained}. Arrow keys move the crosshair, plus and minus zoom, Enter marks."
     )
-    packed = pack(result.values, result.target.unit, _place(outcome, method.key, label))
+    packed = pack(result.values, result.unit, _place(outcome, method.key, label))
     panels.show(packed, f"panel-{method.key}", pixel=_mark)
 
 

@@ -7,7 +7,7 @@ from PIL import Image
 
 from attribution.images import MAX_BYTES, open_image
 from attribution.methods import METHODS
-from attribution.methods.method import Method
+from attribution.methods.method import GROUPS, Method
 from attribution.model import Preprocessing, available_devices
 from attribution.models import DEFAULT, MODELS
 from attribution.models.record import Facts
@@ -15,10 +15,11 @@ from attribution.refusal import Refusal
 from attribution.samples import FIRST, SAMPLES, open_sample, sample_title
 from attribution.settings import described
 from attribution.target import SCORES, Score, Target
-from attribution.ui.analysis import Analysis
+from attribution.ui.analysis import Analysis, estimate
 from attribution.ui.crop.crop import show_crop
-from attribution.ui.forms import ask, reset
+from attribution.ui.forms import ask, held, reset
 
+SLOW = 2  # seconds from which on the picker tells them
 OPEN = -1  # stands for the predicted class, or for all other classes
 MEANINGS: dict[Score, str] = {
     "probability": "Probability p: the softmax output, in [0, 1]. It saturates where the network is sure.",
@@ -163,6 +164,7 @@ def _model() -> Facts:
 def _device() -> str:
     devices = available_devices()
     if len(devices) == 1:
+        st.session_state.device = devices[0]
         return devices[0]
     return st.selectbox("Device", devices, key="device", help="Where the network runs; the first is the fastest.")
 
@@ -200,13 +202,13 @@ def _target(classes: tuple[str, ...]) -> Target | str:
 
 
 def _methods() -> tuple[Method, ...]:
-    keys = st.pills(
-        "Methods",
-        list(METHODS),
-        selection_mode="multi",
-        format_func=lambda key: METHODS[key].title,
-        key="methods",
-    )
+    first = [key for key, method in METHODS.items() if method.chosen]
+    keys = _pick("Methods", first)
+    rest = [key for key in METHODS if key not in first]
+    with st.expander("More methods", expanded=any(key in rest for key in keys)):
+        for group in GROUPS:
+            if offered := [key for key in rest if METHODS[key].group == group]:
+                keys = _pick(group.capitalize(), offered)
     st.toggle(
         "Compute automatically",
         value=True,
@@ -214,6 +216,36 @@ def _methods() -> tuple[Method, ...]:
         help="Off: a change waits until you press Compute. For slow models.",
     )
     return tuple(_settings(METHODS[key]) for key in METHODS if key in keys)
+
+
+def _pick(label: str, offered: list[str]) -> list[str]:
+    """Let people choose some of the methods on offer.
+
+    Returns:
+        All methods that are chosen, of this offer or another.
+    """
+    state = st.session_state
+    place = f"methods-{label}"
+
+    def choose() -> None:
+        kept = [key for key in state.methods if key not in offered]
+        state.methods = [key for key in METHODS if key in state[place] or key in kept]
+
+    state[place] = [key for key in state.methods if key in offered]
+    st.pills(
+        label,
+        offered,
+        selection_mode="multi",
+        format_func=lambda key: METHODS[key].title,
+        key=place,
+        on_change=choose,
+    )
+    methods = [held(METHODS[key], key, state) for key in offered]  # type: ignore[arg-type]
+    seconds = {method.title: estimate(method, state.model, state.device) or 0.0 for method in methods}
+    if slow := [f"{title} about {each:.0f} s" for title, each in seconds.items() if each >= SLOW]:
+        st.caption(f"{', '.join(slow)}.")  # a label that changes would lose clicks
+    chosen: list[str] = state.methods
+    return chosen
 
 
 def _settings(method: type[Method]) -> Method:

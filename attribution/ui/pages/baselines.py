@@ -16,7 +16,7 @@ from attribution.ui import panels
 from attribution.ui.analysis import Analysis
 from attribution.ui.forms import ask
 from attribution.ui.pictures import COLUMNS, GROUP, NARROWEST
-from attribution.ui.study import FIRST_BASELINES, BaselineTask, Comparison, Start
+from attribution.ui.study import FIRST_BASELINES, NEAR, BaselineTask, Comparison, Start
 from attribution.ui.take import ask_to_take, offer
 from attribution.ui.worker import show
 from attribution.viewer.message import Place, pack_map, pack_photo, pack_toolbar
@@ -31,7 +31,10 @@ def takes_baseline(method: type[Method]) -> bool:
 def draw(comparison: Comparison) -> None:
     """The photo, a map for each baseline, their mean, and where they disagree."""
     analysis = comparison.outcome.analysis
-    st.text(f"{analysis.photo} by {analysis.model}")
+    explained = next(
+        (each.explained for each in comparison.outcome.results.values() if isinstance(each, Attribution)), ""
+    )
+    st.text(f"{analysis.photo} by {analysis.model}" + (f", explained: {explained}" if explained else ""))
     photo, beside = st.columns([1, COLUMNS - 1])
     with photo:
         place = Place(GROUP, "photo", "The photo as the network sees it", analysis.full)
@@ -41,7 +44,8 @@ def draw(comparison: Comparison) -> None:
         st.caption(
             "Integrated gradients explain the difference to a baseline. A pixel that equals it gets nothing, however "
             "much it matters: it is blind. A good baseline leaves the network without an opinion, so its prediction "
-            "has a high entropy."
+            "has a high entropy. Steps and rule are those of the sidebar. Each map fills its own scale unless one "
+            "scale for all is chosen above."
         )
     grid = st.grid(COLUMNS, min_column_width=NARROWEST)
     found: list[Attribution] = []
@@ -63,11 +67,14 @@ def show_start(start: Start, analysis: Analysis, result: Attribution | Refusal |
         st.info(str(result))
     elif result:
         place = Place(GROUP, start.baseline.key, f"Map from the baseline {start.baseline.title}", analysis.full)
-        panels.show(pack_map(result.values, result.target.unit, place), f"panel-{start.baseline.key}")
+        panels.show(pack_map(result.values, result.unit, place), f"panel-{start.baseline.key}")
         name, share = start.top
         st.text(f"Score of the baseline: {result.baseline_score:.3g} {result.target.unit}")
-        st.text(f"Entropy {start.entropy:.1f} bits; predicted: {name}, {share:.0%}")
-        st.text(f"Blind pixels: {start.blind:.1%}")
+        if (count := start.baseline.count) == 1:
+            st.text(f"Entropy {start.entropy:.1f} bits; predicted: {name}, {share:.0%}")
+        else:
+            st.text(f"Mean entropy of {count} images {start.entropy:.1f} bits; on average: {name}, {share:.0%}")
+        st.text(f"Blind pixels, within {NEAR:.0%} of the baseline: {start.blind:.1%}")
         st.caption(result.marked_account, help=start.baseline.shows)
     else:
         st.skeleton(height=220)
@@ -76,10 +83,15 @@ def show_start(start: Start, analysis: Analysis, result: Attribution | Refusal |
 def show_together(found: list[Attribution], analysis: Analysis, grid: "st.delta_generator.DeltaGenerator") -> None:
     """The mean of the maps, and their standard deviation over the baselines."""
     maps = np.stack([result.values for result in found])  # (B, 3, H, W)
-    unit = found[0].target.unit
+    sizes = np.abs(maps).sum((1, 2, 3), keepdims=True).clip(min=np.finfo(np.float32).tiny)  # (B, 1, 1, 1)
+    unit = found[0].unit
     together = {
-        "mean": ("Mean of all", maps.mean(0), "What the maps have in common counts most."),
-        "disagreement": ("Where they disagree", maps.std(0), "Standard deviation of each value over the baselines."),
+        "mean": ("Mean of all", maps.mean(0), "Mean of the maps above; large ones weigh most."),
+        "disagreement": (
+            "Where they disagree",
+            (maps * (sizes.mean() / sizes)).std(0),
+            "Standard deviation over the baselines, once all maps are scaled to the same total.",
+        ),
     }
     for name, (title, values, sentence) in together.items():
         with grid, st.container(key=f"map-{name}", gap="xsmall"):

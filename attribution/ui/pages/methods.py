@@ -1,19 +1,51 @@
-"""The methods page: what each one shows and cannot show, read from the registry."""
+"""The methods page: a card for each one, read from the registry."""
 
 import streamlit as st
 
 from attribution.methods import METHODS
+from attribution.methods.method import GROUPS, Method
+from attribution.models import MODELS
 from attribution.settings import default, described
+from attribution.ui.analysis import estimate
 
-st.header("What each map can and cannot show")
-st.caption("A sharp map is not a faithful one (Adebayo et al. 2018, arXiv:1810.03292).")
-for method in METHODS.values():
-    with st.container(border=True):
-        st.subheader(method.title)
-        st.caption(f"{method.group.capitalize()}. {method.source}")
+
+def show_card(method: type[Method], size: tuple[int, int]) -> None:
+    """Everything that the class of a method says about it."""
+    st.subheader(method.title, anchor=method.key)
+    st.markdown(method.idea)
+    st.latex(method.formula)
+    left, right = st.columns(2)
+    with left:
         st.markdown(f"**Shows.** {method.shows}")
         st.markdown(f"**Cannot show.** {method.cannot}")
-        for name, kind in described(method).items():
-            st.caption(
-                f"{name.replace('_', ' ').capitalize()}: {kind.help} Default: {kind.plain(default(method, name))}."
-            )
+    with right:
+        st.markdown(f"**Passes.** {method.passes}")
+        st.markdown(f"**Fails.** {method.fails}")
+    if method.deviation:
+        st.markdown(f"**Differs from the paper.** {method.deviation}")
+    cost = method().cost(size)
+    seconds = estimate(method(), st.session_state.model, st.session_state.device)
+    about = f", about {seconds:.1f} s here" if seconds else ""
+    st.caption(
+        f"Cost with its defaults at {size[0]} x {size[1]} pixels, beside the photo's own pass: "
+        f"{cost.forwards} forwards, {cost.backwards} backwards{about}."
+    )
+    for name, kind in described(method).items():
+        usual = kind.plain(default(method, name))
+        st.caption(f"**{name.replace('_', ' ').capitalize()}**: {kind.help} May be {kind.range}. Default: {usual}.")
+    link = f" [arXiv](https://arxiv.org/abs/{method.source.arxiv})" if method.source.arxiv else ""
+    st.caption(f"{', '.join(method.source.authors)}: {method.source.title}. {method.source}.{link}")
+
+
+size = MODELS[st.session_state.model].facts().preprocessing.size
+st.header("What each map can and cannot show")
+st.caption(
+    "A sharp map is not a faithful one (Adebayo et al. 2018, arXiv:1810.03292). In the formulas F is the score, "
+    "x the photo, b the baseline, A the features of a layer and R the signal on its way back."
+)
+for group in GROUPS:
+    st.markdown(f"### {group.capitalize()}")
+    for each in METHODS.values():
+        if each.group == group:
+            with st.container(border=True, key=f"card-{each.key}"):
+                show_card(each, size)

@@ -4,6 +4,8 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from attribution.convergence import LEVELS, REFERENCE, Study
+from attribution.methods.straight_path import ADAPTIVE
+from attribution.path import RULES
 from attribution.ui.forms import ask
 from attribution.ui.player.player import pack, show_player
 from attribution.ui.study import PathChoice, PathTask, Traced
@@ -14,9 +16,12 @@ def draw(traced: Traced) -> None:
     """Everything that was measured."""
     analysis, study = traced.analysis, traced.study
     st.text(f"{analysis.photo} by {analysis.model}, explained: {study.explained}")
+    if traced.choice.baseline.count > 1:
+        st.info("The path is shown and measured from the first of these baselines only.", icon=":material/info:")
     show_player(pack(study, analysis.x.numpy()))
     st.caption(
-        "Move the slider or the pointer over a curve. Dots are the places where the adaptive rule took a gradient."
+        f"Move the slider or the pointer over a curve. The map and the meter come from {len(study.nodes)} gradients, "
+        f"whose sum is off by {study.doubt:.2%}. The dots are where the adaptive rule took its {study.steps}."
     )
     st.subheader(f"All rules with {study.steps} gradients")
     rows = sorted(study.figures, key=lambda figures: figures.error)
@@ -25,8 +30,11 @@ def draw(traced: Traced) -> None:
             "Rule": [each.rule.replace("_", " ") for each in rows],
             "Map error": [f"{each.error:.1%}" for each in rows],
             "Rank correlation": [f"{each.rank:.3f}" for each in rows],
-            "Sum off by": ["\u2013" if each.delta is None else f"{each.delta:.1%}" for each in rows],
+            "Sum off by, of the score difference": [
+                "\u2013" if each.delta is None else f"{each.delta:.1%}" for each in rows
+            ],
             "Seconds": [f"{each.seconds:.2f}" for each in rows],
+            "Where": [_where(each.rule) for each in rows],
         }
     )
     st.caption(
@@ -39,10 +47,16 @@ def draw(traced: Traced) -> None:
     show_curves(study)
 
 
+def _where(rule: str) -> str:
+    """The first sentence on a rule."""
+    said = (RULES[rule].__doc__ or "") if rule in RULES else "Nodes gather where the gradient changes."
+    return said.partition(":")[0].rstrip(".")
+
+
 def _enough(study: Study, rule: str, level: float) -> str:
     steps = study.enough(rule, level)
     most = max(measured for measured, _ in study.curves[rule])
-    return f"{rule} {steps} steps" if steps else f"{rule} more than {most} steps"
+    return f"{rule} about {steps} steps" if steps else f"{rule} more than {most} steps"
 
 
 def show_curves(study: Study) -> None:
@@ -50,10 +64,12 @@ def show_curves(study: Study) -> None:
     figure = go.Figure()
     for rule, curve in study.curves.items():
         steps, errors = zip(*curve, strict=True)
-        figure.add_scatter(x=steps, y=errors, name=rule, mode="lines+markers")
+        symbol, colour = ("circle", "#2563eb") if rule == ADAPTIVE else ("square", "#d97706")
+        marker = {"symbol": symbol, "color": colour}
+        figure.add_scatter(x=steps, y=errors, name=rule, mode="lines+markers", marker=marker, line={"color": colour})
     for level in LEVELS:
-        figure.add_hline(level, line={"dash": "dot", "width": 1})
-    figure.update_xaxes(type="log", title="gradients taken", tickvals=[5, 10, 20, 50, 100, 150])
+        figure.add_hline(level, line={"dash": "dot", "width": 1.5, "color": "#808080"})
+    figure.update_xaxes(type="log", title="gradients taken", tickvals=[5, 10, 20, 50, 100])
     ticks = [1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005]
     figure.update_yaxes(type="log", title="map error", tickvals=ticks, ticktext=[f"{100 * tick:g}%" for tick in ticks])
     figure.update_layout(height=320, margin={"l": 0, "r": 0, "t": 10, "b": 0})
@@ -69,7 +85,7 @@ with right:
     st.caption(
         "Integrated gradients walk in a straight line from a baseline to the photo and add up the gradients on the "
         "way. Where the score rises steeply the map is made; where it is flat, steps are wasted. The numbers below "
-        "are measured on your photo."
+        "are measured on your photo. Baseline and steps here belong to this page; those of the sidebar to Explore."
     )
 analysis = st.session_state.analysis
 task = analysis if isinstance(analysis, str) else PathTask(analysis, choice)

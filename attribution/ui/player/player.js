@@ -22,7 +22,7 @@ class Player {
     const controls = element("div", { className: "controls" });
     controls.append(this.button, this.slider);
     const pictures = element("div", { className: "pictures" });
-    pictures.append(framed("Image on the path", this.image), framed("Map up to here", this.map));
+    pictures.append(framed("Image on the path", this.image), (this.frame = framed("", this.map)));
     this.charts = element("div", { className: "charts" });
     root.append(pictures, controls, this.meter, this.said, this.charts);
   }
@@ -37,11 +37,12 @@ class Player {
       canvas.width = this.width;
       canvas.height = this.height;
     }
+    this.frame.lastChild.textContent = `Map up to here, by ${this.gradients} gradients`;
     const marked = (row) => this.evaluated[0].map((node, i) => [node, this.evaluated[row][i]]);
     const curve = (values) => this.nodes.map((node, i) => [node, values[i]]);
     this.curves = [
       new Chart(`Score along the path (${this.unit})`, curve(this.scores), marked(1), (alpha) => this.stop(alpha)),
-      new Chart("What each place adds: the integrand, summed over all pixels", curve(this.slopes), marked(2), (alpha) => this.stop(alpha)),
+      new Chart(`What each place adds: the integrand, summed over all pixels (${this.unit} per path)`, curve(this.slopes), marked(2), (alpha) => this.stop(alpha)),
     ];
     this.charts.replaceChildren(...this.curves.map((chart) => chart.root));
     this.show(this.alpha);
@@ -74,11 +75,12 @@ class Player {
     const count = this.width * this.height;
     const place = alpha * (this.pieces - 1);
     const below = Math.min(Math.floor(place), this.pieces - 2);
-    const share = place - below;
+    const reached = evenly(this.reached, alpha);
+    const [least, most] = [below, below + 1].map((piece) => evenly(this.reached, piece / (this.pieces - 1)));
+    const share = most === least ? place - below : Math.min(1, Math.max(0, (reached - least) / (most - least)));
     const at = (i) => (1 - share) * this.maps[below * count + i] + share * this.maps[(below + 1) * count + i];
     paint(this.image, (i, c) => this.start[3 * i + c] + alpha * (this.photo[3 * i + c] - this.start[3 * i + c]));
     paint(this.map, (i) => 255 - at(i));
-    const reached = (1 - share) * this.reached[below] + share * this.reached[below + 1];
     const difference = this.score - this.baselineScore;
     this.meter.value = difference === 0 ? 0 : Math.min(1, Math.max(0, reached / difference));
     const score = interpolate(this.nodes, this.scores, alpha);
@@ -113,7 +115,9 @@ class Chart {
       this.cursor,
       text(left, 12, title, "start"),
       text(left - 6, this.down(high) + 4, number(high), "end"),
-      text(left - 6, this.down(low) + 4, low < -0.02 * high ? number(low) : "0", "end"),
+      text(left - 6, this.down(0) + 4, "0", "end"),
+      ...(this.down(low) - this.down(0) > 10 ? [text(left - 6, this.down(low) + 4, number(low), "end")] : []),
+      ...[0.25, 0.5, 0.75].map((alpha) => text(this.across(alpha), height - 8, `${alpha}`, "middle")),
       text(left, height - 8, "baseline", "start"),
       text(width - right, height - 8, "photo", "end"),
     );
@@ -189,6 +193,13 @@ function interpolate(nodes, values, place) {
   if (above < 0) return values[values.length - 1];
   const share = (place - nodes[above - 1]) / (nodes[above] - nodes[above - 1]);
   return values[above - 1] + share * (values[above] - values[above - 1]);
+}
+
+/** The value of evenly spaced ones at a place from 0 to 1. */
+function evenly(values, place) {
+  const at = place * (values.length - 1);
+  const below = Math.min(Math.floor(at), values.length - 2);
+  return values[below] + (at - below) * (values[below + 1] - values[below]);
 }
 
 /** Three digits. */

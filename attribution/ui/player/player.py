@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from attribution.convergence import Study
 from attribution.images import eight_bit
+from attribution.view import View
 from attribution.viewer import message
 
 _FOLDER = Path(__file__).parent
@@ -25,7 +26,7 @@ def pack(study: Study, pixels: NDArray[Any]) -> bytes:
         pixels: (3, H, W), the photo, in [0, 1].
     """
     pieces, height, width = study.accumulated.shape
-    largest = float(study.accumulated.max()) or 1.0
+    largest = float(np.percentile(study.accumulated[-1], View().clip)) or 1.0
 
     def rounded(values: NDArray[np.float64]) -> list[float]:
         return [float(f"{value:.5g}") for value in values]
@@ -34,16 +35,17 @@ def pack(study: Study, pixels: NDArray[Any]) -> bytes:
         "height": height,
         "width": width,
         "pieces": pieces,
-        "nodes": rounded(study.nodes),
-        "scores": rounded(study.scores),
-        "slopes": rounded(study.slopes),
+        "gradients": len(study.nodes),
+        "nodes": rounded(np.array([0, *study.nodes, 1])),
+        "scores": rounded(np.array([study.baseline_score, *study.scores, study.score])),
+        "slopes": rounded(study.slopes[[0, *range(len(study.slopes)), -1]]),
         "evaluated": [rounded(row) for row in study.evaluated],
         "reached": rounded(study.reached),
         "score": study.score,
         "baselineScore": study.baseline_score,
         "unit": study.target.unit,
     }
-    maps = np.rint(255 * study.accumulated / largest).astype(np.uint8)
+    maps = np.rint(255 * np.minimum(1, study.accumulated / largest)).astype(np.uint8)
     body = b"".join(each.tobytes() for each in (eight_bit(pixels), eight_bit(study.baseline), maps))
     return message.pack(header, body)
 

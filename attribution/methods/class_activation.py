@@ -1,0 +1,58 @@
+"""What the class activation maps share: the features of one layer, weighed by the gradient that reaches them."""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+from torch.nn import functional
+
+from attribution.layers import Layer
+from attribution.methods.method import Computed, Cost, Method, per_pixel
+from attribution.model import Model
+from attribution.refusal import Refusal
+from attribution.scorer import Scorer
+from attribution.settings import Choice, Number, setting
+
+
+@dataclass(frozen=True)
+class ClassActivation(Method):
+    """Weigh the features of a layer, add them up, and enlarge the sum to the photo.
+
+    Attributes:
+        stage: Which layer: the last one of a resolution, counted from the coarsest. Default: 0.
+        negative: "cut" (the papers' rectifier, default), or "kept": what speaks against the class.
+    """
+
+    group: ClassVar[str] = "activations"
+    shares_forward: ClassVar[bool] = True
+
+    stage: int = setting(Number("Resolution of the layer: 0 is the last and coarsest, 1 the one before.", 0, 9), 0)
+    negative: str = setting(Choice("What is done with values that speak against the class.", ("cut", "kept")), "cut")
+
+    @staticmethod
+    @abstractmethod
+    def weigh(maps: Tensor, gradient: Tensor) -> Tensor:
+        """The map of the layer's size, (h, w), from its features and the score's gradient there, both (C, h, w)."""
+
+    def cost(self, size: tuple[int, int]) -> Cost:
+        return Cost(0, 1)
+
+    def refusal(self, model: Model) -> str | None:
+        if not model.stages:
+            return f"{self.title} needs a layer whose output is a map of features, and {model.name} has none."
+        if self.stage >= len(model.stages):
+            return f"{model.name} has no stage {self.stage}; choose one from 0 to {len(model.stages) - 1}."
+        return None
+
+    def compute(self, scorer: Scorer) -> Computed:
+        if reason := self.refusal(scorer.model):
+            raise Refusal(reason)
+        layer = scorer.model.stages[self.stage]
+        return Computed(per_pixel(self.heat(scorer, layer)), notes=(f"Layer {layer}.",))
+
+    def heat(self, scorer: Scorer, layer: Layer) -> Tensor:
+        """The map of one layer, (H, W)."""
+        cells = self.weigh(*scorer.features(layer))  # (h, w)
+        cells = cells.clamp(min=0) if self.negative == "cut" else cells
+        return functional.interpolate(cells[None, None], scorer.x.shape[1:], mode="bilinear")[0, 0]

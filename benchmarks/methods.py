@@ -1,0 +1,151 @@
+"""Seconds of every method on SqueezeNet beside those of Captum and pytorch-grad-cam, where they have it.
+
+Same photo, class, score (the logit, which all have), settings and process; ours and theirs in turn, medians. Each peer
+runs with its defaults and, where it has a batch size, also with one of 4 images; the faster one counts. A method that
+neither has is timed alone.
+
+    make benchmark NAME=methods
+"""
+
+import statistics
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from captum import attr
+from pytorch_grad_cam import GradCAM, HiResCAM, LayerCAM
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+from torch import Tensor, nn
+
+import attribution as at
+
+PHOTO = Path(__file__).parents[1] / "assets" / "samples" / "german_shepherd_on_grass.jpg"
+TARGET = 235
+RUNS = 9
+LONG = 1.0  # seconds from which on a run is repeated three times only
+STEPS, SAMPLES, WINDOW, STRIDE = 25, 25, 32, 16
+AIM, FLOOR = 2.0, 1.0
+
+
+class Normalised(nn.Module):
+    """The network as the peers are given it: pixels in, no rectifier in place, parameters frozen."""
+
+    def __init__(self, model: at.Model) -> None:
+        super().__init__()
+        self.net = model._net
+        self.mean, self.std = model._mean, model._std
+        for module in self.net.modules():
+            if isinstance(module, nn.ReLU):
+                module.inplace = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.net((x - self.mean) / self.std)
+        return logits
+
+
+def peers(net: Normalised, x: Tensor) -> dict[str, dict[str, Callable[[], Any]]]:
+    """By our key: the peers' ways to the same map."""
+    images, layer = x[None].requires_grad_(), net.net.features
+    noisy: dict[str, Any] = {"stdevs": 0.15 * float(x.max() - x.min()), "nt_samples": SAMPLES, "target": TARGET}
+    tunnel = attr.NoiseTunnel(attr.Saliency(net))
+
+    def smooth(kind: str) -> dict[str, Callable[[], Any]]:
+        def run(count: int | None) -> Callable[[], Any]:
+            return lambda: tunnel.attribute(images, nt_type=kind, abs=False, nt_samples_batch_size=count, **noisy)
+
+        return {"captum": run(None), "captum, 4 at a time": run(4)}
+
+    def cam(kind: type) -> Callable[[], Any]:
+        made = kind(net, [layer])
+        return lambda: made(images, [ClassifierOutputTarget(TARGET)])
+
+    def occlude(count: int) -> Callable[[], Any]:
+        window: dict[str, Any] = {
+            "sliding_window_shapes": (3, WINDOW, WINDOW),
+            "strides": (3, STRIDE, STRIDE),
+            "baselines": 0.5,
+        }
+        return lambda: attr.Occlusion(net).attribute(images, target=TARGET, perturbations_per_eval=count, **window)
+
+    def integrate(count: int | None) -> Callable[[], Any]:
+        return lambda: attr.IntegratedGradients(net).attribute(
+            images, torch.zeros_like(images), TARGET, n_steps=STEPS, internal_batch_size=count
+        )
+
+    return {
+        "gradient": {"captum": lambda: attr.Saliency(net).attribute(images, TARGET, abs=False)},
+        "guided_backprop": {"captum": lambda: attr.GuidedBackprop(net).attribute(images, TARGET)},
+        "zeiler_fergus": {"captum": lambda: attr.Deconvolution(net).attribute(images, TARGET)},
+        "integrated_gradients": {"captum": integrate(None), "captum, 4 at a time": integrate(4)},
+        "input_x_gradient": {"captum": lambda: attr.InputXGradient(net).attribute(images, TARGET)},
+        "smoothgrad": smooth("smoothgrad"),
+        "smoothgrad_squared": smooth("smoothgrad_sq"),
+        "vargrad": smooth("vargrad"),
+        "grad_cam": {
+            "captum": lambda: attr.LayerGradCam(net, layer).attribute(images, TARGET),
+            "grad-cam": cam(GradCAM),
+        },
+        "guided_grad_cam": {"captum": lambda: attr.GuidedGradCam(net, layer).attribute(images, TARGET)},
+        "hires_cam": {"grad-cam": cam(HiResCAM)},
+        "layer_cam": {"grad-cam": cam(LayerCAM)},
+        "occlusion": {"captum": occlude(1), "captum, 4 at a time": occlude(4)},
+    }
+
+
+def ours(key: str) -> Any:
+    """A method with the settings that the peers are given."""
+    special: dict[str, dict[str, Any]] = {
+        "integrated_gradients": {"rule": "gauss_legendre"},
+        "occlusion": {"window": WINDOW, "stride": STRIDE, "baseline": at.baselines.Grey()},
+    }
+    return at.METHODS[key](**special.get(key, {}))
+
+
+def seconds(ways: dict[str, Callable[[], Any]]) -> dict[str, float]:
+    """Medians, measured in turn; the first round warms up and says how many are worth it."""
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    rounds = 1
+    while rounds > 0:
+        for name, run in ways.items():
+            started = time.perf_counter()
+            run()
+            times[name].append(time.perf_counter() - started)
+        if len(next(iter(times.values()))) == 1:
+            rounds = 1 + (3 if max(each[0] for each in times.values()) > LONG else RUNS)
+        rounds -= 1
+    return {name: statistics.median(each[1:]) for name, each in times.items()}
+
+
+def main() -> int:
+    """Print every figure and the verdict."""
+    warnings.simplefilter("ignore")
+    model = at.load_model("squeezenet1_1", device="cpu")
+    x = model.prepare(at.open_image(PHOTO))
+    theirs = peers(Normalised(at.load_model("squeezenet1_1", device="cpu")), x.clone())
+    target, missed = at.Target(TARGET, "logit"), []
+    for key in at.METHODS:
+        method = ours(key)
+        found = seconds({"ours": lambda method=method: at.attribute(model, x, method, target)} | theirs.get(key, {}))
+        own = found.pop("ours")
+        if not found:
+            print(f"methods {key}: {1000 * own:.0f} ms; neither peer has it")
+            continue
+        name = min(found, key=lambda each: found[each])
+        ratio = found[name] / own
+        verdict = "aim reached" if ratio >= AIM else "above the floor" if ratio >= FLOOR else "below the floor"
+        print(
+            f"methods {key}: {1000 * own:.1f} ms, {name} {1000 * found[name]:.1f} ms, {ratio:.2f}x "
+            f"(aim {AIM:g}, floor {FLOOR:g}): {verdict}",
+            flush=True,
+        )
+        missed += [] if ratio >= FLOOR else [key]
+    print(f"FAIL: {', '.join(missed)}" if missed else "PASS")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
