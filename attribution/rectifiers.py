@@ -21,10 +21,18 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-RULES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {  # (signal, gate) -> signal, all of one shape
-    "gradient": lambda signal, gate: signal.where(gate, 0),
-    "guided": lambda signal, gate: signal.where(gate, 0).clamp_(min=0),
-    "zeiler_fergus": lambda signal, gate: signal.clamp(min=0),
+
+def _gated(signal: Tensor, y: Tensor, hi: float) -> Tensor:
+    """[0 < y < hi] signal, by PyTorch's own kernels: `where` takes 14 times as long."""
+    if math.isinf(hi):
+        return torch.ops.aten.threshold_backward(signal, y, 0)  # type: ignore[no-any-return]
+    return torch.ops.aten.hardtanh_backward(signal, y, 0, hi)  # type: ignore[no-any-return]
+
+
+RULES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {  # (signal, y, hi) -> signal, all of one shape
+    "gradient": _gated,
+    "guided": lambda signal, y, hi: _gated(signal, y, hi).clamp_(min=0),
+    "zeiler_fergus": lambda signal, y, hi: signal.clamp(min=0),
 }
 
 
@@ -74,26 +82,26 @@ class Rectifiers(TorchFunctionMode):
         if found is None:
             return func(*args, **kwargs)
         self._count += 1
-        return _Rectify.apply(found.x, found.hi, found.in_place, self)
+        return _Rectify.apply(found.x, found.hi, found.in_place, found.saved, self)
 
 
 class _Rectify(torch.autograd.Function):
     """y = min(max(x, 0), hi), forward as usual, backward by the rule of `rectifiers` at that moment."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, hi: float, in_place: bool, rectifiers: Rectifiers) -> Tensor:
-        ctx.rectifiers = rectifiers
+    def forward(ctx: Any, x: Tensor, hi: float, in_place: bool, saved: bool, rectifiers: Rectifiers) -> Tensor:
+        ctx.rectifiers, ctx.hi = rectifiers, hi
         bound = None if math.isinf(hi) else hi
-        ctx.save_for_backward(x > 0 if bound is None else (x > 0) & (x < bound))
-        if not in_place:
-            return x.clamp(0, bound)
-        ctx.mark_dirty(x)
-        return x.clamp_(0, bound)
+        y = x.clamp_(0, bound) if in_place else x.clamp(0, bound)
+        if in_place:
+            ctx.mark_dirty(x)
+        ctx.save_for_backward(y if saved else y.clone())
+        return y
 
     @staticmethod
     def backward(ctx: Any, signal: Tensor) -> tuple[Tensor | None, ...]:
-        (gate,) = ctx.saved_tensors
-        return RULES[ctx.rectifiers.rule](signal, gate), None, None, None
+        (y,) = ctx.saved_tensors
+        return RULES[ctx.rectifiers.rule](signal, y, ctx.hi), None, None, None, None
 
 
 @dataclass(frozen=True)
@@ -101,6 +109,7 @@ class _Rectifier:
     x: Tensor
     hi: float = math.inf
     in_place: bool = False
+    saved: bool = True  # whether PyTorch keeps the result for the way back, so that nothing may overwrite it
 
 
 # One function a family of spellings, with the operator's own parameter names; None where the call is no rectifier.
@@ -111,21 +120,21 @@ def _relu(input: Tensor, inplace: bool = False) -> _Rectifier:
 
 
 def _relu6(input: Tensor, inplace: bool = False) -> _Rectifier:
-    return _Rectifier(input, 6.0, inplace)
+    return _Rectifier(input, 6.0, inplace, saved=False)
 
 
 def _hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> _Rectifier | None:
-    return _Rectifier(input, float(max_val), inplace) if min_val == 0 and max_val > 0 else None
+    return _Rectifier(input, float(max_val), inplace, saved=False) if min_val == 0 and max_val > 0 else None
 
 
 def _threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> _Rectifier | None:
-    return _Rectifier(input, in_place=inplace) if _is_zero(threshold) and _is_zero(value) else None
+    return _Rectifier(input, in_place=inplace, saved=False) if _is_zero(threshold) and _is_zero(value) else None
 
 
 def _clamp(input: Tensor, min: Any = None, max: Any = None, **others: Any) -> _Rectifier | None:
     if others:
         return None
-    return _Rectifier(input) if _is_zero(min) and max is None else None
+    return _Rectifier(input, saved=False) if _is_zero(min) and max is None else None
 
 
 def _is_zero(value: Any) -> bool:

@@ -133,6 +133,23 @@ def test_a_module_used_twice_is_two_rectifiers() -> None:
     assert answer(model, image(1, -1), METHOD["zeiler_fergus"], 2) == [0, 0]
 
 
+@pytest.mark.parametrize("name", SPELLINGS)
+def test_a_result_may_be_overwritten_where_pytorch_allows_it(name: str) -> None:
+    def slope() -> Tensor:
+        x = torch.tensor(INPUTS, requires_grad=True)
+        y = SPELLINGS[name][0](x * 1.0)
+        y.mul_(2)
+        return torch.autograd.grad(y.sum(), x)[0]
+
+    try:
+        expected = slope()
+    except RuntimeError:
+        return
+    with Rectifiers() as rectifiers:
+        assert slope().tolist()[:3] == expected.tolist()[:3] == [0, 0, 2]  # a clamp's own slope at its bound is 1
+    assert rectifiers.seen(torch.zeros(1)).count == 1
+
+
 def test_an_in_place_rectifier_whose_tensor_is_read_again_sends_both_signals_through_it() -> None:
     def function(x: Tensor) -> Tensor:
         before = 1 * x

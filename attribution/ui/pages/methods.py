@@ -8,6 +8,8 @@ from attribution.models import MODELS
 from attribution.settings import default, described
 from attribution.ui.analysis import estimate
 
+BRIEF = 0.1  # seconds below which a time says nothing
+
 
 def show_card(method: type[Method], size: tuple[int, int]) -> None:
     """Everything that the class of a method says about it."""
@@ -25,7 +27,7 @@ def show_card(method: type[Method], size: tuple[int, int]) -> None:
         st.markdown(f"**Differs from the paper.** {method.deviation}")
     cost = method().cost(size)
     seconds = estimate(method(), st.session_state.model, st.session_state.device)
-    about = f", about {seconds:.1f} s here" if seconds else ""
+    about = f", about {seconds:.1f} s here" if seconds and seconds >= BRIEF else ""
     st.caption(
         f"Cost with its defaults at {size[0]} x {size[1]} pixels, beside the photo's own pass: "
         f"{cost.forwards} forwards, {cost.backwards} backwards{about}."
