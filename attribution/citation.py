@@ -12,7 +12,8 @@ class Citation:
         year: Of publication.
         title: As printed.
         arxiv: Identifier, such as "1312.6034"; empty where there is none.
-        venue: Where it appeared, where that is not arXiv alone.
+        venue: The conference, where there was one.
+        journal: The journal, where it appeared in one.
     """
 
     authors: tuple[str, ...]
@@ -20,12 +21,13 @@ class Citation:
     title: str
     arxiv: str = ""
     venue: str = ""
+    journal: str = ""
 
     def __str__(self) -> str:
         """Short form: Simonyan et al. 2013, arXiv:1312.6034."""
         names = [author.split()[-1] for author in self.authors]
         who = f"{names[0]} et al." if len(names) > 2 else " and ".join(names)
-        where = f"arXiv:{self.arxiv}" if self.arxiv else self.venue
+        where = f"arXiv:{self.arxiv}" if self.arxiv else self.venue or self.journal
         return f"{who} {self.year}, {where}"
 
     @property
@@ -38,7 +40,9 @@ class Citation:
             "eprint": self.arxiv,
             "archiveprefix": "arXiv" if self.arxiv else "",
             "booktitle": self.venue,
+            "journal": self.journal,
         }
         key = f"{self.authors[0].split()[-1].lower()}{self.year}{self.title.split()[0].strip(':,').lower()}"
         lines = [f"  {name} = {{{value}}}," for name, value in fields.items() if value]
-        return "\n".join([f"@{'inproceedings' if self.venue else 'misc'}{{{key},", *lines, "}"])
+        kind = "article" if self.journal else "inproceedings" if self.venue else "misc"
+        return "\n".join([f"@{kind}{{{key},", *lines, "}"])

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from attribution.baselines.baseline import Baseline
+from attribution.engine import image, untroubled
 from attribution.heatmap import reduce
 from attribution.methods.straight_path import ADAPTIVE, Average, average, between, refined, slopes_of
 from attribution.model import Model
@@ -41,14 +42,14 @@ class Figures:
         seconds: Wall time.
         delta: Relative: |sum of the map - score difference| over |score difference|; None where that is zero.
         error: Relative L2 distance from the reference.
-        rank: Spearman correlation of the pixels' sizes with the reference's.
+        rank: Spearman correlation of the pixels' sizes with the reference's; None where all are alike.
     """
 
     rule: str
     seconds: float
     delta: float | None
     error: float
-    rank: float
+    rank: float | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,8 +141,8 @@ def study(
     Raises:
         Refusal: If the target is no class of the model, or a gradient is not finite.
     """
-    with torch.inference_mode(False):
-        return _Study(Scorer(model, x.clone(), target or Target()), baseline, steps, on_progress).run(known)
+    with untroubled(model):
+        return _Study(Scorer(model, image(x).clone(), target or Target()), baseline, steps, on_progress).run(known)
 
 
 class _Study:
@@ -228,11 +229,11 @@ class _Study:
     def _error(self, values: Tensor) -> float:
         return float((values - self.reference).norm()) / (self.size or 1.0)
 
-    def _rank(self, values: Tensor) -> float:
+    def _rank(self, values: Tensor) -> float | None:
         from scipy.stats import spearmanr  # here, since it takes a second and only this page asks for it
 
         sizes = [each.abs().sum(0).flatten().cpu().numpy() for each in (values, self.reference)]
-        return float(spearmanr(*sizes).statistic)
+        return float(spearmanr(*sizes).statistic) if all(np.ptp(each) > 0 for each in sizes) else None
 
     def _report(self) -> None:
         self.on_progress(min(1.0, self.scorer.backwards / self.of))

@@ -2,7 +2,8 @@
 
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -80,15 +81,14 @@ def compare(
     Raises:
         Refusal: If x is no such image or the target is no class of the model.
     """
-    x, target = _image(x), target or Target()
+    x, target = image(x), target or Target()
     _expect(target, Target, "at.Target(235)")
     for method in methods:
         _expect(method, Method, "at.Gradient()")
     target.check(len(model.classes))
     if chunk is not None and chunk < 1:
         raise Refusal(f"The chunk must be at least 1 image, got {chunk}.")
-    # Whatever the caller's context: tensors of inference mode cannot be differentiated, autocast would round.
-    with torch.inference_mode(False), torch.autocast(model.device.type, enabled=False):
+    with untroubled(model):
         return _compare(Scorer(model, x.clone(), target, chunk), methods, on_progress, on_result)
 
 
@@ -203,7 +203,19 @@ def _expect(given: object, wanted: type, example: str) -> None:
         raise Refusal(f"{given!r} was given where a value such as {example} is needed.")
 
 
-def _image(x: Tensor) -> Tensor:
+@contextmanager
+def untroubled(model: Model) -> Iterator[None]:
+    """Whatever the caller's context: tensors of inference mode cannot be differentiated, autocast would round."""
+    with torch.inference_mode(False), torch.autocast(model.device.type, enabled=False):
+        yield
+
+
+def image(x: Tensor) -> Tensor:
+    """Check a photo: (3, H, W), finite.
+
+    Raises:
+        Refusal: If it is something else.
+    """
     if not isinstance(x, Tensor) or x.ndim != 3 or x.shape[0] != 3:
         given = f"{type(x).__name__} of shape {tuple(x.shape)}" if hasattr(x, "shape") else type(x).__name__
         raise Refusal(f"The image must be a torch Tensor of shape (3, H, W), got {given}; use model.prepare(image).")

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from attribution.refusal import Refusal
+
 PREFIX = 8  # tokens before those of the image, at most: class tokens and registers
 
 _outputs: ContextVar[dict[str, Tensor] | None] = ContextVar("outputs", default=None)
@@ -34,9 +36,18 @@ class Layer:
     prefix: int | None = None
 
     def maps(self, output: Tensor) -> Tensor:
-        """An output of this layer, or its gradient, as (N, C, H, W)."""
+        """An output of this layer, or its gradient, as (N, C, H, W); another size than the model's is well.
+
+        Raises:
+            Refusal: If tokens are not those of an image of the model's size.
+        """
         if self.prefix is None:
             return output
+        if output.shape[1] != self.prefix + self.height * self.width:
+            raise Refusal(
+                f"The layer {self.name} gives {output.shape[1]} tokens for this image, whose grid is not known; "
+                "give an image of the model's own size."
+            )
         images = output[:, self.prefix :].transpose(1, 2)  # (N, C, H * W)
         return images.reshape(len(images), self.channels, self.height, self.width)
 
@@ -73,7 +84,7 @@ def stages(net: nn.Module, found: Mapping[str, Tensor], score: Tensor, size: tup
     """The last layer of each resolution, the coarsest first.
 
     Args:
-        net: Of which `found` are the outputs. Those of pooling are left out, and what has one channel a class.
+        net: Of which `found` are the outputs. Those of pooling are left out, and the classes' own if others are there.
         found: What `outputs` gathered.
         score: (N, K), the logits of that pass.
         size: (H, W) of the input.
@@ -85,7 +96,7 @@ def stages(net: nn.Module, found: Mapping[str, Tensor], score: Tensor, size: tup
     grid, layers = size, dict[tuple[int, int], dict[int, Layer]]()
     for name, output in found.items():
         layer = _layer(name, output, grid, patches=grid != size)
-        if layer and layer.channels != score.shape[1] and id(output) not in left_out:
+        if layer and id(output) not in left_out:
             grid = layer.height, layer.width
             known = layers.setdefault(grid, {})
             if (inner := known.get(id(output))) is None or inner.name.startswith(f"{name}."):
@@ -99,7 +110,9 @@ def stages(net: nn.Module, found: Mapping[str, Tensor], score: Tensor, size: tup
 
     chosen = []
     for _, each in sorted(layers.items()):
-        ends = [layer for layer in each.values() if not on_the_way(layer)] or list(each.values())
+        ends = list(each.values())
+        ends = [layer for layer in ends if layer.channels != score.shape[1]] or ends  # not the classes themselves
+        ends = [layer for layer in ends if not on_the_way(layer)] or ends
         stream = ends[-1].channels  # of tokens, which attention widens for itself
         ends = [layer for layer in ends if layer.prefix is None or layer.channels == stream]
         chosen.append(_last(ends, found, score))
@@ -110,8 +123,9 @@ def _layer(name: str, output: Tensor, grid: tuple[int, int], patches: bool) -> L
     """Read an output as a map that lies on the image like the grid before it, or a coarser one."""
     if output.ndim == 4:
         _, channels, height, width = output.shape
-        alike = abs(height * grid[1] - width * grid[0]) <= max(grid)
-        return Layer(name, channels, height, width) if 1 < height * width <= grid[0] * grid[1] and alike else None
+        coarser = 1 < height * width <= grid[0] * grid[1]  # which a map of another axis order is not
+        alike = 0.5 < (height * grid[1]) / (width * grid[0]) < 2  # convolutions without padding eat more of one side
+        return Layer(name, channels, height, width) if coarser and alike else None
     if output.ndim == 3 and patches and 0 <= (prefix := output.shape[1] - grid[0] * grid[1]) <= PREFIX:
         return Layer(name, output.shape[2], *grid, prefix)
     return None

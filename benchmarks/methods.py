@@ -23,6 +23,7 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import Tensor, nn
 
 import attribution as at
+from attribution.frozen import frozen_copy
 
 PHOTO = Path(__file__).parents[1] / "assets" / "samples" / "german_shepherd_on_grass.jpg"
 TARGET = 235
@@ -37,7 +38,7 @@ class Normalised(nn.Module):
 
     def __init__(self, model: at.Model) -> None:
         super().__init__()
-        self.net = copy.deepcopy(model._net).to(memory_format=torch.contiguous_format).requires_grad_(True)
+        self.net = frozen_copy(model._net).to(memory_format=torch.contiguous_format).requires_grad_(True)
         self.mean, self.std = model._mean, model._std
         for module in self.net.modules():
             if isinstance(module, nn.ReLU):  # Captum cannot hook one in place
@@ -61,7 +62,8 @@ def peers(net: Normalised, x: Tensor) -> dict[str, dict[str, Callable[[], Any]]]
         return {"captum": run(None), "captum, 4 at a time": run(4)}
 
     def cam(kind: type) -> Callable[[], Any]:
-        made = kind(net, [layer])
+        own = copy.deepcopy(net)  # whose hooks are no one else's
+        made = kind(own, [own.net.features])
         return lambda: made(images, [ClassifierOutputTarget(TARGET)])
 
     def occlude(count: int) -> Callable[[], Any]:

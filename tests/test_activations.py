@@ -70,11 +70,12 @@ def test_they_are_the_peers_but_for_its_scale(ours: type, name: str, layer: str,
     np.testing.assert_allclose((mine - mine.min()) / (mine.max() - mine.min()), expected, atol=0.02)
 
 
-def test_grad_cam_is_captums() -> None:
-    net, x = small("resnet18").double(), noise(3, SIDE, SIDE, dtype=torch.float64)
+@pytest.mark.parametrize("size", [(SIDE, SIDE), (SIDE, 2 * SIDE)])
+def test_grad_cam_is_captums(size: tuple[int, int]) -> None:
+    net, x = small("resnet18").double(), noise(3, *size, dtype=torch.float64)
     theirs = LayerGradCam(net, net.layer3).attribute(x[None], 3)
-    large = nn.functional.interpolate(theirs.detach(), (SIDE, SIDE), mode="bilinear")[0, 0].numpy()
-    model = model_of(net, (SIDE, SIDE), 5)
+    large = nn.functional.interpolate(theirs.detach(), size, mode="bilinear")[0, 0].numpy()
+    model = model_of(net, size, 5)
     mine = at.attribute(model, x, at.GradCAM(1, "kept"), at.Target(3, "logit")).values.sum(0)
     np.testing.assert_allclose(mine, large, atol=1e-9 * abs(large).max())
 
@@ -122,6 +123,30 @@ def test_the_embedded_models_have_the_layers_that_people_name(squeezenet: at.Mod
     assert [str(layer) for layer in squeezenet.stages[:2]] == ["features (512 x 14 x 14)", "features.7 (256 x 28 x 28)"]
     lite = at.load_model("efficientnet_lite0", device="cpu")
     assert [str(layer) for layer in lite.stages[:2]] == ["conv_head (1280 x 7 x 7)", "blocks.4 (112 x 14 x 14)"]
+
+
+def test_a_layer_with_as_many_features_as_classes_is_kept() -> None:
+    net = randomise(zoo.resnet18(weights=None, num_classes=512))
+    assert str(model_of(net, (SIDE, SIDE), 512).stages[0]) == "layer4 (512 x 2 x 2)"
+
+
+@pytest.mark.parametrize("size", [(64, 64), (48, 64), (64, 128)])
+def test_convolutions_without_padding_have_layers_at_any_shape(size: tuple[int, int]) -> None:
+    net = nn.Sequential(
+        nn.Conv2d(3, 4, 5), nn.ReLU(), nn.Conv2d(4, 6, 5, stride=2), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    )
+    model = model_of(randomise(nn.Sequential(net, nn.Linear(6, 3))), size, 3)
+    assert [layer.channels for layer in model.stages] == [6, 4]
+
+
+def test_a_photo_of_another_size_than_the_models_is_named_by_its_own_maps() -> None:
+    model = model_of(randomise(Pooled()), (15, 15), 3)
+    assert at.attribute(model, noise(3, 31, 21), at.GradCAM()).notes == ("Layer features (7 x 15 x 10).",)
+
+
+def test_tokens_of_another_size_are_refused() -> None:
+    with pytest.raises(at.Refusal, match=r"^The layer norm gives 9 tokens for this image, whose grid is not known"):
+        Layer("norm", 2, 2, 3, prefix=1).maps(torch.zeros(1, 9, 2))
 
 
 def test_tokens_lie_on_the_image_behind_those_of_the_class() -> None:

@@ -216,7 +216,7 @@ def test_score_and_second_class_reach_the_engine(app: AppTest) -> None:
     assert "German shepherd against golden retriever, log-odds" in texts(app)
     app.selectbox(key="versus").set_value(235).run()
     finished(app)
-    assert "cannot be compared with itself" in texts(app)
+    assert "choose another second class" in texts(app)
 
 
 def test_the_crop_can_be_moved(app: AppTest) -> None:
@@ -265,6 +265,18 @@ def test_the_path_page_measures_the_path_of_the_session(app: AppTest, monkeypatc
     page_done(app, "explore")
     page_done(app, "path")
     assert app.slider(key="path.steps").value == 12
+
+
+@pytest.mark.parametrize(("keys", "explains"), [(["occlusion"], "Integrated gradients"), (["idgi"], "IDGI")])
+def test_the_baseline_page_explains_by_a_method_that_starts_there(app: AppTest, keys: list[str], explains: str) -> None:
+    for key in keys:
+        app.session_state[f"{key}.steps" if key == "idgi" else f"{key}.window"] = 4 if key == "idgi" else 200
+    show(app, keys)
+    app.session_state["baselines"] = ["black", "black_and_white"]
+    page_done(app, "baselines")
+    assert f"{explains}: the score difference from a baseline" in texts(app)
+    assert ("Blind pixels" in texts(app)) == (explains == "Integrated gradients")
+    assert "Mean entropy of 2 images" in texts(app)
 
 
 def test_the_baseline_page_makes_one_map_for_each_baseline(app: AppTest) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from timm import create_model
 from torch import Tensor, nn
 from torchvision import models as zoo
 from toys import brief, model_of, noise, randomise
@@ -47,7 +48,30 @@ def method(request: pytest.FixtureRequest) -> Method:
 
 
 def test_a_method_serves_a_model_or_refuses_in_one_sentence(model: at.Model, method: Method) -> None:
-    x = noise(3, SIDE, SIDE)
+    serves_or_refuses(model, noise(3, SIDE, SIDE), method)
+
+
+OWN = {
+    "squeezenet1_1": lambda: at.load_model("squeezenet1_1", device="cpu"),
+    "efficientnet_lite0": lambda: at.load_model("efficientnet_lite0", device="cpu"),
+    "vit_tiny": lambda: model_of(randomise(create_model("vit_tiny_patch16_224")), (224, 224), 1000, "vit_tiny"),
+}
+
+
+@pytest.fixture(scope="module", params=OWN)
+def own(request: pytest.FixtureRequest) -> at.Model:
+    return OWN[request.param]()
+
+
+def test_a_method_serves_or_refuses_at_the_models_own_size(own: at.Model, method: Method) -> None:
+    x, before = noise(3, *own.preprocessing.size), own.weights
+    serves_or_refuses(own, x, method)
+    del own.weights  # so that it is read again
+    assert own.weights == before
+    assert all(not parameter.requires_grad and parameter.grad is None for parameter in own._running.parameters())
+
+
+def serves_or_refuses(model: at.Model, x: Tensor, method: Method) -> None:
     reason = method.refusal(model)
     if reason:
         assert reason.endswith(".")
@@ -57,14 +81,15 @@ def test_a_method_serves_a_model_or_refuses_in_one_sentence(model: at.Model, met
         assert str(refused.value) == reason
         return
     first, second = at.attribute(model, x, method), at.attribute(model, x, method)
-    assert first.values.shape == (3, SIDE, SIDE)
+    assert first.values.shape == x.shape
+    assert plain(restore(type(method), first.settings)) == first.settings
     assert first.values.dtype == np.float32
     assert np.isfinite(first.values).all()
     assert first.values.any()
     assert np.array_equal(first.values, second.values)
     assert (first.delta is None) == (not method.complete)
     assert all(note.endswith(".") for note in first.notes)
-    cost = method.cost((SIDE, SIDE))  # beside the photo's own pass, and a look at the baseline
+    cost = method.cost((x.shape[1], x.shape[2]))  # beside the photo's own pass, and a look at the baseline
     assert first.backwards == cost.backwards
     assert cost.forwards <= first.forwards <= cost.forwards + 2
 
@@ -107,7 +132,7 @@ def test_everything_registered_describes_itself_and_survives_as_text(registry: d
             sentences = (cls.idea, cls.shows, cls.cannot, cls.passes, cls.fails, cls.deviation)
             assert all(each.endswith(".") for each in sentences if each or each is not cls.deviation)
             assert cls.formula
-            assert cls.source.arxiv or cls.source.venue
+            assert cls.source.arxiv or cls.source.venue or cls.source.journal
             assert cls.source.bibtex.startswith("@")
             assert getattr(at, cls.__name__) is cls
 

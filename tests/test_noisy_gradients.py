@@ -26,6 +26,13 @@ def test_a_linear_function_has_one_gradient() -> None:
     assert answer(model, x, at.VarGrad(7), 3) == pytest.approx([0, 0, 0], abs=1e-12)
 
 
+@pytest.mark.parametrize(("samples", "chunk"), [(25, 4), (25, 25), (7, 1)])
+def test_equal_gradients_have_no_variance_by_rounding(samples: int, chunk: int) -> None:
+    model = toy(lambda x: x @ torch.tensor([0.1, -3.3, 0.7]), dtype=torch.float32)
+    x = image(0.5, 0.25, 1, dtype=torch.float32)
+    assert not at.attribute(model, x, at.VarGrad(samples), at.Target(0, "logit"), chunk=chunk).values.any()
+
+
 def test_a_parabola_shows_the_noise_itself() -> None:
     """The gradient of x^2 is 2 (x + sigma e): mean 2x, variance 4 sigma^2, sigma times the range of the photo."""
     model, x = toy(lambda x: (x[:, :1] ** 2).sum(1)), image(0.5, 0.2, 0.0)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from captum.attr import Occlusion
 from torch import Tensor, nn
 from toys import model_of, noise, randomise
@@ -30,15 +31,13 @@ def test_captums_example_of_four_windows() -> None:
 
 @pytest.mark.parametrize(("window", "stride"), [(3, 2), (4, 4), (5, 1), (9, 3), (20, 7)])
 def test_occlusion_is_captums(window: int, stride: int) -> None:
-    net = randomise(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 64, 3))).double()
-    x = noise(3, 10, 10, dtype=torch.float64)
+    net = randomise(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 80, 3))).double()
+    x = noise(3, 10, 12, dtype=torch.float64)
     filler = torch.tensor([0.2, 0.5, 0.9], dtype=torch.float64).view(3, 1, 1).expand_as(x)
     method = at.Occlusion(window, stride, at.baselines.Constant((0.2, 0.5, 0.9)))
-    ours = at.attribute(model_of(net, (10, 10), 3), x, method, at.Target(1, "logit")).values.sum(0)
-    side = min(window, 10)
-    theirs = Occlusion(net).attribute(
-        x[None], (3, side, side), (3, min(stride, side), min(stride, side)), baselines=filler[None], target=1
-    )
+    ours = at.attribute(model_of(net, (10, 12), 3), x, method, at.Target(1, "logit")).values.sum(0)
+    shape, strides = ((3, *(min(each, side) for side in (10, 12))) for each in (window, stride))
+    theirs = Occlusion(net).attribute(x[None], shape, strides, baselines=filler[None], target=1)
     np.testing.assert_allclose(ours, theirs[0, 0].detach().numpy(), atol=1e-12)
 
 
@@ -46,6 +45,8 @@ def test_a_stride_beyond_the_window_leaves_no_gap() -> None:
     x, method = torch.ones(3, 8, 8).double(), at.Occlusion(2, 100, at.baselines.Black())
     heat = at.attribute(linear(8, torch.ones(64)), x, method, at.Target(0, "logit")).values.sum(0)
     np.testing.assert_allclose(heat, 4)
+    result = at.attribute(linear(8, torch.ones(64)), x, method, at.Target(0, "logit"))
+    assert result.notes == ("The stride is lowered to the window, 2 pixels, so that no pixel is left out.",)
 
 
 def test_the_maps_of_several_fillers_are_averaged() -> None:
@@ -59,9 +60,17 @@ def test_the_maps_of_several_fillers_are_averaged() -> None:
 
 
 def rise(model: at.Model, x: Tensor, method: at.RISE) -> np.ndarray:
-    """The definition with the masks of the method, one at a time."""
+    """The definition, one mask at a time: cells, enlarged by one cell more than the photo, cut out with a shift."""
     random = torch.Generator().manual_seed(method.seed)
-    masks = [method._draw(1, x, random)[0, 0] for _ in range(method.masks)]
+    masks, (height, width) = [], x.shape[1:]
+    for _ in range(method.masks):
+        cells = (torch.rand(method.cells, method.cells, generator=random) < method.kept).float()
+        down, across = -(-height // method.cells), -(-width // method.cells)
+        size = ((method.cells + 1) * down, (method.cells + 1) * across)
+        large = F.interpolate(cells[None, None], size, mode="bilinear")[0, 0].double()
+        top = int(torch.randint(down, (), generator=random))
+        left = int(torch.randint(across, (), generator=random))
+        masks.append(large[top : top + height, left : left + width])
     scores = [float(model.logits((x * mask)[None])[0, 0].detach()) for mask in masks]
     mean = sum(scores) / len(scores)
     heat = sum((score - mean) * mask for score, mask in zip(scores, masks, strict=True))
@@ -69,8 +78,8 @@ def rise(model: at.Model, x: Tensor, method: at.RISE) -> np.ndarray:
 
 
 def test_rise_is_its_formula() -> None:
-    net = randomise(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 64, 3))).double()
-    model, x, method = model_of(net, (10, 10), 3), noise(3, 10, 10, dtype=torch.float64), at.RISE(30, 4)
+    net = randomise(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 80, 3))).double()
+    model, x, method = model_of(net, (10, 12), 3), noise(3, 10, 12, dtype=torch.float64), at.RISE(30, 4)
     ours = at.attribute(model, x, method, at.Target(0, "logit")).values.sum(0)
     np.testing.assert_allclose(ours, rise(model, x, method), atol=1e-12)
 

@@ -14,6 +14,8 @@ from attribution.methods.method import Computed, Cost, Method
 from attribution.scorer import Scorer
 from attribution.settings import Number, setting
 
+LEAST = 0.2  # pixels; a Gaussian below that changes nothing
+
 
 @dataclass(frozen=True)
 class BlurIntegratedGradients(Method):
@@ -29,7 +31,7 @@ class BlurIntegratedGradients(Method):
     group: ClassVar[str] = "paths"
     idea: ClassVar[str] = (
         "The photo comes into focus, and each gradient on the way is multiplied by what focusing changed. "
-        "No new colours appear on this path, and no baseline has to be chosen."
+        "No value leaves the photo's own range on this path, and no baseline has to be chosen."
     )
     formula: ClassVar[str] = (
         r"-\int_0^{\sigma} \frac{\partial F}{\partial x}\big(L(x, s)\big) \odot "
@@ -76,4 +78,5 @@ class BlurIntegratedGradients(Method):
 
     def _at(self, x: Tensor, place: float) -> Tensor:
         """The photo on the path, from sharp (0) to blurred (1); finer at the sharp end, where more happens."""
-        return blurred(x, self.sigma * place**3) if place else x
+        start, end = LEAST ** (1 / 3), self.sigma ** (1 / 3)
+        return blurred(x, (start + place * (end - start)) ** 3) if place else x

@@ -1,18 +1,19 @@
 """What the class activation maps share: the features of one layer, weighed by the gradient that reaches them."""
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from torch import Tensor
 from torch.nn import functional
 
-from attribution.layers import Layer
 from attribution.methods.method import Computed, Cost, Method, per_pixel
 from attribution.model import Model
 from attribution.refusal import Refusal
 from attribution.scorer import Scorer
 from attribution.settings import Choice, Number, setting
+
+STAGE = Number("Resolution of the layer: 0 is the last and coarsest, 1 the one before.", 0, 9)
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,11 @@ class ClassActivation(Method):
 
     group: ClassVar[str] = "activations"
     shares_forward: ClassVar[bool] = True
+    deviation: ClassVar[str] = (
+        "The papers take the gradient of the logit; here it is that of the score that you choose."
+    )
 
-    stage: int = setting(Number("Resolution of the layer: 0 is the last and coarsest, 1 the one before.", 0, 9), 0)
+    stage: int = setting(STAGE, 0)
     negative: str = setting(Choice("What is done with values that speak against the class.", ("cut", "kept")), "cut")
 
     @staticmethod
@@ -49,10 +53,9 @@ class ClassActivation(Method):
         if reason := self.refusal(scorer.model):
             raise Refusal(reason)
         layer = scorer.model.stages[self.stage]
-        return Computed(per_pixel(self.heat(scorer, layer)), notes=(f"Layer {layer}.",))
-
-    def heat(self, scorer: Scorer, layer: Layer) -> Tensor:
-        """The map of one layer, (H, W)."""
-        cells = self.weigh(*scorer.features(layer))  # (h, w)
+        maps, gradient = scorer.features(layer)  # (C, h, w)
+        cells = self.weigh(maps, gradient)
         cells = cells.clamp(min=0) if self.negative == "cut" else cells
-        return functional.interpolate(cells[None, None], scorer.x.shape[1:], mode="bilinear")[0, 0]
+        heat = functional.interpolate(cells[None, None], scorer.x.shape[1:], mode="bilinear")[0, 0]
+        seen = replace(layer, height=maps.shape[1], width=maps.shape[2])  # by this photo's size, not by the model's
+        return Computed(per_pixel(heat), notes=(f"Layer {seen}.",))

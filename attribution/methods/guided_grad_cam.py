@@ -4,20 +4,28 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from attribution.citation import Citation
+from attribution.methods.class_activation import STAGE
 from attribution.methods.grad_cam import SELVARAJU, GradCAM
 from attribution.methods.guided_backprop import GuidedBackprop
-from attribution.methods.method import Computed, Cost
+from attribution.methods.method import Computed, Cost, Method
 from attribution.model import Model
 from attribution.scorer import Scorer
+from attribution.settings import setting
 
 
 @dataclass(frozen=True)
-class GuidedGradCAM(GradCAM):
-    """Guided backpropagation, masked by Grad-CAM."""
+class GuidedGradCAM(Method):
+    """Guided backpropagation, masked by Grad-CAM.
+
+    Attributes:
+        stage: Of Grad-CAM. Default: 0.
+    """
 
     key: ClassVar[str] = "guided_grad_cam"
     title: ClassVar[str] = "Guided Grad-CAM"
+    group: ClassVar[str] = "activations"
     power: ClassVar[int] = 2
+    shares_forward: ClassVar[bool] = True
     idea: ClassVar[str] = (
         "Guided backpropagation is sharp but hardly knows the class; Grad-CAM knows the class but is coarse. "
         "Their product is sharp inside the region of the class."
@@ -27,16 +35,18 @@ class GuidedGradCAM(GradCAM):
     cannot: ClassVar[str] = "Why this structure: only the region is chosen by the class, not the detail in it."
     passes: ClassVar[str] = "The region changes with the class."
     fails: ClassVar[str] = "The detail stays nearly the same when lower weights are random (Adebayo et al. 2018)."
-    deviation: ClassVar[str] = "Grad-CAM is enlarged by bilinear interpolation, as in the paper; Captum repeats cells."
+    deviation: ClassVar[str] = GradCAM.deviation
     source: ClassVar[Citation] = SELVARAJU
+
+    stage: int = setting(STAGE, 0)
 
     def cost(self, size: tuple[int, int]) -> Cost:
         return Cost(0, 2)
 
     def refusal(self, model: Model) -> str | None:
-        return super().refusal(model) or GuidedBackprop().refusal(model)
+        return GradCAM(self.stage).refusal(model) or GuidedBackprop().refusal(model)
 
     def compute(self, scorer: Scorer) -> Computed:
-        region, guided = super().compute(scorer), GuidedBackprop().compute(scorer)
+        region, guided = GradCAM(self.stage).compute(scorer), GuidedBackprop().compute(scorer)
         values = region.values.sum(0) * guided.values
         return replace(guided, values=values, notes=(*region.notes, *guided.notes))

@@ -28,17 +28,20 @@ class GuidedIntegratedGradients(FromBaseline):
     key: ClassVar[str] = "guided_integrated_gradients"
     title: ClassVar[str] = "Guided integrated gradients"
     idea: ClassVar[str] = (
-        "On the straight path gradients of other classes add noise. This path moves in each step the values with the "
-        "smallest gradients, so that it stays where the score is calm."
+        "A straight path crosses steep places that have nothing to do with the class, and their gradients are noise. "
+        "This path moves in each step the values with the smallest gradients, so that it stays where the score is calm."
     )
-    formula: ClassVar[str] = r"\int_0^1 \frac{\partial F}{\partial x}\big(\gamma(t)\big) \odot \gamma'(t)\, dt"
+    formula: ClassVar[str] = (
+        r"\int_0^1 \frac{\partial F}{\partial x}\big(\gamma(t)\big) \odot \gamma'(t)\, dt"
+        r"\quad\text{along the guided path } \gamma"
+    )
     shows: ClassVar[str] = "How the score difference is shared among the pixels, with less grain on the background."
     cannot: ClassVar[str] = "Pixels that equal the baseline; and each step needs the one before, so it is slow."
     passes: ClassVar[str] = "Completeness, up to delta, which falls slowly here."
     fails: ClassVar[str] = "The path depends on the network, so maps of two networks follow two paths."
     deviation: ClassVar[str] = (
         "A move is multiplied by the mean of the gradients at its two ends. By the paper's left rule, which rule=left "
-        "gives, the values summed to 2.6 for a score of 1.0 (SqueezeNet, 200 steps); so they sum to 1.1."
+        "gives, the values of one photo summed to 2.6 for a score of 1.0; by the mean they summed to 1.1."
     )
     source: ClassVar[Citation] = Citation(
         (
@@ -51,7 +54,9 @@ class GuidedIntegratedGradients(FromBaseline):
         "CVPR",
     )
 
-    steps: int = setting(Number("Gradients taken along the path, one after the other.", 1, 1000), 50)
+    blind: ClassVar[bool] = True
+
+    steps: int = setting(Number("Gradients taken along the path, one after the other.", 2, 1000), 50)
     fraction: float = setting(Number("Share of the values that move at a time.", 0.01, 1.0), 0.25)
     band: float = setting(Number("How far a value may be ahead of the straight path or behind it.", 0.0, 1.0), 0.02)
     rule: str = setting(Choice("Which gradients a move is multiplied by.", ("trapezoid", "left")), "trapezoid")
@@ -60,7 +65,7 @@ class GuidedIntegratedGradients(FromBaseline):
         difference = scorer.x - baseline
         weight = difference.abs() / difference.abs().sum().clamp(min=torch.finfo(baseline.dtype).tiny)
         values, place, before = (torch.zeros_like(baseline) for _ in range(3))  # place: how far each value has come
-        both = self.rule == "trapezoid" and self.steps > 1
+        both = self.rule == "trapezoid"
         moves = self.steps - both
         first = 0.0
         for step in range(self.steps):
@@ -93,6 +98,8 @@ class GuidedIntegratedGradients(FromBaseline):
             steepness = steepness.where(able, torch.inf)
             threshold = steepness.flatten().kthvalue(many).values
             moving = able & (steepness <= threshold)
+            if not moving.any():  # gradients that are no numbers, which the engine refuses
+                return place
             way = torch.where(moving, high - place, 0)
             share = missing / float((weight * way).sum())
             if share <= 1:

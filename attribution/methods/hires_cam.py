@@ -22,7 +22,7 @@ class HiResCAM(ClassActivation):
     formula: ClassVar[str] = r"\max\Big(0,\ \sum_k A^k \odot \frac{\partial F}{\partial A^k}\Big)"
     shows: ClassVar[str] = "The cells of a layer that raise the score."
     cannot: ClassVar[str] = "Detail below one cell of the layer."
-    passes: ClassVar[str] = "Where all after the layer is linear, the values sum to the logit without its bias."
+    passes: ClassVar[str] = "Where all after the layer is linear, its cells, uncut, sum to the logit without its bias."
     fails: ClassVar[str] = "After several layers with rectifiers it is input times gradient, with the same blind spots."
     source: ClassVar[Citation] = Citation(
         ("Rachel Lea Draelos", "Lawrence Carin"),

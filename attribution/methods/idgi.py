@@ -21,13 +21,14 @@ class IDGI(FromBaseline):
     title: ClassVar[str] = "IDGI"
     idea: ClassVar[str] = (
         "Most of a step along the path runs across the gradient and changes nothing but adds noise to the map. "
-        "So the gain of the step is shared out by the squared gradient alone."
+        "So what the score gains in step k is shared out by the squared gradient g there alone."
     )
     formula: ClassVar[str] = r"\sum_{k} \frac{g_k \odot g_k}{\lVert g_k \rVert^2}\,\big(F(x_{k+1}) - F(x_k)\big)"
     shows: ClassVar[str] = "The score difference, shared by how strongly each value could have moved the score."
     cannot: ClassVar[str] = "Evidence for and against within one step: all values of a step have one sign."
     passes: ClassVar[str] = "Completeness at any number of steps; pixels that equal the baseline are not blind."
     fails: ClassVar[str] = "Known answers: of a linear function the share of a value is not weight times change."
+    deviation: ClassVar[str] = "The gain of a step without any gradient is shared by that of its neighbour."
     source: ClassVar[Citation] = Citation(
         ("Ruo Yang", "Binghui Wang", "Mustafa Bilgic"),
         2023,
@@ -39,19 +40,29 @@ class IDGI(FromBaseline):
     def walk(self, scorer: Scorer, baseline: Tensor, tick: Tick) -> tuple[Tensor, float | None]:
         nodes, _ = left(self.steps)
         values, difference = torch.zeros_like(baseline), scorer.x - baseline
-        share, score, first = torch.zeros_like(baseline), 0.0, None  # of the node before; its gain is not known yet
+        share: Tensor | None = None  # of the last node that has a gradient
+        first = before = None
+        owed = 0.0  # of the score; gained since then
         for piece in scorer.pieces(self.steps):
             alphas = torch.from_numpy(nodes[piece.start : piece.stop])
             gradients, scores = scorer.gradients(between(baseline, difference, alphas))
-            first = float(scores[0]) if first is None else first
-            for gradient, reached in zip(gradients, scores.tolist(), strict=True):
-                values.add_(share, alpha=reached - score)
-                share, score = _share(gradient), reached
+            for gradient, score in zip(gradients, scores.tolist(), strict=True):
+                if before is None:
+                    first = score
+                else:
+                    owed += score - before
+                before = score
+                if share is not None:
+                    values.add_(share, alpha=owed)
+                    owed = 0.0
+                share = _share(gradient) if gradient.any() else share
             tick(piece.stop / self.steps, values.clone)
-        return values.add_(share, alpha=scorer.score - score), first
+        if share is not None and before is not None:
+            values.add_(share, alpha=owed + scorer.score - before)
+        return values, first
 
 
 def _share(gradient: Tensor) -> Tensor:
-    """Squares over their sum; zero where all of the gradient is zero. Squares of small numbers must not underflow."""
-    squares = (gradient / gradient.abs().max().clamp(min=torch.finfo(gradient.dtype).tiny)).square()
-    return squares / squares.sum().clamp(min=torch.finfo(gradient.dtype).tiny)
+    """Squares over their sum; the squares of small numbers must not underflow."""
+    squares = (gradient / gradient.abs().max()).square()
+    return squares / squares.sum()

@@ -22,7 +22,9 @@ class InputXGradient(Method):
     formula: ClassVar[str] = r"x \odot \frac{\partial F}{\partial x}"
     shows: ClassVar[str] = "The share of every value in the score, as far as a straight line from black goes."
     cannot: ClassVar[str] = "Dark pixels: whatever they do, they are multiplied by nearly zero."
-    passes: ClassVar[str] = "In a rectifier network without biases the values sum to the logit."
+    passes: ClassVar[str] = (
+        "In a rectifier network without biases, also in its normalisation, the values sum to the logit."
+    )
     fails: ClassVar[str] = "With random weights the photo itself still shows through (Adebayo et al. 2018)."
     source: ClassVar[Citation] = Citation(
         ("Avanti Shrikumar", "Peyton Greenside", "Anna Shcherbina", "Anshul Kundaje"),

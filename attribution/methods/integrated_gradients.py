@@ -46,6 +46,7 @@ class IntegratedGradients(FromBaseline):
         "1703.01365",
         "ICML",
     )
+    blind: ClassVar[bool] = True
     chosen: ClassVar[bool] = True
 
     rule: str = setting(Choice("Where along the path the gradients are taken.", (ADAPTIVE, *RULES)), ADAPTIVE)

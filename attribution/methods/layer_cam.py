@@ -28,7 +28,7 @@ class LayerCAM(ClassActivation):
         ("Peng-Tao Jiang", "Chang-Bin Zhang", "Qibin Hou", "Ming-Ming Cheng", "Yunchao Wei"),
         2021,
         "LayerCAM: Exploring Hierarchical Class Activation Maps for Localization",
-        venue="IEEE Transactions on Image Processing",
+        journal="IEEE Transactions on Image Processing",
     )
 
     @staticmethod

@@ -67,6 +67,7 @@ class Method(Configurable):
         deviation: From the paper; empty where there is none.
         source: Paper.
         complete: Whether the values sum to the score difference from the baseline.
+        blind: Whether a value that equals the baseline gets nothing, whatever it does.
         power: Of the score in the unit of the values. Default: 1.
         shares_forward: Whether it asks the scorer only about the photo itself; such methods run first.
         chosen: Whether it is shown when the dashboard opens.
@@ -82,6 +83,7 @@ class Method(Configurable):
     deviation: ClassVar[str] = ""
     source: ClassVar[Citation]
     complete: ClassVar[bool] = False
+    blind: ClassVar[bool] = False
     power: ClassVar[int] = 1
     shares_forward: ClassVar[bool] = False
     chosen: ClassVar[bool] = False
@@ -111,7 +113,7 @@ class Method(Configurable):
             count: How many.
 
         Returns:
-            Positions in [0, 1], (count,), and images, (count, 3, H, W); None if the method has no path.
+            Positions in [0, 1], (count,), and images, (count, 3, H, W); None if there are none to show.
         """
         del x, count
         return None
@@ -119,4 +121,4 @@ class Method(Configurable):
 
 def per_pixel(heat: Tensor) -> Tensor:
     """Values, (3, H, W), of a method that tells no channels apart: a third of each pixel's, (H, W), on every one."""
-    return (heat / 3).expand(3, -1, -1)
+    return (heat / 3).repeat(3, 1, 1)

@@ -32,8 +32,14 @@ class NoisyGradients(Method):
 
     @staticmethod
     @abstractmethod
-    def combine(total: Tensor, squares: Tensor, count: int) -> Tensor:
-        """The map from the sum of the gradients and the sum of their squares, both (3, H, W)."""
+    def combine(first: Tensor, mean: Tensor, square: Tensor) -> Tensor:
+        """The map, (3, H, W).
+
+        Args:
+            first: The first gradient, (3, H, W).
+            mean: Of the differences from it, (3, H, W); so equal gradients have no variance by rounding.
+            square: Mean of their squares, (3, H, W).
+        """
 
     def cost(self, size: tuple[int, int]) -> Cost:
         return Cost(self.samples, self.samples)
@@ -41,15 +47,18 @@ class NoisyGradients(Method):
     def compute(self, scorer: Scorer) -> Computed:
         random = torch.Generator().manual_seed(self.seed)
         scale = self.sigma * float(scorer.x.max() - scorer.x.min())
+        first: Tensor | None = None
         total, squares = torch.zeros_like(scorer.x), torch.zeros_like(scorer.x)
-        done = 0
-        while done < self.samples:
-            count = min(scorer.chunk, self.samples - done)
+        for piece in scorer.pieces(self.samples):
             # One after the other, so that the chunk size changes no noise.
-            noise = torch.stack([torch.randn(scorer.x.shape, generator=random) for _ in range(count)])
+            noise = torch.stack([torch.randn(scorer.x.shape, generator=random) for _ in piece])
             gradients, _ = scorer.gradients(torch.add(scorer.x, noise.to(scorer.x), alpha=scale))
+            first = gradients[0].clone() if first is None else first
+            gradients -= first
             total += gradients.sum(0)
             squares += gradients.square_().sum(0)
-            done += count
-            scorer.tick(done / self.samples, partial(self.combine, total, squares, done))
-        return Computed(self.combine(total, squares, done))
+            scorer.tick(
+                piece.stop / self.samples, partial(self.combine, first, total / piece.stop, squares / piece.stop)
+            )
+        assert first is not None
+        return Computed(self.combine(first, total / self.samples, squares / self.samples))

@@ -26,10 +26,12 @@ class Occlusion(Method):
     title: ClassVar[str] = "Occlusion"
     group: ClassVar[str] = "perturbations"
     idea: ClassVar[str] = (
-        "A window is covered, and the score drops if the network needed what was there. The window walks over the "
+        "A window P is covered, and the score drops if the network needed what was there. The window walks over the "
         "photo; where windows overlap their drops are averaged."
     )
-    formula: ClassVar[str] = r"\operatorname{mean}_{P \ni i}\ F(x) - F(x_{\text{outside } P},\ b_{\text{inside } P})"
+    formula: ClassVar[str] = (
+        r"\operatorname{mean}_{P \ni i}\ \big(F(x) - F(x_{\text{outside } P},\ b_{\text{inside } P})\big)"
+    )
     shows: ClassVar[str] = "Regions without which the score is lower, measured and not derived."
     cannot: ClassVar[str] = "Detail below a window; and evidence that stands in two places, one of which is enough."
     passes: ClassVar[str] = "It needs no gradient, and equal functions get equal maps."
@@ -48,7 +50,8 @@ class Occlusion(Method):
     baseline: Baseline = setting(Part("What covers the window; the maps of several are averaged.", BASELINES), Grey())
 
     def cost(self, size: tuple[int, int]) -> Cost:
-        return Cost(len(self._windows(size)) * self.baseline.count, 0)
+        down, across = self._starts(size)
+        return Cost(len(down) * len(across) * self.baseline.count, 0)
 
     def compute(self, scorer: Scorer) -> Computed:
         size = (scorer.x.shape[1], scorer.x.shape[2])
@@ -63,14 +66,20 @@ class Occlusion(Method):
                 drops[rows, columns] += scorer.score - float(score)
                 covers[rows, columns] += 1
             scorer.tick(piece.stop / len(covered), lambda: per_pixel(drops / covers.clamp(min=1)))
-        return Computed(per_pixel(drops / covers))
+        lowered = f"The stride is lowered to the window, {self.window} pixels, so that no pixel is left out."
+        return Computed(per_pixel(drops / covers), notes=(lowered,) if self.stride > self.window else ())
 
     def _windows(self, size: tuple[int, int]) -> list[tuple[slice, slice]]:
         """Rows and columns of every window; each pixel of the photo lies in one at least."""
-        stride = min(self.stride, self.window)
-        down, across = (range(0, max(0, side - self.window) + stride, stride) for side in size)
+        down, across = self._starts(size)
         return [
             (slice(top, min(top + self.window, size[0])), slice(left, min(left + self.window, size[1])))
             for top in down
             for left in across
         ]
+
+    def _starts(self, size: tuple[int, int]) -> tuple[range, range]:
+        """First rows and first columns of the windows."""
+        stride = min(self.stride, self.window)
+        down, across = (range(0, max(0, side - self.window) + stride, stride) for side in size)
+        return down, across

@@ -33,8 +33,8 @@ class RISE(Method):
     title: ClassVar[str] = "RISE"
     group: ClassVar[str] = "perturbations"
     idea: ClassVar[str] = (
-        "The photo is seen through many random masks with soft edges. A pixel is important if the score is high "
-        "when it is seen."
+        "The photo is seen through many random masks M with soft edges, open in a share p of their cells. A pixel is "
+        "important if the score is high when it is seen."
     )
     formula: ClassVar[str] = r"\tfrac{1}{np}\sum_{j=1}^{n} \big(F(x \odot M_j + b \odot (1 - M_j)) - \bar F\big)\, M_j"
     shows: ClassVar[str] = "Regions that raise the score when they are seen, measured and not derived."
@@ -42,7 +42,8 @@ class RISE(Method):
     passes: ClassVar[str] = "It needs no gradient, and equal functions get equal maps."
     fails: ClassVar[str] = "Half-covered photos are no photos that the network knows."
     deviation: ClassVar[str] = (
-        "The mean score is subtracted, so that zero means no influence; the order of the pixels hardly changes."
+        "The mean score is subtracted. So zero means no influence, and places that few masks happen to show are not "
+        "taken for unimportant."
     )
     source: ClassVar[Citation] = Citation(
         ("Vitali Petsiuk", "Abir Das", "Kate Saenko"),

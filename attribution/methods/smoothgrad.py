@@ -16,7 +16,8 @@ class SmoothGrad(NoisyGradients):
     key: ClassVar[str] = "smoothgrad"
     title: ClassVar[str] = "SmoothGrad"
     idea: ClassVar[str] = (
-        "The gradient jumps from pixel to pixel and from photo to photo. The mean over noisy copies keeps what stays."
+        "The gradient jumps from pixel to pixel and from photo to photo. "
+        "The mean over n copies with noise of size sigma keeps what stays."
     )
     formula: ClassVar[str] = r"\tfrac{1}{n}\sum_{j=1}^{n} \frac{\partial F}{\partial x}(x + \sigma \epsilon_j)"
     shows: ClassVar[str] = "The gradient around the photo, without its finest grain."
@@ -31,6 +32,6 @@ class SmoothGrad(NoisyGradients):
     )
 
     @staticmethod
-    def combine(total: Tensor, squares: Tensor, count: int) -> Tensor:
-        del squares
-        return total / count
+    def combine(first: Tensor, mean: Tensor, square: Tensor) -> Tensor:
+        del square
+        return first + mean

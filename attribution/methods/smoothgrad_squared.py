@@ -36,6 +36,5 @@ class SmoothGradSquared(NoisyGradients):
     )
 
     @staticmethod
-    def combine(total: Tensor, squares: Tensor, count: int) -> Tensor:
-        del total
-        return squares / count
+    def combine(first: Tensor, mean: Tensor, square: Tensor) -> Tensor:
+        return (first.square() + 2 * first * mean + square).clamp_(min=0)

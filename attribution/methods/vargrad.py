@@ -33,5 +33,6 @@ class VarGrad(NoisyGradients):
     )
 
     @staticmethod
-    def combine(total: Tensor, squares: Tensor, count: int) -> Tensor:
-        return (squares / count - (total / count).square()).clamp_(min=0)
+    def combine(first: Tensor, mean: Tensor, square: Tensor) -> Tensor:
+        del first
+        return (square - mean.square()).clamp_(min=0)

@@ -22,15 +22,16 @@ from attribution.ui.worker import show
 from attribution.viewer.message import Place, pack_map, pack_photo, pack_toolbar
 
 
-def takes_baseline(method: type[Method]) -> bool:
-    """Whether a method starts at a baseline that can be chosen."""
+def starts_there(method: type[Method]) -> bool:
+    """Whether a method explains the score difference from a baseline that can be chosen."""
     kind = described(method).get("baseline")
-    return isinstance(kind, Part) and kind.registry is BASELINES
+    return method.complete and isinstance(kind, Part) and kind.registry is BASELINES
 
 
 def draw(comparison: Comparison) -> None:
     """The photo, a map for each baseline, their mean, and where they disagree."""
     analysis = comparison.outcome.analysis
+    method = analysis.methods[0]
     explained = next(
         (each.explained for each in comparison.outcome.results.values() if isinstance(each, Attribution)), ""
     )
@@ -41,11 +42,11 @@ def draw(comparison: Comparison) -> None:
         panels.show(pack_photo(eight_bit(analysis.x.numpy()), place), "panel-photo")
     with beside:
         panels.show(pack_toolbar(GROUP, st.session_state.view, st.session_state.window), "toolbar", take=ask_to_take)
+        blind = "A pixel that equals it gets nothing, however much it matters: it is blind. " if method.blind else ""
         st.caption(
-            "Integrated gradients explain the difference to a baseline. A pixel that equals it gets nothing, however "
-            "much it matters: it is blind. A good baseline leaves the network without an opinion, so its prediction "
-            "has a high entropy. Steps and rule are those of the sidebar. Each map fills its own scale unless one "
-            "scale for all is chosen above."
+            f"{method.title}: the score difference from a baseline is shared among the pixels. {blind}A good baseline "
+            "leaves the network without an opinion, so its prediction has a high entropy. All settings but the "
+            "baseline are those of the sidebar. Each map fills its own scale unless one scale for all is chosen above."
         )
     grid = st.grid(COLUMNS, min_column_width=NARROWEST)
     found: list[Attribution] = []
@@ -74,7 +75,8 @@ def show_start(start: Start, analysis: Analysis, result: Attribution | Refusal |
             st.text(f"Entropy {start.entropy:.1f} bits; predicted: {name}, {share:.0%}")
         else:
             st.text(f"Mean entropy of {count} images {start.entropy:.1f} bits; on average: {name}, {share:.0%}")
-        st.text(f"Blind pixels, within {NEAR:.0%} of the baseline: {start.blind:.1%}")
+        if METHODS[result.method].blind:
+            st.text(f"Blind pixels, within {NEAR:.0%} of the baseline: {start.blind:.1%}")
         st.caption(result.marked_account, help=start.baseline.shows)
     else:
         st.skeleton(height=220)
@@ -118,7 +120,7 @@ with st.expander("Settings of the baselines"):
         if key in keys:
             baselines.append(ask(BASELINES[key], f"baselines.{key}"))
 analysis = st.session_state.analysis
-able = [method for method in METHODS.values() if takes_baseline(method)]
+able = [method for method in METHODS.values() if starts_there(method)]
 chosen = [] if isinstance(analysis, str) else [each for each in analysis.methods if type(each) in able]
 method = chosen[0] if chosen else able[0]()
 if isinstance(analysis, str):

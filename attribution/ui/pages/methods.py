@@ -43,7 +43,8 @@ size = MODELS[st.session_state.model].facts().preprocessing.size
 st.header("What each map can and cannot show")
 st.caption(
     "A sharp map is not a faithful one (Adebayo et al. 2018, arXiv:1810.03292). In the formulas F is the score, "
-    "x the photo, b the baseline, A the features of a layer and R the signal on its way back."
+    "x the photo, b the baseline, A the features of a layer, R the signal on its way back, L(x, s) the photo blurred "
+    "by s pixels, \u03b5 noise of size 1, and \u2299 multiplies value by value."
 )
 for group in GROUPS:
     st.markdown(f"### {group.capitalize()}")

@@ -29,7 +29,7 @@ def draw(traced: Traced) -> None:
         {
             "Rule": [each.rule.replace("_", " ") for each in rows],
             "Map error": [f"{each.error:.1%}" for each in rows],
-            "Rank correlation": [f"{each.rank:.3f}" for each in rows],
+            "Rank correlation": ["\u2013" if each.rank is None else f"{each.rank:.3f}" for each in rows],
             "Sum off by, of the score difference": [
                 "\u2013" if each.delta is None else f"{each.delta:.1%}" for each in rows
             ],
