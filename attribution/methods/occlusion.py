@@ -32,7 +32,9 @@ class Occlusion(Method):
     formula: ClassVar[str] = (
         r"\operatorname{mean}_{P \ni i}\ \big(F(x) - F(x_{\text{outside } P},\ b_{\text{inside } P})\big)"
     )
-    shows: ClassVar[str] = "Regions without which the score is lower, measured and not derived."
+    shows: ClassVar[str] = (
+        "Regions without which the score falls; in the signed view also those without which it rises."
+    )
     cannot: ClassVar[str] = "Detail below a window; and evidence that stands in two places, one of which is enough."
     passes: ClassVar[str] = "It needs no gradient, and equal functions get equal maps."
     fails: ClassVar[str] = "A covered photo is no photo: the edge of the window itself can move the score."
