@@ -2,6 +2,7 @@
 
 import copy
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -17,11 +18,15 @@ def freeze(net: nn.Module) -> nn.Module:
     return net.eval().requires_grad_(False)
 
 
-def frozen_copy(net: nn.Module) -> nn.Module:
+def frozen_copy(net: nn.Module, shared: Iterable[torch.Tensor] = ()) -> nn.Module:
     """Copy a network and freeze the copy.
 
     Hooks are left out, except those of torch.nn.utils that compute a weight (weight norm, spectral norm, pruning).
     What torch.compile wrapped is unwrapped, since its operators are hidden.
+
+    Args:
+        net: Any network.
+        shared: Its tensors that the copy is to hold itself, not copies of them.
 
     Raises:
         Refusal: If it is no network, is TorchScript, or cannot be copied.
@@ -31,7 +36,7 @@ def frozen_copy(net: nn.Module) -> nn.Module:
     if any(isinstance(module, torch.jit.ScriptModule) for module in net.modules()):
         raise Refusal("A TorchScript network hides its operators; give the original torch.nn.Module.")
     try:
-        twin = copy.deepcopy(net, _replacements(net))
+        twin = copy.deepcopy(net, _replacements(net) | {id(each): each for each in shared})
     except Exception as error:
         reason = str(error).split(". ")[0]
         raise Refusal(

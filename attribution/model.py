@@ -1,5 +1,6 @@
 """Model: a frozen network, its preprocessing, its class names."""
 
+import copy
 import difflib
 import hashlib
 import logging
@@ -181,13 +182,31 @@ class Model:
             torch.tensor(values, dtype=self.dtype, device=self.device).view(3, 1, 1) for values in (mean, std)
         )
         self._running = self._net  # what runs; as given until all is known to be well
-        x = self._look()
+        self._look()
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Derive the network that runs from the one that was given."""
+        x = self._noise()
         try:
             with torch.no_grad():
                 self._running = fold(self._net, lambda net: self._send(net, x))
         except Exception:
-            logging.getLogger(__name__).info("batch norm of %s is not folded", name, exc_info=True)
+            logging.getLogger(__name__).info("batch norm of %s is not folded", self.name, exc_info=True)
         watch(self._running)
+
+    def with_net(self, net: nn.Module) -> "Model":
+        """This model with another network of the same structure, such as one with random weights.
+
+        Args:
+            net: On the same device; nobody else holds it. It is not looked at again.
+        """
+        twin = copy.copy(self)
+        for name in ("weights", "stages"):
+            twin.__dict__.pop(name, None)
+        twin._net = twin._running = freeze(net).to(memory_format=self._layout)
+        twin._prepare()
+        return twin
 
     def prepare(self, image: Image.Image) -> Tensor:
         """See `Preprocessing.prepare`: an image to (3, H, W), pixels in [0, 1]."""
@@ -288,8 +307,8 @@ class Model:
         hint = f"did you mean {' or '.join(near)}?" if near else f"use an index from 0 to {len(names) - 1}."
         raise Refusal(f"{self.name} has no class {text!r}; {hint}")
 
-    def _look(self) -> Tensor:
-        """Send two images of noise through and back, and return them: refuse early, and see what the network uses."""
+    def _look(self) -> None:
+        """Send two images of noise through and back: refuse early, and see what the network uses."""
         if len(self.classes) < 2:
             raise Refusal(f"{self.name} has {len(self.classes)} classes; at least 2 are needed.")
         x = self._noise().requires_grad_()
@@ -317,7 +336,6 @@ class Model:
             ) from None
         self.image_memory = (torch.cuda.max_memory_allocated(self.device) - held) // len(x) if cuda else 0
         self.fixed_adjoint = bool((maps[0] - maps[1]).abs().max() <= EQUAL * maps.abs().max()) and bool(maps.any())
-        return x.detach()
 
     def _noise(self) -> Tensor:
         """Two images, (2, 3, H, W), the second one dark."""

@@ -151,11 +151,24 @@ def test_networks_that_would_give_wrong_maps_are_refused(change: Callable, sente
         model(theirs)
 
 
-def test_checkpointing_is_refused() -> None:
+@pytest.mark.parametrize("rectifier", [F.relu, F.relu6, lambda x: x.clamp(min=0), lambda x: F.relu(x * 2) / 2])
+def test_a_checkpointed_network_follows_the_rules(rectifier: Callable) -> None:
+    from torch.utils.checkpoint import checkpoint
+
+    plain, theirs, x = net(), net(), noise(3, 8, 8)
+    plain[1] = Apply(rectifier)
+    theirs[1] = Apply(lambda x: checkpoint(rectifier, x, use_reentrant=False))
+    expected, found = (at.compare(model(each), x, [*RULES, at.IntegratedGradients(3)]) for each in (plain, theirs))
+    for one, other in zip(expected, found, strict=True):
+        assert np.array_equal(one.values, other.values)
+
+
+@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")  # checkpoint's own words
+def test_checkpointing_that_cannot_be_sent_back_through_is_refused() -> None:
     from torch.utils.checkpoint import checkpoint
 
     theirs = net()
-    theirs[1] = Apply(lambda x: checkpoint(F.relu, x, use_reentrant=False))
+    theirs[1] = Apply(lambda x: checkpoint(F.relu, x, use_reentrant=True))
     with pytest.raises(at.Refusal, match="switch checkpointing off"):
         model(theirs)
 

@@ -2,12 +2,25 @@
 
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import streamlit as st
 
-from attribution.viewer.message import module, style
+from attribution.result import Attribution
+from attribution.viewer.message import Place, module, pack_map, style
 
 _mount = st.components.v2.component("linked_viewer", css=style(), js=module())
+
+
+_messages: WeakKeyDictionary[Attribution, dict[Place, bytes]] = WeakKeyDictionary()
+
+
+def packed_once(result: Attribution, place: Place) -> bytes:
+    """The message of a finished map, made once however often it is shown."""
+    known = _messages.setdefault(result, {})
+    if place not in known:
+        known[place] = pack_map(result.values, result.unit, place)
+    return known[place]
 
 
 def show(packed: bytes, key: str, **on: Callable[[Any], None]) -> None:

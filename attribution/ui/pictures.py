@@ -15,7 +15,7 @@ from attribution.ui import panels
 from attribution.ui.analysis import Outcome, Strip
 from attribution.ui.take import ask_to_take
 from attribution.ui.worker import rerun_all
-from attribution.viewer.message import Place, pack_map, pack_partial, pack_photo, pack_toolbar
+from attribution.viewer.message import Place, pack_partial, pack_photo, pack_toolbar
 
 GROUP = "explore"
 COLUMNS = 4
@@ -124,11 +124,11 @@ def _show_map(result: Attribution, method: Method, outcome: Outcome) -> None:
 
 def _show_panel(result: Attribution, method: Method, outcome: Outcome, growing: bool) -> None:
     st.text(result.explained)
-    pack = pack_partial if growing else pack_map
     label = (
         f"{method.title} map for {result.explained}. Arrow keys move the crosshair, plus and minus zoom, Enter marks."
     )
-    packed = pack(result.values, result.unit, _place(outcome, method.key, label))
+    place = _place(outcome, method.key, label)
+    packed = pack_partial(result.values, result.unit, place) if growing else panels.packed_once(result, place)
     panels.show(packed, f"panel-{method.key}", pixel=_mark)
 
 

@@ -68,7 +68,7 @@ def show_start(start: Start, analysis: Analysis, result: Attribution | Refusal |
         st.info(str(result))
     elif result:
         place = Place(GROUP, start.baseline.key, f"Map from the baseline {start.baseline.title}", analysis.full)
-        panels.show(pack_map(result.values, result.unit, place), f"panel-{start.baseline.key}")
+        panels.show(panels.packed_once(result, place), f"panel-{start.baseline.key}")
         name, share = start.top
         st.text(f"Score of the baseline: {result.baseline_score:.3g} {result.target.unit}")
         if (count := start.baseline.count) == 1:

@@ -1,0 +1,156 @@
+"""Model randomisation: what is shared, what is random, and what is known to come out."""
+
+import hashlib
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import spearmanr
+from test_contract import NETS
+from torch import Tensor, nn
+from torchvision import models as zoo
+from toys import model_of, noise, randomise
+
+import attribution as at
+from attribution.sanity import class_swap, layers, likeness, randomised
+
+SIDE = 64
+
+
+@pytest.fixture(scope="module")
+def resnet() -> at.Model:
+    return model_of(randomise(zoo.resnet18(weights=None, num_classes=12)), (SIDE, SIDE), 12)
+
+
+def digest(net: nn.Module) -> dict[str, str]:
+    tensors = {**dict(net.named_parameters()), **dict(net.named_buffers())}
+    return {name: hashlib.sha256(each.contiguous().numpy().tobytes()).hexdigest() for name, each in tensors.items()}
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_all_weights_are_in_some_layer_once_in_the_order_of_the_pass(name: str) -> None:
+    model = model_of(randomise(NETS[name]()), (SIDE, SIDE), 12)
+    names = [each for group in layers(model, 1000) for each in group]
+    weighted = [each for each, module in model._net.named_modules() if list(module.parameters(recurse=False))]
+    assert sorted(names) == sorted(weighted)
+    assert len(layers(model, 5)) == 5
+    assert [each for group in layers(model, 5) for each in group] == names
+    first, last = {"vit": ("conv_proj", "heads.head")}.get(name, (None, None))
+    assert first is None or (names[0] == first and names[-2:] != names[:2] and last in names[-2:])
+
+
+def test_what_is_not_randomised_is_shared_and_the_original_stays_as_it_was(resnet: at.Model) -> None:
+    before, x = digest(resnet._net), noise(3, SIDE, SIDE)
+    expected = at.attribute(resnet, x, at.Gradient()).values
+    names = ["layer4.1.conv2", "layer4.1.bn2", "fc"]
+    twin = randomised(resnet, names)
+    ours, theirs = dict(resnet._net.named_parameters()), dict(twin._net.named_parameters())
+    for name, tensor in theirs.items():
+        assert (tensor is ours[name]) == (name.rpartition(".")[0] not in names), name
+    changed = {name for name, each in digest(twin._net).items() if each != before[name]}
+    assert {name.rpartition(".")[0] for name in changed} == set(names)
+    assert digest(resnet._net) == before
+    assert np.array_equal(at.attribute(resnet, x, at.Gradient()).values, expected)
+    assert abs(at.attribute(twin, x, at.Gradient()).values - expected).max() > 0.1 * abs(expected).max()
+    assert twin.weights != resnet.weights
+
+
+def test_no_two_layers_of_one_shape_get_the_same_numbers_and_all_keep_their_spread(resnet: at.Model) -> None:
+    names = [name for group in layers(resnet) for name in group]
+    twin, other = randomised(resnet, names), randomised(resnet, names, seed=1)
+    weights = [each for each in twin._net.parameters() if each.numel() > 1000]
+    for place, one in enumerate(weights):
+        for two in weights[:place]:
+            assert one.shape != two.shape or not torch.equal(one, two)
+    for (name, ours), theirs, again in zip(
+        resnet._net.named_parameters(), twin._net.parameters(), other._net.parameters(), strict=True
+    ):
+        if ours.numel() > 1000:
+            assert float(theirs.std()) == pytest.approx(float(ours.std()), rel=0.1), name
+            assert not torch.equal(theirs, again)
+    for (name, ours), theirs in zip(resnet._net.named_buffers(), twin._net.buffers(), strict=True):
+        assert sorted(ours.ravel().tolist()) == sorted(theirs.ravel().tolist()), name
+
+
+def test_a_layer_has_the_same_random_weights_at_every_stage(resnet: at.Model) -> None:
+    one, both = randomised(resnet, ["fc"]), randomised(resnet, ["layer1.0.conv1", "fc"])
+    assert torch.equal(one._net.fc.weight, both._net.fc.weight)
+
+
+@pytest.mark.parametrize("order", at.sanity.ORDERS)
+def test_stages_follow_the_order(resnet: at.Model, order: str) -> None:
+    x, seen, fractions = noise(3, SIDE, SIDE), [], []
+    found = at.sanity.randomise(
+        *(resnet, x, [at.Gradient(), at.GradCAM(9)], at.Target(3), order, 4),
+        on_stage=seen.append,
+        on_progress=fractions.append,
+    )
+    groups = layers(resnet, 4)
+    assert [stage.layers for stage in found.stages] == [(), *(groups[::-1] if order == "top" else groups)]
+    assert list(found.stages) == seen
+    assert fractions == sorted(fractions)
+    assert all(each.results[0].target == at.Target(3) for each in found.stages)
+    assert found.stages[0].likeness[0].absolute == pytest.approx(1)
+    assert found.stages[0].likeness[0].structure == pytest.approx(1)
+    gone = [name for group in found.stages[1:3] for name in group.layers] if order != "single" else groups[1]
+    expected = at.attribute(randomised(resnet, gone), x, at.Gradient(), at.Target(3)).values
+    assert np.array_equal(found.stages[2].results[0].values, expected)
+    assert isinstance(found.stages[0].results[1], at.Refusal)
+    assert found.stages[1].likeness[1] is None
+    assert found.sentence(1) == "Grad-CAM has no map to compare."
+    assert found.sentence(0).startswith("Gradient keeps ")
+    assert set(found.controls) == {"edges of the photo", "noise"}
+    values, alike = found.controls["noise"]
+    assert values.shape == x.shape
+    assert abs(alike[0].absolute) < 0.05
+
+
+def test_the_class_is_held_or_picked_again(resnet: at.Model) -> None:
+    x = noise(3, SIDE, SIDE)
+    held, picked = (
+        at.sanity.randomise(resnet, x, [at.Gradient()], None, "top", 3, seed=2, repick=repick)
+        for repick in (False, True)
+    )
+    assert len({stage.results[0].target.index for stage in held.stages}) == 1
+    last = randomised(resnet, [name for group in layers(resnet) for name in group], seed=2)
+    assert picked.stages[-1].results[0].target.index == last.predict(x)[0][0]
+
+
+def test_a_cancel_leaves_the_network_as_it_was(resnet: at.Model) -> None:
+    before = digest(resnet._net)
+
+    def stop(fraction: float) -> None:
+        if fraction > 0.5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        at.sanity.randomise(resnet, noise(3, SIDE, SIDE), [at.Gradient()], on_progress=stop)
+    assert digest(resnet._net) == before
+
+
+def test_an_unknown_order_is_refused(resnet: at.Model) -> None:
+    with pytest.raises(at.Refusal, match=r"^The order must be one of top, bottom, single, got 'sideways'\.$"):
+        at.sanity.randomise(resnet, noise(3, SIDE, SIDE), [at.Gradient()], order="sideways")
+
+
+def test_likeness_is_what_its_names_say() -> None:
+    one = np.random.default_rng(0).normal(size=(3, 20, 20))
+    same, opposite, flat = likeness(one, 5 * one), likeness(one, -one), likeness(one, np.zeros_like(one))
+    assert (same.absolute, same.signed, same.structure) == pytest.approx((1, 1, 1))
+    assert (opposite.absolute, opposite.signed, opposite.structure) == pytest.approx((1, -1, 1))
+    assert (flat.absolute, flat.signed, flat.structure) == (None, None, None)
+    other = np.random.default_rng(1).normal(size=(3, 20, 20))
+    expected = spearmanr(np.abs(one).sum(0).ravel(), np.abs(other).sum(0).ravel()).statistic
+    assert likeness(one, other).absolute == pytest.approx(expected)
+
+
+def test_guided_backpropagation_keeps_its_map_where_the_gradient_loses_it(
+    squeezenet: at.Model, shepherd: Tensor
+) -> None:
+    """The known result of Adebayo et al.: half of the layers random, from the top."""
+    methods = [at.Gradient(), at.GuidedBackprop()]
+    found = at.sanity.randomise(squeezenet, shepherd, methods, at.Target(235, "logit"), "top", 6)
+    gradient, guided = (np.mean([stage.likeness[place].absolute for stage in found.stages[1:]]) for place in range(2))
+    assert gradient < guided - 0.1
+    alike = class_swap(squeezenet, shepherd, methods, at.Target(235, "logit"), 207)
+    assert alike[1].absolute > alike[0].absolute
