@@ -147,6 +147,7 @@ def _tell(folder: Path, maps: Sequence[Attribution]) -> None:
         return
     index, name, probability = maps[0].prediction[0]
     print(f"  {name} ({index}), probability {probability:.3f}")
+    print(f"  explained: {maps[0].explained}, {maps[0].score:.3g} {maps[0].target.unit}")
     for result in maps:
         if result.account:
             print(f"  {result.method}: {result.account}")

@@ -179,6 +179,7 @@ class _Run:
             notes=(*self._notes(), *computed.notes),
             explained=self.scorer.target.words(self.model.classes),
             prediction=self.scorer.prediction,
+            converges=self.method.converges,
             unit=self.scorer.target.unit + {1: "", 2: "\u00b2"}[self.method.power],
             versions={
                 **_VERSIONS,

@@ -14,7 +14,15 @@ from attribution.refusal import Refusal
 
 PREFIX = 8  # tokens before those of the image, at most: class tokens and registers
 
-_outputs: ContextVar[dict[str, Tensor] | None] = ContextVar("outputs", default=None)
+_outputs: ContextVar[dict[str, "Output"] | None] = ContextVar("outputs", default=None)
+
+
+@dataclass(frozen=True, eq=False)
+class Output:
+    """What a module gave, and how often it had been overwritten by then."""
+
+    tensor: Tensor
+    version: int
 
 
 @dataclass(frozen=True)
@@ -64,9 +72,9 @@ def watch(net: nn.Module) -> None:
 
 
 @contextmanager
-def outputs() -> Iterator[dict[str, Tensor]]:
+def outputs() -> Iterator[dict[str, Output]]:
     """Gather the outputs of a forward pass of this thread, by module name, in the order in which they came."""
-    found: dict[str, Tensor] = {}
+    found: dict[str, Output] = {}
     token = _outputs.set(found)
     try:
         yield found
@@ -77,10 +85,10 @@ def outputs() -> Iterator[dict[str, Tensor]]:
 def _note(name: str, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
     if (found := _outputs.get()) is not None and isinstance(output, Tensor):
         found.pop(name, None)  # of several calls the last counts
-        found[name] = output
+        found[name] = Output(output, output._version)
 
 
-def stages(net: nn.Module, found: Mapping[str, Tensor], score: Tensor, size: tuple[int, int]) -> tuple[Layer, ...]:
+def stages(net: nn.Module, found: Mapping[str, Output], score: Tensor, size: tuple[int, int]) -> tuple[Layer, ...]:
     """The last layer of each resolution, the coarsest first.
 
     Args:
@@ -91,21 +99,25 @@ def stages(net: nn.Module, found: Mapping[str, Tensor], score: Tensor, size: tup
     """
     modules = dict(net.named_modules())
     left_out = {
-        id(found[name]) for name, module in modules.items() if name in found and "Pool" in type(module).__name__
+        id(found[name].tensor) for name, module in modules.items() if name in found and "Pool" in type(module).__name__
     }
     grid, layers = size, dict[tuple[int, int], dict[int, Layer]]()
+    versions: dict[int, int] = {}  # of a tensor, when it got its name
     for name, output in found.items():
-        layer = _layer(name, output, grid, patches=grid != size)
-        if layer and id(output) not in left_out:
+        layer, key = _layer(name, output.tensor, grid, patches=grid != size), id(output.tensor)
+        if layer and key not in left_out:
             grid = layer.height, layer.width
             known = layers.setdefault(grid, {})
-            if (inner := known.get(id(output))) is None or inner.name.startswith(f"{name}."):
-                known[id(output)] = layer
+            inner = known.get(key)
+            if inner is None or inner.name.startswith(f"{name}.") or output.version > versions[key]:
+                known[key], versions[key] = layer, output.version
 
     def on_the_way(layer: Layer) -> bool:
         """Whether it lies inside a block that goes on to a coarser map, with a branch that goes around it."""
         above = [layer.name[:place] for place, letter in enumerate(layer.name) if letter == "."]
-        blocks = [found[name] for name in above if name in found and not isinstance(modules[name], nn.Sequential)]
+        blocks = [
+            found[name].tensor for name in above if name in found and not isinstance(modules[name], nn.Sequential)
+        ]
         return any(block.ndim == 4 and block.shape[2:].numel() < layer.height * layer.width for block in blocks)
 
     chosen = []
@@ -131,10 +143,10 @@ def _layer(name: str, output: Tensor, grid: tuple[int, int], patches: bool) -> L
     return None
 
 
-def _last(layers: list[Layer], found: Mapping[str, Tensor], score: Tensor) -> Layer | None:
+def _last(layers: list[Layer], found: Mapping[str, Output], score: Tensor) -> Layer | None:
     """The last layer on whose maps the score depends; a transformer's last tokens are often not read."""
     for layer in reversed(layers):
-        output = found[layer.name]
+        output = found[layer.name].tensor
         if output.requires_grad:
             (gradient,) = torch.autograd.grad(score.sum(), output, retain_graph=True, allow_unused=True)
             if gradient is not None and layer.maps(gradient).any():

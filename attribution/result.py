@@ -52,6 +52,7 @@ class Attribution:
         prediction: The five most probable classes, and the explained one, as `Model.predict` gives them.
         versions: What it was computed with: packages, device, threads, and the SHA-256 of the weights.
         unit: Of the values.
+        converges: Whether more steps would bring delta down.
     """
 
     values: NDArray[Any]
@@ -73,6 +74,7 @@ class Attribution:
     prediction: tuple[tuple[int, str, float], ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
     unit: str = ""
+    converges: bool = True
 
     @property
     def relative_delta(self) -> float | None:
@@ -103,7 +105,7 @@ class Attribution:
             )
         share = f"The map accounts for {difference + self.delta:#.3g} of the {difference:#.3g} score difference"
         relative = abs(self.delta / difference)
-        more = "; more steps would bring it closer" if relative > CLOSE else ""
+        more = "; more steps would bring it closer" if relative > CLOSE and self.converges else ""
         return f"{share}, {relative:.1%} off{more}."
 
     def facts(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from attribution.layers import Layer, outputs
+from attribution.layers import Layer, Output, outputs
 from attribution.model import Model
 from attribution.rectifiers import Interception, Rectifiers
 from attribution.target import Target
@@ -28,7 +28,7 @@ class Tape:
     x: Tensor  # (1, 3, H, W), requires a gradient
     logits: Tensor  # (1, K)
     rectifiers: Rectifiers
-    outputs: dict[str, Tensor]  # by the name of the module that gave it
+    outputs: dict[str, Output]  # by the name of the module that gave it
 
 
 class Scorer:
@@ -165,7 +165,7 @@ class Scorer:
 
     def features(self, layer: Layer) -> tuple[Tensor, Tensor]:
         """What the photo gives at a layer, and the gradient of the score there, both (C, h, w)."""
-        output = self.record().outputs[layer.name]
+        output = self.record().outputs[layer.name].tensor
         return layer.maps(output.detach())[0], layer.maps(self._back(output, "gradient"))[0]
 
     def _back(self, place: Tensor, rule: str) -> Tensor:

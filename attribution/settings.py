@@ -59,7 +59,9 @@ class Number(Setting):
 
     @property
     def range(self) -> str:
-        return f"{'a whole number' if self.whole else 'a number'} from {self.low:g} to {self.high:g}"
+        if self.whole:
+            return f"a whole number from {self.low} to {self.high}"
+        return f"a number from {self.low:g} to {self.high:g}"
 
     def check(self, value: Any) -> int | float:
         try:

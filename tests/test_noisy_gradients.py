@@ -52,3 +52,12 @@ def test_the_seed_decides_and_the_chunk_does_not(cls: type, squeezenet: at.Model
     assert abs(maps[0] - maps[1]).max() < 1e-4 * abs(maps[0]).max()
     assert abs(maps[1] - maps[2]).max() > 0.1 * abs(maps[1]).max()
     assert np.isfinite(maps).all()
+
+
+def test_noise_that_hides_the_object_is_said(squeezenet: at.Model, shepherd: torch.Tensor) -> None:
+    hidden, seen = (
+        at.attribute(squeezenet, shepherd, at.SmoothGrad(4, sigma), at.Target(235)) for sigma in (0.5, 0.001)
+    )
+    assert hidden.notes[0].startswith("The noisy copies score ")
+    assert hidden.notes[0].endswith("the photo 1: in them the network hardly sees what is explained. Lower sigma.")
+    assert seen.notes == ()

@@ -81,6 +81,8 @@ def test_guided_integrated_gradients_become_complete(model: at.Model, x: Tensor)
     coarse, fine = (at.attribute(model, x, at.GuidedIntegratedGradients(n)).relative_delta for n in (10, 300))
     assert fine < 0.01
     assert fine < coarse
+    assert "more steps" not in at.attribute(model, x, at.GuidedIntegratedGradients(3)).account  # on others they harm
+    assert "more steps" in at.attribute(model, x, at.IntegratedGradients(1, rule="left")).account
 
 
 @pytest.mark.parametrize("steps", [1, 2, 7, 30])

@@ -59,6 +59,15 @@ def test_the_maps_of_several_fillers_are_averaged() -> None:
     np.testing.assert_allclose(both, (one + other) / 2, atol=1e-12)
 
 
+def test_a_map_that_speaks_against_the_class_says_so() -> None:
+    weights = torch.ones(64)
+    x, method = torch.ones(3, 8, 8).double(), at.Occlusion(2, 2, at.baselines.Black())
+    assert at.attribute(linear(8, weights), x, method, at.Target(0, "logit")).notes == ()
+    weights[32:] = -1
+    result = at.attribute(linear(8, weights), x, method, at.Target(0, "logit"))
+    assert result.notes[0].startswith("50% of this map speaks against the class")
+
+
 def rise(model: at.Model, x: Tensor, method: at.RISE) -> np.ndarray:
     """The definition, one mask at a time: cells, enlarged by one cell more than the photo, cut out with a shift."""
     random = torch.Generator().manual_seed(method.seed)

@@ -38,7 +38,7 @@ class GradCAM(ClassActivation):
         r"\max\Big(0,\ \sum_k A^k \cdot \tfrac{1}{hw}\sum_{ij} \frac{\partial F}{\partial A^k_{ij}}\Big)"
     )
     shows: ClassVar[str] = "The region of the object that the class is read from."
-    cannot: ClassVar[str] = "Detail below one cell of the layer; and where there the score reads a feature."
+    cannot: ClassVar[str] = "Detail below one cell of the layer; a feature gets one weight wherever it was found."
     passes: ClassVar[str] = "It changes with the class and with random weights (Adebayo et al. 2018)."
     fails: ClassVar[str] = "Before layers that are not averaged it can mark places that the network did not use."
     source: ClassVar[Citation] = SELVARAJU

@@ -34,7 +34,7 @@ class GuidedGradCAM(Method):
     shows: ClassVar[str] = "Sharp structure inside the region that the class is read from."
     cannot: ClassVar[str] = "Why this structure: only the region is chosen by the class, not the detail in it."
     passes: ClassVar[str] = "The region changes with the class."
-    fails: ClassVar[str] = "The detail stays nearly the same when lower weights are random (Adebayo et al. 2018)."
+    fails: ClassVar[str] = "The detail stays nearly the same when upper weights are random (Adebayo et al. 2018)."
     deviation: ClassVar[str] = GradCAM.deviation
     source: ClassVar[Citation] = SELVARAJU
 

@@ -37,7 +37,7 @@ class GuidedIntegratedGradients(FromBaseline):
     )
     shows: ClassVar[str] = "How the score difference is shared among the pixels, with less grain on the background."
     cannot: ClassVar[str] = "Pixels that equal the baseline; and each step needs the one before, so it is slow."
-    passes: ClassVar[str] = "Completeness, up to delta, which falls slowly here."
+    passes: ClassVar[str] = "Completeness along its path, up to delta, which more steps need not bring down."
     fails: ClassVar[str] = "The path depends on the network, so maps of two networks follow two paths."
     deviation: ClassVar[str] = (
         "A move is multiplied by the mean of the gradients at its two ends. By the paper's left rule, which rule=left "
@@ -55,6 +55,7 @@ class GuidedIntegratedGradients(FromBaseline):
     )
 
     blind: ClassVar[bool] = True
+    converges: ClassVar[bool] = False
 
     steps: int = setting(Number("Gradients taken along the path, one after the other.", 2, 1000), 50)
     fraction: float = setting(Number("Share of the values that move at a time.", 0.01, 1.0), 0.25)

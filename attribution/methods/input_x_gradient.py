@@ -23,7 +23,7 @@ class InputXGradient(Method):
     shows: ClassVar[str] = "The share of every value in the score, as far as a straight line from black goes."
     cannot: ClassVar[str] = "Dark pixels: whatever they do, they are multiplied by nearly zero."
     passes: ClassVar[str] = (
-        "In a rectifier network without biases, also in its normalisation, the values sum to the logit."
+        "In a rectifier network without biases and without a mean that is subtracted, they sum to the logit."
     )
     fails: ClassVar[str] = "With random weights the photo itself still shows through (Adebayo et al. 2018)."
     source: ClassVar[Citation] = Citation(

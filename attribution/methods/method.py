@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -14,6 +15,7 @@ from attribution.rectifiers import Interception
 from attribution.scorer import Scorer
 from attribution.settings import Configurable
 
+TOLD = 0.1  # share of a map that is negative from which on a note says so
 GROUPS = ("gradients", "rectifier rules", "paths", "activations", "perturbations")  # in the order of the picker
 
 
@@ -68,6 +70,7 @@ class Method(Configurable):
         source: Paper.
         complete: Whether the values sum to the score difference from the baseline.
         blind: Whether a value that equals the baseline gets nothing, whatever it does.
+        converges: Whether more steps bring delta down.
         power: Of the score in the unit of the values. Default: 1.
         shares_forward: Whether it asks the scorer only about the photo itself; such methods run first.
         chosen: Whether it is shown when the dashboard opens.
@@ -84,6 +87,7 @@ class Method(Configurable):
     source: ClassVar[Citation]
     complete: ClassVar[bool] = False
     blind: ClassVar[bool] = False
+    converges: ClassVar[bool] = True
     power: ClassVar[int] = 1
     shares_forward: ClassVar[bool] = False
     chosen: ClassVar[bool] = False
@@ -117,6 +121,14 @@ class Method(Configurable):
         """
         del x, count
         return None
+
+
+def against(heat: Tensor) -> tuple[str, ...]:
+    """A note for a map, (H, W), of which much is negative."""
+    share = float(heat.clamp(max=0).sum().abs() / heat.abs().sum().clamp(min=torch.finfo(heat.dtype).tiny))
+    if share < TOLD:
+        return ()
+    return (f"{share:.0%} of this map speaks against the class; the signed view tells it from what speaks for it.",)
 
 
 def per_pixel(heat: Tensor) -> Tensor:

@@ -13,6 +13,8 @@ from attribution.methods.method import Computed, Cost, Method
 from attribution.scorer import Scorer
 from attribution.settings import Number, setting
 
+LOST = 0.5  # share of the photo's score that the noisy copies should keep
+
 
 @dataclass(frozen=True)
 class NoisyGradients(Method):
@@ -48,11 +50,13 @@ class NoisyGradients(Method):
         random = torch.Generator().manual_seed(self.seed)
         scale = self.sigma * float(scorer.x.max() - scorer.x.min())
         first: Tensor | None = None
+        reached = 0.0  # mean score of the copies
         total, squares = torch.zeros_like(scorer.x), torch.zeros_like(scorer.x)
         for piece in scorer.pieces(self.samples):
             # One after the other, so that the chunk size changes no noise.
             noise = torch.stack([torch.randn(scorer.x.shape, generator=random) for _ in piece])
-            gradients, _ = scorer.gradients(torch.add(scorer.x, noise.to(scorer.x), alpha=scale))
+            gradients, scores = scorer.gradients(torch.add(scorer.x, noise.to(scorer.x), alpha=scale))
+            reached += float(scores.sum()) / self.samples
             first = gradients[0].clone() if first is None else first
             gradients -= first
             total += gradients.sum(0)
@@ -61,4 +65,9 @@ class NoisyGradients(Method):
                 piece.stop / self.samples, partial(self.combine, first, total / piece.stop, squares / piece.stop)
             )
         assert first is not None
-        return Computed(self.combine(first, total / self.samples, squares / self.samples))
+        lost = (
+            f"The noisy copies score {reached:.2g} on average, the photo {scorer.score:.2g}: in them the network "
+            "hardly sees what is explained. Lower sigma."
+        )
+        notes = (lost,) if reached < scorer.score * LOST else ()
+        return Computed(self.combine(first, total / self.samples, squares / self.samples), notes=notes)

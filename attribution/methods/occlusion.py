@@ -7,7 +7,7 @@ from attribution.baselines import BASELINES
 from attribution.baselines.baseline import Baseline
 from attribution.baselines.constant import Grey
 from attribution.citation import Citation
-from attribution.methods.method import Computed, Cost, Method, per_pixel
+from attribution.methods.method import Computed, Cost, Method, against, per_pixel
 from attribution.scorer import Scorer
 from attribution.settings import Number, Part, setting
 
@@ -68,8 +68,9 @@ class Occlusion(Method):
                 drops[rows, columns] += scorer.score - float(score)
                 covers[rows, columns] += 1
             scorer.tick(piece.stop / len(covered), lambda: per_pixel(drops / covers.clamp(min=1)))
+        heat = drops / covers
         lowered = f"The stride is lowered to the window, {self.window} pixels, so that no pixel is left out."
-        return Computed(per_pixel(drops / covers), notes=(lowered,) if self.stride > self.window else ())
+        return Computed(per_pixel(heat), notes=((lowered,) if self.stride > self.window else ()) + against(heat))
 
     def _windows(self, size: tuple[int, int]) -> list[tuple[slice, slice]]:
         """Rows and columns of every window; each pixel of the photo lies in one at least."""

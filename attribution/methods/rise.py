@@ -12,7 +12,7 @@ from attribution.baselines.baseline import Baseline
 from attribution.baselines.constant import Black
 from attribution.baselines.noise import SEED
 from attribution.citation import Citation
-from attribution.methods.method import Computed, Cost, Method, per_pixel
+from attribution.methods.method import Computed, Cost, Method, against, per_pixel
 from attribution.scorer import Scorer
 from attribution.settings import Number, Part, setting
 
@@ -70,8 +70,8 @@ class RISE(Method):
         total, count = 0.0, 0
         random = torch.Generator().manual_seed(self.seed)
 
-        def so_far() -> Tensor:
-            return per_pixel((weighed - total / count * seen) / (count * self.kept))
+        def heat() -> Tensor:
+            return (weighed - total / count * seen) / (count * self.kept)
 
         for piece in scorer.pieces(self.masks):
             masks = self._draw(len(piece), scorer.x, random)  # (N, 1, H, W)
@@ -80,8 +80,8 @@ class RISE(Method):
                 weighed += torch.tensordot(torch.from_numpy(scores).to(masks), masks[:, 0], dims=1)
                 seen += masks.sum((0, 1))
                 total, count = total + float(scores.sum()), count + len(scores)
-            scorer.tick(piece.stop / self.masks, so_far)
-        return Computed(so_far())
+            scorer.tick(piece.stop / self.masks, lambda: per_pixel(heat()))
+        return Computed(per_pixel(heat()), notes=against(heat()))
 
     def _draw(self, count: int, x: Tensor, random: torch.Generator) -> Tensor:
         """Masks in [0, 1], (N, 1, H, W): cells that are open or closed, enlarged, and shifted by less than a cell."""

@@ -29,14 +29,15 @@ def show_card(method: type[Method], size: tuple[int, int]) -> None:
     seconds = estimate(method(), st.session_state.model, st.session_state.device)
     about = f", about {seconds:.1f} s here" if seconds and seconds >= BRIEF else ""
     st.caption(
-        f"Cost with its defaults at {size[0]} x {size[1]} pixels, beside the photo's own pass: "
-        f"{cost.forwards} forwards, {cost.backwards} backwards{about}."
+        f"With its defaults at {size[0]} x {size[1]} pixels it sends {cost.forwards} images forward and "
+        f"{cost.backwards} back through the network, beside the prediction itself{about}."
     )
     for name, kind in described(method).items():
         usual = kind.plain(default(method, name))
         st.caption(f"**{name.replace('_', ' ').capitalize()}**: {kind.help} May be {kind.range}. Default: {usual}.")
-    link = f" [arXiv](https://arxiv.org/abs/{method.source.arxiv})" if method.source.arxiv else ""
-    st.caption(f"{', '.join(method.source.authors)}: {method.source.title}. {method.source}.{link}")
+    source = method.source
+    link = f"[arXiv:{source.arxiv}](https://arxiv.org/abs/{source.arxiv})" if source.arxiv else source.journal
+    st.caption(f"{', '.join(source.authors)} {source.year}: {source.title}. {link}.")
 
 
 size = MODELS[st.session_state.model].facts().preprocessing.size
