@@ -153,7 +153,7 @@ class _Run:
                 partial = self._attribution(
                     values.cpu().numpy(), Computed(values, notes=("This map is not finished.",))
                 )
-            on_progress(before + share * fraction, partial)
+            on_progress(min(1.0, before + share * fraction), partial)  # a sum may be above 1 by rounding
 
         return tick
 
