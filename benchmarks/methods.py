@@ -130,6 +130,7 @@ def main() -> int:
     x = model.prepare(at.open_image(PHOTO))
     theirs = peers(Normalised(at.load_model("squeezenet1_1", device="cpu")), x.clone())
     target, missed = at.Target(TARGET, "logit"), []
+    seconds({"warm": lambda: at.attribute(model, x, at.IntegratedGradients(), target)} | theirs["gradient"])
     for key in at.METHODS:
         method = ours(key)
         found = seconds({"ours": lambda method=method: at.attribute(model, x, method, target)} | theirs.get(key, {}))

@@ -35,7 +35,7 @@ def look(canvas: Locator) -> list[int]:
     )
 
 
-@pytest.mark.parametrize("visit", [("path", {}), ("path", {"viewport": PHONE})], indirect=True)
+@pytest.mark.parametrize("visit", [("path", {})], indirect=True)
 def test_slider_curve_and_play_button_move_image_map_and_meter(visit: Page) -> None:
     image, heat = (visit.locator(".player canvas").nth(number) for number in range(2))
     slider = visit.get_by_role("slider", name="Place on the path")
@@ -87,7 +87,7 @@ def test_the_maps_of_all_baselines_are_linked(visit: Page) -> None:
     "visit",
     [
         ("path", {"color_scheme": "dark"}),
-        ("path", {}),
+        ("path", {"viewport": PHONE}),
         ("baselines", {"color_scheme": "dark"}),
         ("baselines", {"viewport": PHONE}),
     ],
