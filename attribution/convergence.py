@@ -16,7 +16,7 @@ from torch import Tensor
 
 from attribution.baselines.baseline import Baseline
 from attribution.engine import image, untroubled
-from attribution.heatmap import reduce
+from attribution.heatmap import rank_correlation, reduce
 from attribution.methods.straight_path import ADAPTIVE, Average, average, between, refined, slopes_of
 from attribution.model import Model
 from attribution.path import RULES
@@ -230,10 +230,7 @@ class _Study:
         return float((values - self.reference).norm()) / (self.size or 1.0)
 
     def _rank(self, values: Tensor) -> float | None:
-        from scipy.stats import spearmanr  # here, since it takes a second and only this page asks for it
-
-        sizes = [each.abs().sum(0).flatten().cpu().numpy() for each in (values, self.reference)]
-        return float(spearmanr(*sizes).statistic) if all(np.ptp(each) > 0 for each in sizes) else None
+        return rank_correlation(*(each.abs().sum(0).cpu().numpy() for each in (values, self.reference)))
 
     def _report(self) -> None:
         self.on_progress(min(1.0, self.scorer.backwards / self.of))

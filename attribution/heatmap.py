@@ -39,6 +39,15 @@ def reduce(values: NDArray[Any], reduction: str = "sum_of_absolutes") -> Heat:
     return REDUCTIONS[reduction](values.astype(np.float64))
 
 
+def rank_correlation(one: NDArray[Any], other: NDArray[Any]) -> float | None:
+    """Spearman's, of two maps (H, W); None where one of them is the same everywhere."""
+    from scipy.stats import spearmanr  # here, since it takes a second and few ask for it
+
+    if np.ptp(one) == 0 or np.ptp(other) == 0:
+        return None
+    return float(spearmanr(one.ravel(), other.ravel()).statistic)
+
+
 def span(heat: Heat, clip: float = 100.0, signed: bool = False) -> Span:
     """The ends of the colour scale.
 

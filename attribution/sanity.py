@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from attribution.engine import compare
 from attribution.frozen import frozen_copy
-from attribution.heatmap import reduce
+from attribution.heatmap import rank_correlation, reduce
 from attribution.methods.method import Method
 from attribution.model import Model
 from attribution.refusal import Refusal
@@ -196,11 +196,10 @@ def randomise(
         raise Refusal(f"The order must be one of {', '.join(ORDERS)}, got {order!r}.")
     groups = layers(model, most)
     groups = groups[::-1] if order == "top" else groups
-    target, stages = target or Target(), list[Stage]()
-    for number in range(len(groups) + 1):
-        names = groups[number - 1] if number else ()
-        gone = names if order == "single" else tuple(name for group in groups[:number] for name in group)
-        network = randomised(model, gone, seed) if number else model
+    target, stages, gone = target or Target(), list[Stage](), tuple[str, ...]()
+    for number, names in enumerate(((), *groups)):
+        gone = names if order == "single" else (*gone, *names)
+        network = randomised(model, gone, seed) if gone else model
 
         def progressed(fraction: float, partial: object, number: int = number) -> None:
             on_progress((number + fraction) / (len(groups) + 1))
@@ -236,7 +235,7 @@ def class_swap(model: Model, x: Tensor, methods: Sequence[Method], target: Targe
 def likeness(one: NDArray[np.floating], other: NDArray[np.floating]) -> Likeness:
     """Compare two maps, both (3, H, W)."""
     sizes, sums = ([reduce(each, how) for each in (one, other)] for how in ("sum_of_absolutes", "signed_sum"))
-    return Likeness(_rank(*sizes), _rank(*sums), _structure(*sizes))
+    return Likeness(rank_correlation(*sizes), rank_correlation(*sums), _structure(*sizes))
 
 
 def _between(one: object, other: object) -> Likeness | None:
@@ -246,16 +245,8 @@ def _between(one: object, other: object) -> Likeness | None:
     return likeness(*values)  # type: ignore[arg-type]
 
 
-def _rank(one: NDArray[np.float64], other: NDArray[np.float64]) -> float | None:
-    from scipy.stats import spearmanr  # here, since it takes a second
-
-    if np.ptp(one) == 0 or np.ptp(other) == 0:
-        return None
-    return float(spearmanr(one.ravel(), other.ravel()).statistic)
-
-
 def _structure(one: NDArray[np.float64], other: NDArray[np.float64]) -> float | None:
-    from skimage.metrics import structural_similarity  # here, for the same reason
+    from skimage.metrics import structural_similarity  # here, since it takes a second
 
     tops = [np.percentile(each, CLIP) for each in (one, other)]
     if min(tops) <= 0 or min(one.shape) < 7:

@@ -8,21 +8,6 @@ from torch import Tensor
 from attribution.citation import Citation
 from attribution.methods.class_activation import ClassActivation
 
-SELVARAJU = Citation(
-    (
-        "Ramprasaath R. Selvaraju",
-        "Michael Cogswell",
-        "Abhishek Das",
-        "Ramakrishna Vedantam",
-        "Devi Parikh",
-        "Dhruv Batra",
-    ),
-    2017,
-    "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization",
-    "1610.02391",
-    "ICCV",
-)
-
 
 @dataclass(frozen=True)
 class GradCAM(ClassActivation):
@@ -41,7 +26,20 @@ class GradCAM(ClassActivation):
     cannot: ClassVar[str] = "Detail below one cell of the layer; a feature gets one weight wherever it was found."
     passes: ClassVar[str] = "It changes with the class and with random weights (Adebayo et al. 2018)."
     fails: ClassVar[str] = "Before layers that are not averaged it can mark places that the network did not use."
-    source: ClassVar[Citation] = SELVARAJU
+    source: ClassVar[Citation] = Citation(
+        (
+            "Ramprasaath R. Selvaraju",
+            "Michael Cogswell",
+            "Abhishek Das",
+            "Ramakrishna Vedantam",
+            "Devi Parikh",
+            "Dhruv Batra",
+        ),
+        2017,
+        "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization",
+        "1610.02391",
+        "ICCV",
+    )
 
     @staticmethod
     def weigh(maps: Tensor, gradient: Tensor) -> Tensor:

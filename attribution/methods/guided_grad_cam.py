@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from attribution.citation import Citation
 from attribution.methods.class_activation import STAGE
-from attribution.methods.grad_cam import SELVARAJU, GradCAM
+from attribution.methods.grad_cam import GradCAM
 from attribution.methods.guided_backprop import GuidedBackprop
 from attribution.methods.method import Computed, Cost, Method
 from attribution.model import Model
@@ -36,7 +36,7 @@ class GuidedGradCAM(Method):
     passes: ClassVar[str] = "The region changes with the class."
     fails: ClassVar[str] = "The detail stays nearly the same when upper weights are random (Adebayo et al. 2018)."
     deviation: ClassVar[str] = GradCAM.deviation
-    source: ClassVar[Citation] = SELVARAJU
+    source: ClassVar[Citation] = GradCAM.source
 
     stage: int = setting(STAGE, 0)
 

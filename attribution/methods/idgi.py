@@ -41,24 +41,21 @@ class IDGI(FromBaseline):
         nodes, _ = left(self.steps)
         values, difference = torch.zeros_like(baseline), scorer.x - baseline
         share: Tensor | None = None  # of the last node that has a gradient
-        first = before = None
-        owed = 0.0  # of the score; gained since then
+        first: float | None = None
+        settled = 0.0  # the score up to which all gain is shared out
         for piece in scorer.pieces(self.steps):
             alphas = torch.from_numpy(nodes[piece.start : piece.stop])
             gradients, scores = scorer.gradients(between(baseline, difference, alphas))
+            if first is None:
+                first = settled = float(scores[0])
             for gradient, score in zip(gradients, scores.tolist(), strict=True):
-                if before is None:
-                    first = score
-                else:
-                    owed += score - before
-                before = score
                 if share is not None:
-                    values.add_(share, alpha=owed)
-                    owed = 0.0
+                    values.add_(share, alpha=score - settled)
+                    settled = score
                 share = _share(gradient) if gradient.any() else share
             tick(piece.stop / self.steps, values.clone)
-        if share is not None and before is not None:
-            values.add_(share, alpha=owed + scorer.score - before)
+        if share is not None:
+            values.add_(share, alpha=scorer.score - settled)
         return values, first
 
 

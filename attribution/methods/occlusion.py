@@ -8,6 +8,7 @@ from attribution.baselines.baseline import Baseline
 from attribution.baselines.constant import Grey
 from attribution.citation import Citation
 from attribution.methods.method import Computed, Cost, Method, against, per_pixel
+from attribution.methods.zeiler_fergus import ZeilerFergus
 from attribution.scorer import Scorer
 from attribution.settings import Number, Part, setting
 
@@ -39,13 +40,7 @@ class Occlusion(Method):
     passes: ClassVar[str] = "It needs no gradient, and equal functions get equal maps."
     fails: ClassVar[str] = "A covered photo is no photo: the edge of the window itself can move the score."
     deviation: ClassVar[str] = "The paper does not average; windows that reach beyond the edge are cut there."
-    source: ClassVar[Citation] = Citation(
-        ("Matthew D. Zeiler", "Rob Fergus"),
-        2014,
-        "Visualizing and Understanding Convolutional Networks",
-        "1311.2901",
-        "ECCV",
-    )
+    source: ClassVar[Citation] = ZeilerFergus.source
 
     window: int = setting(Number("Side of the window, in pixels of the network's input.", 1, 500), 32)
     stride: int = setting(Number("From one window to the next, in pixels; at most the window.", 1, 500), 16)
@@ -61,10 +56,11 @@ class Occlusion(Method):
         fillers = self.baseline.images(scorer.x)  # (K, 3, H, W)
         covered = [(filler, rows, columns) for filler in fillers for rows, columns in self._windows(size)]
         for piece in scorer.pieces(len(covered)):
-            images = scorer.x.repeat(len(piece), 1, 1, 1)
-            for image, (filler, rows, columns) in zip(images, covered[piece.start : piece.stop], strict=True):
+            part = covered[piece.start : piece.stop]
+            images = scorer.x.repeat(len(part), 1, 1, 1)
+            for image, (filler, rows, columns) in zip(images, part, strict=True):
                 image[:, rows, columns] = filler[:, rows, columns]
-            for score, (_, rows, columns) in zip(scorer.scores(images), covered[piece.start : piece.stop], strict=True):
+            for score, (_, rows, columns) in zip(scorer.scores(images), part, strict=True):
                 drops[rows, columns] += scorer.score - float(score)
                 covers[rows, columns] += 1
             scorer.tick(piece.stop / len(covered), lambda: per_pixel(drops / covers.clamp(min=1)))
