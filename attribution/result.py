@@ -1,8 +1,6 @@
 """Attribution: the values of one map with their provenance."""
 
-import base64
 import dataclasses
-import io
 import json
 import math
 import os
@@ -12,10 +10,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from attribution.heatmap import grey, reduce
-from attribution.images import eight_bit
+from attribution.images import data_url, eight_bit
 from attribution.rectifiers import Interception
 from attribution.refusal import Refusal
 from attribution.target import Target
@@ -131,7 +128,7 @@ class Attribution:
         """In a notebook: the photo, the map white-to-black, and what they are."""
         pictures = (eight_bit(self.pixels), grey(reduce(self.values)))
         images = "".join(
-            f'<img src="{_data_url(picture)}" style="width: 16rem; margin-right: 1rem">' for picture in pictures
+            f'<img src="{data_url(picture)}" style="width: 16rem; margin-right: 1rem">' for picture in pictures
         )
         lines = [
             f"{self.method} for {self.explained} by {self.model}",
@@ -146,12 +143,6 @@ class Attribution:
         with open(path, "wb") as file:  # a path given to numpy would get a second ending
             arrays = {name: getattr(self, name) for name in ARRAYS}
             np.savez_compressed(file, **arrays, facts=np.array(json.dumps(self.facts())))
-
-
-def _data_url(picture: NDArray[np.uint8]) -> str:
-    file = io.BytesIO()
-    Image.fromarray(picture).save(file, "PNG")
-    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def load(path: str | os.PathLike[str]) -> Attribution:

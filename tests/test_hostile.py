@@ -63,12 +63,12 @@ def test_class_names_that_are_markup_are_plain_text_everywhere(odd: Page) -> Non
     assert odd.locator(".st-key-map-gradient b, .st-key-prediction b, .st-key-map-gradient img").count() == 0
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 4000), (4000, 1)])
-def test_photos_of_odd_shapes_are_served(odd: Page, size: tuple[int, int]) -> None:
-    old = source(odd, "photo")
-    pixels = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), np.uint8)
-    encoded = io.BytesIO()
-    Image.fromarray(pixels).save(encoded, "PNG")
-    upload(odd, "odd.png", encoded.getvalue())
-    expect_new(odd, "photo", old)
-    expect(map_of(odd, FIRST[-1])).to_be_visible()
+def test_photos_of_odd_shapes_are_served(odd: Page) -> None:
+    for width, height in ((1, 1), (1, 4000), (4000, 1)):
+        old = source(odd, "photo")
+        pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+        encoded = io.BytesIO()
+        Image.fromarray(pixels).save(encoded, "PNG")
+        upload(odd, "odd.png", encoded.getvalue())
+        expect_new(odd, "photo", old)
+        expect(map_of(odd, FIRST[-1])).to_be_visible()

@@ -8,6 +8,7 @@ import pickle
 import re
 import socket
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -68,7 +69,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         def log_message(self, format: str, *args: Any) -> None:
             del format, args
 
-    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as listener:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listener:
         served.url = f"http://127.0.0.1:{listener.server_port}"
         thread = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -258,6 +259,8 @@ def test_two_downloads_at_once_both_end_with_the_right_file(server: Server, tmp_
     def start(size: int, total: int) -> None:
         if other.ident is None:
             other.start()
+            while len(server.asked) < 2:  # once the first file is there the other would not ask
+                time.sleep(0.01)
 
     fetch(url, SHA256, path, start)
     other.join(10)

@@ -15,7 +15,7 @@ from PIL import Image
 from attribution.export.maps import Results, named, refused
 from attribution.export.reproduce import script
 from attribution.heatmap import grey, reduce
-from attribution.images import eight_bit
+from attribution.images import eight_bit, png
 from attribution.methods import METHODS
 from attribution.result import Attribution
 
@@ -89,8 +89,8 @@ def _files(results: Results, photo: str) -> dict[str, bytes]:
         "manifest.json": (json.dumps(manifest, indent=2) + "\n").encode(),
         "reproduce.py": script(maps).encode(),
         "CITATION.bib": _bibliography(maps.values()),
-        "photo.png": _png(Image.fromarray(eight_bit(first.pixels))),
-        **{f"{name}.png": _png(picture(result)) for name, result in maps.items()},
+        "photo.png": png(eight_bit(first.pixels)),
+        **{f"{name}.png": png(picture(result)) for name, result in maps.items()},
     }
 
 
@@ -106,12 +106,6 @@ def _sha256(array: np.ndarray[Any, Any]) -> str:
 def _npz(arrays: dict[str, Any]) -> bytes:
     file = io.BytesIO()
     np.savez_compressed(file, **arrays)
-    return file.getvalue()
-
-
-def _png(image: Image.Image) -> bytes:
-    file = io.BytesIO()
-    image.save(file, "PNG")
     return file.getvalue()
 
 

@@ -1,7 +1,6 @@
 """Analysis: everything that defines one, and how a worker computes it. No network runs outside `Analysis.compute`."""
 
 import hashlib
-import io
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -12,11 +11,10 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from attribution.engine import compare
-from attribution.images import eight_bit
+from attribution.images import data_url, eight_bit
 from attribution.jobs import Job
 from attribution.methods.method import Method
 from attribution.model import Model
@@ -39,11 +37,14 @@ V = TypeVar("V")
 
 @dataclass(frozen=True, eq=False)
 class Strip:
-    """Images along the path of one method: positions, (S,), and as many PNG files."""
+    """Images along the path of one method: positions, (S,), and as many pictures.
+
+    They travel inside the page: a picture that the server offers by an address is gone once the page was drawn again.
+    """
 
     method: Method
     alphas: NDArray[np.float64]
-    files: list[bytes]
+    urls: list[str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,15 +170,9 @@ class Analysis:
     def _strip(self, method: Method) -> Strip | None:
         key = (self._pixels, write(method))  # whatever the model and the target are
         if (strip := _strips.get(key)) is None and (path := method.path_images(self.x, PATH_IMAGES)):
-            strip = Strip(method, path[0], [_png(image) for image in eight_bit(path[1].numpy())])
+            strip = Strip(method, path[0], [data_url(image) for image in eight_bit(path[1].numpy())])
             _strips.put(key, strip)
         return strip
-
-
-def _png(image: NDArray[np.uint8]) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(image).save(file, "PNG", compress_level=1)
-    return file.getvalue()
 
 
 def _made_by(method: Method, result: Attribution) -> bool:

@@ -162,7 +162,7 @@ def show_strip(strip: Strip) -> None:
     """Images along the path of one method."""
     st.markdown(f"**Images along the integration path** ({strip.method.title})")
     grid = st.grid(len(strip.alphas), min_column_width=NARROWEST // 2)
-    for alpha, file in zip(strip.alphas, strip.files, strict=True):
+    for alpha, url in zip(strip.alphas, strip.urls, strict=True):
         with grid, st.container(gap="xsmall"):
-            st.image(file, width="stretch", alt=f"Path image at {alpha:.0%}")
+            st.image(url, width="stretch", alt=f"Path image at {alpha:.0%}")
             st.caption(f"{alpha:.0%}")

@@ -6,7 +6,7 @@ from PIL import Image, ImageOps
 
 from attribution.baselines import BASELINES
 from attribution.baselines.baseline import Baseline
-from attribution.images import eight_bit
+from attribution.images import data_url, eight_bit
 from attribution.methods import METHODS
 from attribution.methods.method import Method
 from attribution.refusal import Refusal
@@ -63,7 +63,7 @@ def show_start(start: Start, analysis: Analysis, result: Attribution | Refusal |
     """One baseline: its image, its map, and what is known of both."""
     st.markdown(f":small[**{start.baseline.title}**]")
     framed = ImageOps.expand(Image.fromarray(start.image), 2, "grey")  # white stands on white
-    st.image(framed, output_format="PNG", width=72, alt=f"Baseline: {start.baseline.title}")
+    st.image(data_url(framed), width=72, alt=f"Baseline: {start.baseline.title}")
     if isinstance(result, Refusal):
         st.info(str(result))
     elif result:
