@@ -9,6 +9,7 @@ from attribution.path import RULES
 from attribution.ui.forms import ask
 from attribution.ui.player.player import pack, show_player
 from attribution.ui.study import PathChoice, PathTask, Traced
+from attribution.ui.table import show_table
 from attribution.ui.worker import show
 
 
@@ -25,7 +26,7 @@ def draw(traced: Traced) -> None:
     )
     st.subheader(f"All rules with {study.steps} gradients")
     rows = sorted(study.figures, key=lambda figures: figures.error)
-    st.table(
+    show_table(
         {
             "Rule": [each.rule.replace("_", " ") for each in rows],
             "Map error": [f"{each.error:.1%}" for each in rows],
@@ -35,7 +36,8 @@ def draw(traced: Traced) -> None:
             ],
             "Seconds": [f"{each.seconds:.2f}" for each in rows],
             "Where": [_where(each.rule) for each in rows],
-        }
+        },
+        f"Error, correlation, sum and seconds of every rule with {study.steps} gradients",
     )
     st.caption(
         f"Map error: L2 distance from {REFERENCE} midpoint gradients, over their norm. Rank correlation: Spearman, of "

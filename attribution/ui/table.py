@@ -1,0 +1,29 @@
+"""A table that can be read on a phone: it scrolls by itself, by the keyboard too."""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+
+import streamlit as st
+
+_CELL = "padding:0.3rem 0.75rem;border-bottom:1px solid rgba(128,128,128,0.3);white-space:nowrap;text-align:left"
+
+
+def show_table(columns: Mapping[str, Sequence[str]], label: str) -> None:
+    """Show columns of text.
+
+    Args:
+        columns: By their headings; the first names the rows.
+        label: What the table is, for those who do not see it.
+    """
+    head = "".join(f'<th scope="col" style="{_CELL}">{escape(name)}</th>' for name in columns)
+    rows = "".join(
+        f'<tr><th scope="row" style="{_CELL};font-weight:400">{escape(first)}</th>'
+        + "".join(f'<td style="{_CELL};font-variant-numeric:tabular-nums">{escape(cell)}</td>' for cell in rest)
+        + "</tr>"
+        for first, *rest in zip(*columns.values(), strict=True)
+    )
+    st.html(
+        f'<div role="region" tabindex="0" aria-label="{escape(label)}" style="overflow-x:auto">'
+        f'<table style="border-collapse:collapse;font-size:0.875rem"><thead><tr>{head}</tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>"
+    )
