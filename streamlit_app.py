@@ -25,6 +25,8 @@ page = st.navigation(
         st.Page(PAGES / "explore.py", title="Explore", icon=":material/compare:"),
         st.Page(PAGES / "path.py", title="Path", icon=":material/timeline:"),
         st.Page(PAGES / "baselines.py", title="Baselines", icon=":material/texture:"),
+        st.Page(PAGES / "sanity.py", title="Sanity", icon=":material/science:"),
+        st.Page(PAGES / "faithfulness.py", title="Faithfulness", icon=":material/fact_check:"),
         st.Page(PAGES / "methods.py", title="Methods", icon=":material/menu_book:"),
     ],
     position="top",

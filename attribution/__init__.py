@@ -14,6 +14,7 @@ The source of every method stands in its class.
 
 from attribution import baselines as baselines
 from attribution import export as export
+from attribution import faithfulness as faithfulness
 from attribution import sanity as sanity
 from attribution.baselines import BASELINES as BASELINES
 from attribution.engine import attribute as attribute

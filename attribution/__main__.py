@@ -1,14 +1,18 @@
-"""The command line: python -m attribution explain|models|methods|baselines."""
+"""The command line: python -m attribution explain|sanity|faithfulness|models|methods|baselines."""
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NamedTuple, NoReturn, TypeVar
+
+from torch import Tensor
 
 from attribution import export
 from attribution.baselines import BASELINES
 from attribution.engine import compare
+from attribution.faithfulness import Trial, measure
 from attribution.images import open_image
 from attribution.methods import METHODS
 from attribution.methods.method import Method
@@ -16,7 +20,8 @@ from attribution.model import Model
 from attribution.models import DEFAULT, MODELS, load_model
 from attribution.refusal import Refusal
 from attribution.result import VERSION, Attribution
-from attribution.settings import Configurable, default, described, read
+from attribution.sanity import Randomisation, randomise
+from attribution.settings import Configurable, default, described, read, restore
 from attribution.target import SCORES, Target
 
 
@@ -48,6 +53,31 @@ class _Bar:
             print("\r\033[K", end="", file=sys.stderr)
 
 
+@dataclass(frozen=True, eq=False)
+class _Wanted:
+    """What is asked for one photo."""
+
+    photo: str
+    folder: Path
+    model: Model
+    x: Tensor
+    methods: Sequence[Method]
+    target: Target
+    bar: _Bar
+    options: argparse.Namespace
+
+
+class _Served(NamedTuple):
+    """Lines for a person, none if there was no map; and what was refused."""
+
+    lines: list[str]
+    refusals: list[Refusal]
+
+
+C = TypeVar("C", bound=Configurable)
+One = Callable[[_Wanted], _Served]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
@@ -66,10 +96,24 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="attribution", description="Why an image classifier decided what it did.")
     parser.add_argument("--version", action="version", version=VERSION)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    explain = commands.add_parser("explain", help="write the maps of photos", description="Write the maps of photos.")
-    explain.add_argument("photos", nargs="+", metavar="PHOTO", help="one or more files")
-    explain.add_argument("--model", default=DEFAULT, help=f"default: {DEFAULT}; 'models' lists them")
-    explain.add_argument(
+    explain = _photos(commands, "explain", "write the maps of photos", _explain_one)
+    explain.add_argument("--report", action="store_true", help="also write report.html, with the viewer inside")
+    explain.add_argument("--figure", action="store_true", help="also write figure.png: all maps on one sheet, 300 dpi")
+    sanity = _photos(commands, "sanity", "see whether maps change when the network is destroyed", _sanity_one)
+    faithfulness = _photos(commands, "faithfulness", "see whether the score needs what maps show", _faithfulness_one)
+    _flags(sanity, Randomisation)
+    _flags(faithfulness, Trial)
+    for command, run in (("models", _models), ("methods", _methods), ("baselines", _baselines)):
+        commands.add_parser(command, help=f"list the {command}").set_defaults(run=run)
+    return parser
+
+
+def _photos(commands: Any, name: str, does: str, one: One) -> argparse.ArgumentParser:
+    """A command that does something with each of several photos."""
+    command: argparse.ArgumentParser = commands.add_parser(name, help=does, description=f"{does.capitalize()}.")
+    command.add_argument("photos", nargs="+", metavar="PHOTO", help="one or more files")
+    command.add_argument("--model", default=DEFAULT, help=f"default: {DEFAULT}; 'models' lists them")
+    command.add_argument(
         "--methods",
         "--method",
         nargs="+",
@@ -77,20 +121,24 @@ def _parser() -> argparse.ArgumentParser:
         default=[key for key, method in METHODS.items() if method.chosen],
         help="such as gradient integrated_gradients:steps=50,baseline=white; default: the worked example's four",
     )
-    explain.add_argument("--target", metavar="CLASS|INDEX", help="default: the predicted class")
-    explain.add_argument("--versus", metavar="CLASS|INDEX", help="a second class: why the target and not this one")
-    explain.add_argument("--score", default="probability", choices=SCORES, help="default: probability")
-    explain.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1 or mps")
-    explain.add_argument("--report", action="store_true", help="also write report.html, with the viewer inside")
-    explain.add_argument("--figure", action="store_true", help="also write figure.png: all maps on one sheet, 300 dpi")
-    explain.add_argument("--out", type=Path, default=Path("out"), metavar="DIR", help="default: out")
-    explain.set_defaults(run=_explain)
-    for command, run in (("models", _models), ("methods", _methods), ("baselines", _baselines)):
-        commands.add_parser(command, help=f"list the {command}").set_defaults(run=run)
-    return parser
+    command.add_argument("--target", metavar="CLASS|INDEX", help="default: the predicted class")
+    command.add_argument("--versus", metavar="CLASS|INDEX", help="a second class: why the target and not this one")
+    command.add_argument("--score", default="probability", choices=SCORES, help="default: probability")
+    command.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1 or mps")
+    command.add_argument("--out", type=Path, default=Path("out"), metavar="DIR", help="default: out")
+    command.set_defaults(run=_each_photo, one=one)
+    return command
 
 
-def _explain(options: argparse.Namespace) -> int:
+def _flags(command: argparse.ArgumentParser, cls: type[Configurable]) -> None:
+    """One option for each setting."""
+    for name, kind in described(cls).items():
+        usual = kind.plain(default(cls, name))
+        said = f"{kind.help} May be {kind.range}. Default: {usual}".replace("%", "%%")
+        command.add_argument(f"--{name.replace('_', '-')}", default=str(usual), metavar="VALUE", help=said)
+
+
+def _each_photo(options: argparse.Namespace) -> int:
     methods = [read(text, METHODS) for text in options.methods]
     bar = _Bar(f"loading {options.model}")
     try:
@@ -104,30 +152,23 @@ def _explain(options: argparse.Namespace) -> int:
     status, taken = 0, set[str]()
     for photo in options.photos:
         folder = _free(options.out, Path(photo).stem, taken)
-        for sentence in _explain_one(photo, model, methods, target, folder, options.report, options.figure):
+        for sentence in _one_photo(photo, folder, model, methods, target, options):
             print(sentence, file=sys.stderr)
             status = 2
     return status
 
 
-def _explain_one(
-    photo: str, model: Model, methods: Sequence[Method], target: Target, folder: Path, report: bool, figure: bool
+def _one_photo(
+    photo: str, folder: Path, model: Model, methods: Sequence[Method], target: Target, options: argparse.Namespace
 ) -> list[str]:
-    """Explain one photo into its folder; return a sentence for everything that could not be served."""
+    """Serve one photo into its folder; return a sentence for everything that could not be served."""
     try:
         x = model.prepare(open_image(photo))
     except Refusal as refusal:  # names the photo
         return [str(refusal)]
     bar = _Bar(photo)
     try:
-        results = compare(model, x, methods, target, on_progress=bar)
-        maps = [result for result in results if isinstance(result, Attribution)]
-        if maps:
-            export.folder(results, folder, Path(photo).name)
-        if maps and report:
-            export.report(results, folder / "report.html", heading=Path(photo).name)
-        if maps and figure:
-            export.figure(results, folder / "figure.png")
+        served = options.one(_Wanted(photo, folder, model, x, methods, target, bar, options))
     except Refusal as refusal:
         return [f"{photo}: {refusal}"]
     except RuntimeError as error:  # such as too little memory; the other photos are still done
@@ -136,21 +177,65 @@ def _explain_one(
         return [f"{error.filename} cannot be written: {error.strerror}."]
     finally:
         bar.clear()
-    if maps:
-        _tell(folder, maps)
-    return [f"{photo}: {result}" for result in results if isinstance(result, Refusal)]
+    if served.lines:
+        print(folder)
+    if served.lines and sys.stdout.isatty():  # a pipe gets the folders only
+        print("\n".join(f"  {line}" for line in served.lines))
+    return [f"{photo}: {refusal}" for refusal in served.refusals]
 
 
-def _tell(folder: Path, maps: Sequence[Attribution]) -> None:
-    print(folder)
-    if not sys.stdout.isatty():  # a pipe gets the folders only
-        return
+def _explain_one(wanted: _Wanted) -> _Served:
+    results = compare(wanted.model, wanted.x, wanted.methods, wanted.target, on_progress=wanted.bar)
+    maps, refusals = _parted(results)
+    if not maps:
+        return _Served([], refusals)
+    export.folder(results, wanted.folder, Path(wanted.photo).name)
+    if wanted.options.report:
+        export.report(results, wanted.folder / "report.html", heading=Path(wanted.photo).name)
+    if wanted.options.figure:
+        export.figure(results, wanted.folder / "figure.png")
+    return _Served(_told(maps), refusals)
+
+
+def _sanity_one(wanted: _Wanted) -> _Served:
+    found = randomise(
+        *(wanted.model, wanted.x, wanted.methods, wanted.target, _chosen(wanted.options, Randomisation)),
+        on_progress=wanted.bar,
+    )
+    maps, refusals = _parted(found.stages[0].results)
+    if not maps:
+        return _Served([], refusals)
+    export.sanity(found, wanted.folder)
+    return _Served([found.sentence(place) for place in range(len(found.methods))], refusals)
+
+
+def _faithfulness_one(wanted: _Wanted) -> _Served:
+    results = compare(wanted.model, wanted.x, wanted.methods, wanted.target, on_progress=wanted.bar)
+    maps, refusals = _parted(results)
+    if not maps:
+        return _Served([], refusals)
+    found = measure(wanted.model, maps, _chosen(wanted.options, Trial), on_progress=wanted.bar)
+    export.faithfulness(found, wanted.folder)
+    return _Served([found.sentence(place) for place in range(found.count)], refusals)
+
+
+def _chosen(options: argparse.Namespace, cls: type[C]) -> C:
+    return restore(cls, {name: getattr(options, name) for name in described(cls)})
+
+
+def _parted(results: Sequence[Attribution | Refusal]) -> tuple[list[Attribution], list[Refusal]]:
+    """Maps, and what refused."""
+    maps = [result for result in results if isinstance(result, Attribution)]
+    return maps, [result for result in results if isinstance(result, Refusal)]
+
+
+def _told(maps: Sequence[Attribution]) -> list[str]:
     index, name, probability = maps[0].prediction[0]
-    print(f"  {name} ({index}), probability {probability:.3f}")
-    print(f"  explained: {maps[0].explained}, {maps[0].score:.3g} {maps[0].target.unit}")
-    for result in maps:
-        if result.account:
-            print(f"  {result.method}: {result.account}")
+    return [
+        f"{name} ({index}), probability {probability:.3f}",
+        f"explained: {maps[0].explained}, {maps[0].score:.3g} {maps[0].target.unit}",
+        *(f"{result.method}: {result.account}" for result in maps if result.account),
+    ]
 
 
 def _free(out: Path, stem: str, taken: set[str]) -> Path:

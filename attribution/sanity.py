@@ -13,12 +13,15 @@ the same at every stage.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from attribution.baselines.noise import SEED
+from attribution.controls import edges, noise
 from attribution.engine import compare
 from attribution.frozen import frozen_copy
 from attribution.heatmap import rank_correlation, reduce
@@ -26,6 +29,7 @@ from attribution.methods.method import Method
 from attribution.model import Model
 from attribution.refusal import Refusal
 from attribution.result import Attribution
+from attribution.settings import Choice, Configurable, Number, setting
 from attribution.target import Target
 
 ORDERS = {
@@ -33,10 +37,34 @@ ORDERS = {
     "bottom": "from the pixels up to the classes, one layer after the other",
     "single": "one layer at a time, all others as they were trained",
 }
+HELD, PICKED = "held", "picked_again"
 CLIP = 99.5  # percentile at which a map is cut before its structure is compared
 PRIME = 1_000_003
 
 OnStage = Callable[["Stage"], None]
+
+
+@dataclass(frozen=True)
+class Randomisation(Configurable):
+    """How the network is taken apart.
+
+    Attributes:
+        order: A key of ORDERS. Default: top.
+        stages: Beside the trained network, at most; neighbouring layers share one. Default: 12.
+        target_class: HELD explains the class that the trained network predicts, PICKED each network's own.
+        seed: Of the random weights. Default: 0.
+    """
+
+    key: ClassVar[str] = "sanity"
+    title: ClassVar[str] = "Sanity"
+
+    order: str = setting(Choice("Where the random weights begin: top, with the classes.", tuple(ORDERS)), "top")
+    stages: int = setting(Number("Networks beside the trained one; neighbouring layers share one.", 1, 100), 12)
+    target_class: str = setting(
+        Choice("The class that the trained network predicts is held, or each network picks its own.", (HELD, PICKED)),
+        HELD,
+    )
+    seed: int = setting(SEED, 0)
 
 
 @dataclass(frozen=True)
@@ -75,15 +103,23 @@ class Sanity:
 
     Attributes:
         methods: That were checked.
-        order: A key of ORDERS.
+        plan: As it was asked for.
         stages: The trained network first, then one for each group of layers.
         controls: Maps that know nothing of the network, by name, and their likeness to the map of each method.
     """
 
     methods: tuple[Method, ...]
-    order: str
+    plan: Randomisation
     stages: tuple[Stage, ...]
     controls: dict[str, tuple[NDArray[np.float32], tuple[Likeness | None, ...]]]
+
+    def label(self, number: int) -> str:
+        """Which layers are random at a stage."""
+        if not (names := self.stages[number].layers):
+            return "as trained"
+        if self.plan.order == "single":
+            return names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
+        return f"down to {names[0]}" if self.plan.order == "top" else f"up to {names[-1]}"
 
     def sentence(self, place: int) -> str:
         """What was found about one method, in plain words."""
@@ -92,9 +128,8 @@ class Sanity:
             return f"{title} has no map to compare."
         if last.absolute is None:
             return f"{title} has the same value everywhere in the end, so nothing of its map is kept."
-        when = (
-            "with random weights in one layer, the last" if self.order == "single" else "after all weights are random"
-        )
+        single = self.plan.order == "single"
+        when = "with random weights in one layer, the last" if single else "after all weights are random"
         return f"{title} keeps {last.absolute:.2f} of its map {when} (rank correlation of the pixels' sizes)."
 
 
@@ -167,10 +202,7 @@ def randomise(
     x: Tensor,
     methods: Sequence[Method],
     target: Target | None = None,
-    order: str = "top",
-    most: int = 12,
-    seed: int = 0,
-    repick: bool = False,
+    plan: Randomisation | None = None,
     *,
     on_progress: Callable[[float], None] = lambda fraction: None,
     on_stage: OnStage = lambda stage: None,
@@ -182,24 +214,22 @@ def randomise(
         x: (3, H, W), pixels in [0, 1].
         methods: To be checked.
         target: Class and score. Default: the probability of the class that the trained network predicts.
-        order: A key of ORDERS.
-        most: Stages, at most; layers are grouped.
-        seed: Of the random weights.
-        repick: Whether each network's own predicted class is explained. Default: False, the class is held fixed.
+        plan: Which layers, in which order. Default: 12 stages from the top, the class held fixed.
         on_progress: Called between chunks with the fraction done; if it raises, the work stops.
         on_stage: Called with each stage when it is there, the trained network's first.
 
     Raises:
-        Refusal: If the order is unknown, or what `compare` refuses.
+        Refusal: What `compare` refuses.
     """
-    if order not in ORDERS:
-        raise Refusal(f"The order must be one of {', '.join(ORDERS)}, got {order!r}.")
-    groups = layers(model, most)
-    groups = groups[::-1] if order == "top" else groups
+    plan = plan or Randomisation()
+    groups = layers(model, plan.stages)
+    groups = groups[::-1] if plan.order == "top" else groups
     target, stages, gone = target or Target(), list[Stage](), tuple[str, ...]()
+    if plan.target_class == PICKED:
+        target = Target(None, target.score)
     for number, names in enumerate(((), *groups)):
-        gone = names if order == "single" else (*gone, *names)
-        network = randomised(model, gone, seed) if gone else model
+        gone = names if plan.order == "single" else (*gone, *names)
+        network = randomised(model, gone, plan.seed) if gone else model
 
         def progressed(fraction: float, partial: object, number: int = number) -> None:
             on_progress((number + fraction) / (len(groups) + 1))
@@ -208,28 +238,41 @@ def randomise(
         first = stages[0].results if stages else results
         stages.append(Stage(names, results, tuple(map(_between, first, results))))
         on_stage(stages[-1])
-        if not number and not repick:
+        if not number and plan.target_class == HELD:
             explained = next((each.target.index for each in results if isinstance(each, Attribution)), target.index)
             target = replace(target, index=explained)
     controls = {
         name: (values, tuple(_between(result, values) for result in stages[0].results))
-        for name, values in _controls(x, seed).items()
+        for name, values in (("edges of the photo", edges(x)), ("noise", noise(x, plan.seed)))
     }
-    return Sanity(tuple(methods), order, tuple(stages), controls)
+    return Sanity(tuple(methods), plan, tuple(stages), controls)
 
 
-def class_swap(model: Model, x: Tensor, methods: Sequence[Method], target: Target, other: int) -> list[Likeness | None]:
-    """How alike the maps of two classes are, one a method.
+def class_swap(
+    model: Model,
+    x: Tensor,
+    methods: Sequence[Method],
+    trained: Sequence[Attribution | Refusal],
+    other: int,
+    on_progress: Callable[[float], None] = lambda fraction: None,
+) -> Stage:
+    """Explain another class of the same photo: a map that stays the same hardly knows the class.
 
     Args:
         model: The model.
         x: (3, H, W), pixels in [0, 1].
         methods: To be checked.
-        target: Class and score.
+        trained: The maps of the one class, as `compare` gives them.
         other: Index of the other class.
+        on_progress: As for `randomise`.
+
+    Returns:
+        The maps of the other class, and their likeness to those of the one.
     """
-    first, second = (compare(model, x, methods, each) for each in (target, replace(target, index=other)))
-    return list(map(_between, first, second))
+    first = next((each.target for each in trained if isinstance(each, Attribution)), Target())
+    target = replace(first, index=other)
+    results = compare(model, x, methods, target, on_progress=lambda fraction, partial: on_progress(fraction))
+    return Stage((), tuple(results), tuple(map(_between, trained, results)))
 
 
 def likeness(one: NDArray[np.floating], other: NDArray[np.floating]) -> Likeness:
@@ -253,13 +296,3 @@ def _structure(one: NDArray[np.float64], other: NDArray[np.float64]) -> float | 
         return None
     pictures = [np.clip(each / top, 0, 1) for each, top in zip((one, other), tops, strict=True)]
     return float(structural_similarity(*pictures, data_range=1.0))  # type: ignore[no-untyped-call]
-
-
-def _controls(x: Tensor, seed: int) -> dict[str, NDArray[np.float32]]:
-    """Maps of the photo alone, (3, H, W): its edges, and noise."""
-    from skimage.filters import sobel
-
-    pixels = x.cpu().double().numpy()
-    noise = np.random.default_rng(seed).random(pixels.shape)
-    edges = np.repeat(sobel(pixels.mean(0))[None] / 3, 3, 0)  # type: ignore[no-untyped-call]
-    return {"edges of the photo": edges.astype(np.float32), "noise": noise.astype(np.float32)}

@@ -244,21 +244,17 @@ def page_done(app: AppTest, page: str) -> AppTest:
 
 
 def test_the_path_page_measures_the_path_of_the_session(app: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(convergence, "REFERENCE", 64)  # the real lengths are tested elsewhere
-    monkeypatch.setattr(convergence, "UNIFORM", (5, 20))
-    monkeypatch.setattr(convergence, "LONGEST", 40)
+    monkeypatch.setattr(convergence, "REFERENCE", 32)  # the real lengths are tested elsewhere
+    monkeypatch.setattr(convergence, "UNIFORM", (4, 8))
+    monkeypatch.setattr(convergence, "LONGEST", 16)
+    app.session_state["path.steps"] = 8
     app.selectbox(key="sample").set_value("espresso").run()
     page_done(app, "path")
     found = app.session_state["watch-path"].outcome.study
     assert found.explained == "espresso"
     assert {figures.rule for figures in found.figures} >= {"adaptive", "midpoint"}
     assert "Map error below 5%: adaptive" in texts(app)
-    assert "All rules with 25 gradients" in "\n".join(each.value for each in app.subheader)
-    app.selectbox(key="model").set_value("efficientnet_lite0").run()
-    until(app, lambda: not app.session_state["watch-path"].job.active)
-    traced = app.session_state["watch-path"].outcome
-    assert traced.study.accumulated.shape[1:] == tuple(traced.analysis.x.shape[1:]) == (224, 224)
-    app.selectbox(key="model").set_value("squeezenet1_1").run()
+    assert "All rules with 8 gradients" in "\n".join(each.value for each in app.subheader)
     app.slider(key="path.steps").set_value(12).run()
     until(app, lambda: not app.session_state["watch-path"].job.active)
     assert app.session_state["watch-path"].outcome.study.steps == 12
@@ -296,3 +292,40 @@ def test_the_baseline_page_makes_one_map_for_each_baseline(app: AppTest) -> None
     assert app.session_state["watch-baselines"].outcome.starts[1].baseline == at.baselines.Blur(3.0)
     app.pills(key="baselines").set_value([]).run()
     assert "No baseline is chosen" in texts(app)
+
+
+def test_the_sanity_page_takes_the_network_apart(app: AppTest) -> None:
+    show(app, ["gradient", "guided_backprop"])
+    app.session_state["sanity.stages"] = 3
+    page_done(app, "sanity")
+    tried = app.session_state["watch-sanity"].outcome
+    assert [len(stage.results) for stage in tried.sanity.stages] == [2, 2, 2, 2]
+    assert re.search(r"Guided backpropagation keeps 0\.\d\d of its map after all weights are random", texts(app))
+    assert tried.swap.results[0].target.index != tried.sanity.stages[0].results[0].target.index
+    assert tried.swap.results[1].explained in texts(app)
+    assert "no map to compare" not in texts(app)
+    app.selectbox(key="sanity.target_class").set_value("picked_again").run()
+    until(app, lambda: not app.session_state["watch-sanity"].job.active)
+    again = app.session_state["watch-sanity"].outcome.sanity
+    assert len({stage.results[0].target.index for stage in again.stages}) > 1
+    app.slider(key="sanity.stages").set_value(2).run()
+    assert app.session_state["watch-sanity"].job.active
+    next(button for button in app.button if button.label == "Cancel").click().run()
+    assert "Cancelled" in texts(app)
+
+
+def test_the_faithfulness_page_tries_the_maps(app: AppTest) -> None:
+    show(app, ["gradient", "grad_cam"])
+    app.session_state["grad_cam.stage"] = 9  # there is no such layer, so one of two methods refuses
+    for name, number in (("steps", 5), ("samples", 3), ("moves", 1)):
+        app.session_state[f"faithfulness.{name}"] = number
+    page_done(app, "faithfulness")
+    tested = app.session_state["watch-faithfulness"].outcome
+    assert tested.finished
+    assert [each.name for each in tested.found.findings[: tested.found.count]] == ["Gradient"]
+    assert "Gradient beats" in texts(app)
+    assert "squeezenet1_1 has no stage 9" in texts(app)
+    app.selectbox(key="faithfulness.deleted_to").set_value("black").run()
+    until(app, lambda: not app.session_state["watch-faithfulness"].job.active)
+    assert app.session_state["watch-faithfulness"].outcome.found.trial.deleted_to == at.baselines.Black()
+    assert app.session_state["watch-faithfulness"].outcome.outcome.results[0] is tested.outcome.results[0]

@@ -1,5 +1,6 @@
 """The command line: mostly in this process, once or twice as people start it."""
 
+import csv
 import json
 import subprocess
 import sys
@@ -371,3 +372,67 @@ def test_a_photo_that_every_method_refuses_leaves_no_folder(run: Run, smooth: No
     ran = run("explain", photo(tmp_path / "photo.png"), "--methods", "guided_backprop", "--report")
     assert (ran.status, ran.out) == (2, "")
     assert not Path("out").exists()
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_sanity_writes_a_row_a_map_and_a_picture(run: Run, small: at.Model, tmp_path: Path) -> None:
+    path = photo(tmp_path / "photo.png")
+    ran = run("sanity", path, "--methods", "gradient", "occlusion:window=4", "--order", "bottom", "--stages", 2)
+    folder = Path("out/photo")
+    assert (ran.status, ran.out, ran.err) == (0, f"{folder}\n", "")
+    rows = table(folder / "sanity.csv")
+    found = at.sanity.randomise(
+        *(small, small.prepare(at.open_image(path)), [at.Gradient(), at.Occlusion(4)]),
+        plan=at.sanity.Randomisation("bottom", 2),
+    )
+    assert [(row["stage"], row["method"]) for row in rows[:6]] == [
+        (str(stage), method) for stage in range(3) for method in ("gradient", "occlusion")
+    ]
+    assert [row["random_layers"] for row in rows] == [
+        *("", "", *[" ".join(found.stages[stage].layers) for stage in (1, 1, 2, 2)]),
+        *("edges of the photo", "edges of the photo", "noise", "noise"),
+    ]
+    assert float(rows[2]["spearman"]) == found.stages[1].likeness[0].absolute
+    assert float(rows[4]["score"]) == found.stages[2].results[0].score
+    assert "window 4" in rows[1]["settings"]
+    assert at.open_image(folder / "sanity.png").width > 400
+
+
+def test_faithfulness_writes_the_numbers_the_curves_and_a_picture(run: Run, small: at.Model, tmp_path: Path) -> None:
+    path = photo(tmp_path / "photo.png")
+    arguments = "--methods gradient --steps 4 --samples 3 --moves 2 --deleted-to #ff0000".split()
+    ran = run("faithfulness", path, *arguments)
+    folder = Path("out/photo")
+    assert (ran.status, ran.out, ran.err) == (0, f"{folder}\n", "")
+    x = small.prepare(at.open_image(path))
+    trial = at.faithfulness.Trial(at.baselines.Constant((1, 0, 0)), steps=4, samples=3, moves=2)
+    found = at.faithfulness.measure(small, [at.attribute(small, x, at.Gradient())], trial)
+    rows = table(folder / "faithfulness.csv")
+    assert [(row["name"], row["kind"]) for row in rows] == [
+        ("Gradient", "map"),
+        *((name, "control") for name in ("random order", "a centred Gaussian", "the photo's edges")),
+    ]
+    assert float(rows[0]["deletion_area"]) == found.findings[0].deletion.area
+    assert float(rows[0]["max_sensitivity"]) == found.findings[0].max_sensitivity
+    assert float(rows[2]["scaled_infidelity"]) == found.findings[2].scaled_infidelity
+    assert rows[1]["infidelity"] == rows[1]["max_sensitivity"] == ""
+    points = table(folder / "curves.csv")
+    assert len(points) == 4 * 2 * 5
+    assert [float(point["score"]) for point in points[:5]] == list(found.findings[0].deletion.scores)
+    assert [float(point["share"]) for point in points[:5]] == [0, 0.25, 0.5, 0.75, 1]
+    assert at.open_image(folder / "faithfulness.png").width > 400
+
+
+@pytest.mark.parametrize("command", ["sanity", "faithfulness"])
+def test_a_check_of_maps_that_are_all_refused_says_why(run: Run, smooth: None, tmp_path: Path, command: str) -> None:
+    ran = run(command, photo(tmp_path / "photo.png"), "--methods", "guided_backprop")
+    assert (ran.status, ran.out) == (2, "")
+    assert "rectifier" in ran.err
+    assert not Path("out").exists()
+    ran = run(command, "photo.png", "--seed", "-1")
+    assert ran.status == 2
+    assert "seed" in ran.err

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from dashboard import DESK, LONG, PHONE, idle, map_of, source
+from dashboard import DESK, LONG, PHONE, expect_new, idle, map_of, source
 from playwright.sync_api import Browser, Locator, Page, expect
 
 
@@ -18,7 +18,8 @@ def visit(browser: Browser, address: str, request: pytest.FixtureRequest) -> Ite
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(f"{address}/{path}")
-    last = page.locator(".player canvas") if path.startswith("path") else map_of(page, "disagreement")
+    last = {"path": page.locator(".player canvas"), "baselines": map_of(page, "disagreement")}.get(path)
+    last = last or map_of(page, "noise")
     expect(last.first).to_be_visible(timeout=3 * LONG)  # a study takes half a minute on a busy machine
     idle(page)
     yield page
@@ -79,13 +80,39 @@ def test_the_maps_of_all_baselines_are_linked(visit: Page) -> None:
     visit.mouse.move(box["x"] + 0.7 * box["width"], box["y"] + 0.3 * box["height"])
     visit.wait_for_timeout(500)  # the page stands still, so the wheel zooms
     visit.mouse.wheel(0, -300)
-    visit.wait_for_timeout(300)
-    assert [key for key in keys if source(visit, key) == before[key]] == []
+    for key in keys:
+        expect_new(visit, key, before[key])
+
+
+SANITY = "sanity?methods=gradient~guided_backprop&sanity=sanity(stages=4)"
+
+
+@pytest.mark.parametrize("visit", [(SANITY, {})], indirect=True)
+def test_the_maps_of_all_stages_and_the_controls_are_linked(visit: Page) -> None:
+    keys = [f"{method}-{stage}" for method in ("gradient", "guided_backprop") for stage in range(5)] + [
+        "edges",
+        "noise",
+    ]
+    before = {key: source(visit, key) for key in keys}
+    assert len(set(before.values())) == len(keys)
+    expect(visit.get_by_role("button", name="Take away")).to_have_count(0)
+    expect(visit.get_by_text("Guided backpropagation keeps 0.")).to_be_visible()
+    map_of(visit, "gradient-0").scroll_into_view_if_needed()
+    box = map_of(visit, "gradient-0").bounding_box()
+    assert box
+    visit.mouse.move(box["x"] + 0.7 * box["width"], box["y"] + 0.3 * box["height"])
+    visit.wait_for_timeout(500)  # the page stands still, so the wheel zooms
+    visit.mouse.wheel(0, -300)
+    for key in keys:
+        expect_new(visit, key, before[key])
+    visit.get_by_role("radio", name="SSIM").click()
+    expect(visit.get_by_role("figure", name="SSIM over the stages")).to_be_visible()
 
 
 @pytest.mark.parametrize(
     "visit",
     [
+        (SANITY, {"viewport": PHONE}),
         ("path", {"color_scheme": "dark"}),
         ("path", {}),
         ("baselines", {"color_scheme": "dark"}),

@@ -12,7 +12,7 @@ from torchvision import models as zoo
 from toys import model_of, noise, randomise
 
 import attribution as at
-from attribution.sanity import class_swap, layers, likeness, randomised
+from attribution.sanity import HELD, PICKED, Randomisation, class_swap, layers, likeness, randomised
 
 SIDE = 64
 
@@ -81,7 +81,7 @@ def test_a_layer_has_the_same_random_weights_at_every_stage(resnet: at.Model) ->
 def test_stages_follow_the_order(resnet: at.Model, order: str) -> None:
     x, seen, fractions = noise(3, SIDE, SIDE), [], []
     found = at.sanity.randomise(
-        *(resnet, x, [at.Gradient(), at.GradCAM(9)], at.Target(3), order, 4),
+        *(resnet, x, [at.Gradient(), at.GradCAM(9)], at.Target(3), Randomisation(order, 4)),
         on_stage=seen.append,
         on_progress=fractions.append,
     )
@@ -108,8 +108,8 @@ def test_stages_follow_the_order(resnet: at.Model, order: str) -> None:
 def test_the_class_is_held_or_picked_again(resnet: at.Model) -> None:
     x = noise(3, SIDE, SIDE)
     held, picked = (
-        at.sanity.randomise(resnet, x, [at.Gradient()], None, "top", 3, seed=2, repick=repick)
-        for repick in (False, True)
+        at.sanity.randomise(resnet, x, [at.Gradient()], None, Randomisation("top", 3, picked, 2))
+        for picked in (HELD, PICKED)
     )
     assert len({stage.results[0].target.index for stage in held.stages}) == 1
     last = randomised(resnet, [name for group in layers(resnet) for name in group], seed=2)
@@ -129,8 +129,8 @@ def test_a_cancel_leaves_the_network_as_it_was(resnet: at.Model) -> None:
 
 
 def test_an_unknown_order_is_refused(resnet: at.Model) -> None:
-    with pytest.raises(at.Refusal, match=r"^The order must be one of top, bottom, single, got 'sideways'\.$"):
-        at.sanity.randomise(resnet, noise(3, SIDE, SIDE), [at.Gradient()], order="sideways")
+    with pytest.raises(at.Refusal, match=r"^Sanity: order must be one of top, bottom, single, got 'sideways'\.$"):
+        at.sanity.randomise(resnet, noise(3, SIDE, SIDE), [at.Gradient()], None, Randomisation("sideways"))
 
 
 def test_likeness_is_what_its_names_say() -> None:
@@ -149,8 +149,9 @@ def test_guided_backpropagation_keeps_its_map_where_the_gradient_loses_it(
 ) -> None:
     """The known result of Adebayo et al.: half of the layers random, from the top."""
     methods = [at.Gradient(), at.GuidedBackprop()]
-    found = at.sanity.randomise(squeezenet, shepherd, methods, at.Target(235, "logit"), "top", 6)
+    found = at.sanity.randomise(squeezenet, shepherd, methods, at.Target(235, "logit"), Randomisation("top", 6))
     gradient, guided = (np.mean([stage.likeness[place].absolute for stage in found.stages[1:]]) for place in range(2))
     assert gradient < guided - 0.1
-    alike = class_swap(squeezenet, shepherd, methods, at.Target(235, "logit"), 207)
-    assert alike[1].absolute > alike[0].absolute
+    swap = class_swap(squeezenet, shepherd, methods, found.stages[0].results, 207)
+    assert swap.results[0].target == at.Target(207, "logit")
+    assert swap.likeness[1].absolute > swap.likeness[0].absolute

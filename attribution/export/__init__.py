@@ -1,8 +1,10 @@
 """Attributions -> files that people take away: pictures, a figure, a folder or ZIP that reproduces, a report.
 
-Every function takes what `compare` gave for one photo; a Refusal among the results is listed and otherwise left out.
+Most functions take what `compare` gave for one photo; a Refusal among the results is listed and otherwise left out.
 """
 
+from attribution.export.checks import faithfulness as faithfulness
+from attribution.export.checks import sanity as sanity
 from attribution.export.figure import figure as figure
 from attribution.export.folder import archive as archive
 from attribution.export.folder import folder as folder

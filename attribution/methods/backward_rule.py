@@ -23,6 +23,7 @@ class BackwardRule(Method):
     rule: ClassVar[str]
     needs_rectifiers: ClassVar[bool] = True
     ignores_gates: ClassVar[bool] = False
+    per_value: ClassVar[bool] = True
     shares_forward: ClassVar[bool] = True
     chosen: ClassVar[bool] = True
 

@@ -24,6 +24,7 @@ class GuidedGradCAM(Method):
     key: ClassVar[str] = "guided_grad_cam"
     title: ClassVar[str] = "Guided Grad-CAM"
     group: ClassVar[str] = "activations"
+    per_value: ClassVar[bool] = True
     power: ClassVar[int] = 2
     shares_forward: ClassVar[bool] = True
     idea: ClassVar[str] = (

@@ -13,11 +13,13 @@ from urllib.parse import quote
 import streamlit as st
 
 from attribution.baselines import BASELINES
+from attribution.faithfulness import Trial
 from attribution.methods import METHODS
 from attribution.methods.method import Method
 from attribution.models import DEFAULT, MODELS
 from attribution.refusal import Refusal
 from attribution.samples import FIRST, SAMPLES
+from attribution.sanity import Randomisation
 from attribution.settings import Configurable, described, plain, read, restore, write
 from attribution.target import SCORES
 from attribution.ui.forms import fill, held
@@ -29,6 +31,7 @@ from attribution.viewer.message import WHOLE, Window
 ADDED = ("utm_", "fbclid", "gclid")  # by mailers and social sites; no sentence for the reader
 BETWEEN = "~"  # stands between methods; no setting's text holds it
 LONGEST = 500  # characters of a part that are read
+PAGES: tuple[type[Configurable], ...] = (PathChoice, Randomisation, Trial)  # choices of a page of its own
 SAFE = "=,():/~"  # what an address may hold unescaped
 UPLOADED = "The link was made with a photo that is not part of it; upload that photo, or choose a sample."
 
@@ -91,7 +94,7 @@ def query(methods: tuple[Method, ...]) -> str:
         "versus": (state.versus, OPEN),
         "score": (state.score, SCORES[0]),
         "methods": (BETWEEN.join(map(write, methods)), BETWEEN.join(_chosen())),
-        "path": (write(held(PathChoice, PathChoice.key, state.to_dict())), PathChoice.key),
+        **{page.key: (write(held(page, page.key, state.to_dict())), page.key) for page in PAGES},
         "baselines": (
             BETWEEN.join(write(held(BASELINES[key], f"baselines.{key}", state.to_dict())) for key in _baselines_held()),
             BETWEEN.join(FIRST_BASELINES),
@@ -174,8 +177,11 @@ def _several(text: str, registry: Mapping[str, type[Configurable]], prefix: str,
     return keys
 
 
-def _path(text: str, found: Restored) -> None:
-    fill(read(text, {PathChoice.key: PathChoice}), PathChoice.key, found.state)
+def _page(choice: type[Configurable]) -> Callable[[str, Restored], None]:
+    def read_choice(text: str, found: Restored) -> None:
+        fill(read(text, {choice.key: choice}), choice.key, found.state)
+
+    return read_choice
 
 
 def _zoom(text: str, found: Restored) -> None:
@@ -203,7 +209,7 @@ _READERS: dict[str, Callable[[str, Restored], None]] = {
     "versus": _class("versus"),
     "score": _score,
     "methods": _methods,
-    "path": _path,
+    **{page.key: _page(page) for page in PAGES},
     "baselines": _baselines,
     "zoom": _zoom,
 }

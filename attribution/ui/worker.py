@@ -153,6 +153,7 @@ def show(
     automatic: bool,
     draw: Callable[[R], None],
     worth: Callable[[R], bool] = lambda so_far: True,
+    tick: float = TICK,
 ) -> R | None:
     """Follow a task and show what comes, without the sidebar, until all of it is there.
 
@@ -162,6 +163,7 @@ def show(
         automatic: As for `Watch.follow`.
         draw: Shows a result, also one that is not finished.
         worth: As for `Watch.found`.
+        tick: Seconds between two looks at the job; a page that takes long to draw looks less often.
 
     Returns:
         What is shown.
@@ -184,7 +186,7 @@ def show(
 
     watch.follow(task, automatic)
     looking = watch.active()
-    st.fragment(look, run_every=TICK if looking else None)(looking)
+    st.fragment(look, run_every=tick if looking else None)(looking)
     return watch.found(worth)
 
 

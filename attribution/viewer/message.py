@@ -107,15 +107,16 @@ def pack_partial(values: NDArray[Any], unit: str, place: Place) -> bytes:
     return pack(header, np.rint(heat / scale).astype(np.uint8).tobytes())
 
 
-def pack_toolbar(group: str, view: View, window: Window) -> bytes:
+def pack_toolbar(group: str, view: View, window: Window, take: bool = True) -> bytes:
     """Pack the controls that all panels of a group obey.
 
     Args:
         group: Panels of one group are linked.
         view: As it is when the page opens; from then on the browser knows better.
         window: The same of the part in view.
+        take: Whether there is something to take away. Default: True.
     """
-    return pack({"kind": "toolbar", "group": group, "settings": plain(view), "window": window})
+    return pack({"kind": "toolbar", "group": group, "settings": plain(view), "window": window, "take": take})
 
 
 def pack_link(group: str, view: View, window: Window, query: str, page: str, note: str) -> bytes:

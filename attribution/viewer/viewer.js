@@ -469,7 +469,7 @@ class Toolbar {
       this.group = Group.named(header.group);
       this.group.restore(header);
       this.group.toolbars.add(this);
-      this.build();
+      this.build(header.take);
       this.group.redraw(true);
     }
     if (!this.group) return;
@@ -488,7 +488,7 @@ class Toolbar {
     this.region.setAttribute("aria-pressed", String(this.group.drawing));
   }
 
-  build() {
+  build(takes) {
     this.clipText = element("span");
     this.topText = element("span");
     this.blendText = element("span");
@@ -511,7 +511,7 @@ class Toolbar {
     reset.title = "Show all of the photo, without a mark or a region";
     reset.onclick = () => this.group.reset();
     this.root.append(this.region, reset);
-    if (this.send) {
+    if (this.send && takes) {
       const take = element("button", { type: "button", textContent: "Take away" });
       take.onclick = () => this.send(Object.fromEntries(this.group.parts));
       this.root.append(take);

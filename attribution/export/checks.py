@@ -1,0 +1,122 @@
+"""What sanity checks and faithfulness found: CSV for a spreadsheet, and one picture."""
+
+import csv
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from attribution.export.maps import settings
+from attribution.faithfulness import SIZES, Faithfulness
+from attribution.heatmap import grey, reduce
+from attribution.images import eight_bit
+from attribution.result import Attribution
+from attribution.sanity import Likeness, Sanity
+
+DPI = 200
+COLOURS = ("#2563eb", "#d97706", "#059669", "#dc2626", "#7c3aed", "#0891b2", "#be185d", "#65a30d")
+ALIKE = ("absolute", "signed", "structure")
+
+
+def sanity(found: Sanity, folder: Path) -> None:
+    """Write `sanity.csv`, one row a map, and `sanity.png`: the maps of all networks above the curves."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows: list[list[Any]] = []
+    for number, stage in enumerate(found.stages):
+        for method, result, alike in zip(found.methods, stage.results, stage.likeness, strict=True):
+            explained = [result.explained, result.score] if isinstance(result, Attribution) else [str(result), None]
+            written = settings(result) if isinstance(result, Attribution) else ""
+            rows.append([number, " ".join(stage.layers), method.key, written, *explained, *_likeness(alike)])
+    for name, (_, each) in found.controls.items():
+        for method, alike in zip(found.methods, each, strict=True):
+            rows.append([None, name, method.key, "", "", None, *_likeness(alike)])
+    header = ["stage", "random_layers", "method", "settings", "explained", "score"]
+    _csv(folder / "sanity.csv", [*header, "spearman", "signed_spearman", "ssim"], rows)
+    _sanity_picture(found, folder / "sanity.png")
+
+
+def faithfulness(found: Faithfulness, folder: Path) -> None:
+    """Write `faithfulness.csv`, one row a map, `curves.csv`, one row a point, and `faithfulness.png`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    numbers = [
+        [
+            *(each.name, "map" if place < found.count else "control", each.deletion.area, each.insertion.area),
+            *(each.sensitivity_n or [None] * len(SIZES)),
+            *(each.mean_sensitivity_n, each.infidelity, each.scaled_infidelity, each.max_sensitivity),
+        ]
+        for place, each in enumerate(found.findings)
+    ]
+    sizes = [f"sensitivity_{size:g}" for size in SIZES]
+    header = ["name", "kind", "deletion_area", "insertion_area", *sizes, "mean_sensitivity_n"]
+    _csv(folder / "faithfulness.csv", [*header, "infidelity", "scaled_infidelity", "max_sensitivity"], numbers)
+    points = [
+        [each.name, name, int(count), count / each.ranks.size, score]
+        for each in found.findings
+        for name, curve in (("deletion", each.deletion), ("insertion", each.insertion))
+        for count, score in zip(curve.counts, curve.scores, strict=True)
+    ]
+    _csv(folder / "curves.csv", ["name", "curve", "pixels", "share", "score"], points)
+    _faithfulness_picture(found, folder / "faithfulness.png")
+
+
+def _likeness(alike: Likeness | None) -> list[float | None]:
+    return [None if alike is None else getattr(alike, name) for name in ALIKE]
+
+
+def _csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows(["" if cell is None else cell for cell in row] for row in rows)
+
+
+def _sanity_picture(found: Sanity, path: Path) -> None:
+    from matplotlib.figure import Figure  # here, since it takes half a second
+
+    rows, columns = len(found.methods), len(found.stages)
+    sheet = Figure((1.1 * columns + 1, 1.3 * rows + 3.4), layout="constrained")
+    strip, below = sheet.subfigures(2, 1, height_ratios=[1.3 * rows, 3.2], squeeze=False).ravel()
+    for row, axes in enumerate(strip.subplots(rows, columns, squeeze=False)):
+        for number, (axis, stage) in enumerate(zip(axes, found.stages, strict=True)):
+            axis.set(xticks=[], yticks=[])
+            result = stage.results[row]
+            if isinstance(result, Attribution):
+                axis.imshow(grey(reduce(result.values)), interpolation="none")
+            else:
+                axis.set_frame_on(False)
+            if not row:
+                axis.set_title(found.label(number), fontsize=6, parse_math=False)
+            if not number:
+                axis.set_ylabel(found.methods[row].title, fontsize=6, parse_math=False)
+    axis = below.subplots()
+    for row, method in enumerate(found.methods):
+        values = [alike and alike.absolute for alike in (stage.likeness[row] for stage in found.stages)]
+        heights = [np.nan if value is None else value for value in values]
+        axis.plot(heights, "o-", color=COLOURS[row % len(COLOURS)], label=method.title)
+    axis.set_xlabel("networks: as trained, then with random layers, as named above", fontsize=8)
+    axis.set_ylabel("rank correlation with the trained map", fontsize=8)
+    axis.set_ylim(-0.3, 1.05)
+    axis.legend(fontsize=7)
+    sheet.savefig(path, dpi=DPI)
+
+
+def _faithfulness_picture(found: Faithfulness, path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    sheet = Figure((11, 4.6), layout="constrained")
+    axes = sheet.subplots(1, 3, width_ratios=[1, 2, 2])
+    axes[0].imshow(eight_bit(found.x.numpy()))
+    axes[0].set_axis_off()
+    for axis, name in zip(axes[1:], ("deletion", "insertion"), strict=True):
+        for place, each in enumerate(found.findings):
+            curve = getattr(each, name)
+            line = "-" if place < found.count else ":"
+            label = f"{each.name}, area {curve.area:.3f}"
+            colour = COLOURS[place % len(COLOURS)]
+            axis.plot(curve.counts / each.ranks.size, curve.scores, line, color=colour, label=label)
+        axis.set_title({"deletion": "Deletion: lower is better", "insertion": "Insertion: higher is better"}[name])
+        axis.set_xlabel("share of the pixels")
+        axis.set_ylabel(f"score, {found.target.unit}")
+        axis.legend(fontsize=6)
+    sheet.savefig(path, dpi=DPI)

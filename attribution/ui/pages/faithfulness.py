@@ -1,0 +1,158 @@
+"""The faithfulness page: does the score depend on the pixels that each map points to?"""
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from attribution.faithfulness import SIZES, Faithfulness, Findings, Trial
+from attribution.images import data_url, eight_bit
+from attribution.refusal import Refusal
+from attribution.ui.forms import ask
+from attribution.ui.pictures import NARROWEST
+from attribution.ui.table import show_table
+from attribution.ui.trial import Tested, TrialTask
+from attribution.ui.worker import rerun_all, show
+
+BETTER = {"deletion": "lower is better", "insertion": "higher is better"}
+COLOURS = ("#2563eb", "#d97706", "#059669", "#dc2626", "#7c3aed", "#0891b2", "#be185d", "#65a30d")
+
+
+def draw(tested: Tested) -> None:
+    """The curves, the numbers, and the images that the network was asked about."""
+    found, analysis = tested.found, tested.outcome.analysis
+    explained = found.target.words(tested.outcome.classes)
+    st.text(f"{analysis.photo} by {analysis.model}, explained: {explained}")
+    for result in tested.outcome.results.values():
+        if isinstance(result, Refusal):
+            st.info(str(result), icon=":material/info:")
+    if tested.finished:
+        st.markdown("\n".join(f"- {found.sentence(place)}" for place in range(found.count)))
+    for column, name in zip(st.columns(2), BETTER, strict=True):
+        with column:
+            show_curves(found, name)
+    show_numbers(found)
+    if tested.finished:
+        show_images(found)
+    st.caption(
+        "What these numbers do not prove: a photo with replaced pixels is no photo, and the network was never made for "
+        "it. Scattered maps do well at deletion by damaging the whole photo, smooth ones at insertion, and the order "
+        "of the methods changes with what fills the pixels (Tomsett et al. 2020, arXiv:1912.01451). A map that does "
+        "not beat the controls has shown nothing here; one that does may still leave out much. Curves: Petsiuk et "
+        "al. 2018, arXiv:1806.07421. Sensitivity-n: Ancona et al. 2018, arXiv:1711.06104. Infidelity and "
+        "max-sensitivity: Yeh et al. 2019, arXiv:1901.09392."
+    )
+
+
+def show_curves(found: Faithfulness, name: str) -> None:
+    """The score while pixels are replaced; a click on a point shows its images below."""
+    figure = go.Figure()
+    for place, each in enumerate(found.findings):
+        curve = getattr(each, name)
+        dash = "solid" if place < found.count else "dot"
+        colour = COLOURS[place % len(COLOURS)]
+        figure.add_scatter(
+            x=100 * curve.counts / each.ranks.size,
+            y=curve.scores,
+            name=each.name,
+            mode="lines+markers",
+            line={"color": colour, "dash": dash},
+            marker={"color": colour, "size": 5},
+        )
+    figure.update_xaxes(title="pixels changed, %")
+    figure.update_yaxes(title=f"score, {found.target.unit}")
+    legend = {"orientation": "h", "yanchor": "top", "y": -0.25}
+    figure.update_layout(height=400, margin={"l": 0, "r": 0, "t": 10, "b": 0}, legend=legend)
+    st.markdown(f"**{name.capitalize()}**, {BETTER[name]}")
+    spoken = ", ".join(f"{each.name} {getattr(each, name).area:.3f}" for each in found.findings)
+
+    def clicked() -> None:
+        points = st.session_state[f"{name}-curves"].selection.points
+        if points:
+            st.session_state["faithfulness-curve"] = name
+            st.session_state["faithfulness-share"] = round(points[0]["x"])
+            rerun_all()
+
+    st.plotly_chart(
+        figure,
+        key=f"{name}-curves",
+        on_select=clicked,
+        selection_mode="points",
+        alt=f"Score during {name}. Areas: {spoken}",
+    )
+
+
+def show_numbers(found: Faithfulness) -> None:
+    """All numbers of all maps and controls."""
+    rows = found.findings
+    st.subheader("In numbers")
+    show_table(
+        {
+            "Map": [each.name for each in rows],
+            "Deletion, area": [f"{each.deletion.area:.3f}" for each in rows],
+            "Insertion, area": [f"{each.insertion.area:.3f}" for each in rows],
+            "Sensitivity-n": [_number(each.mean_sensitivity_n, "+.2f") for each in rows],
+            "Infidelity": [_number(each.infidelity, ".2g") for each in rows],
+            "Infidelity, scaled": [_number(each.scaled_infidelity, ".2g") for each in rows],
+            "Max-sensitivity": [_number(each.max_sensitivity, ".2f") for each in rows],
+        },
+        "Deletion, insertion, sensitivity-n, infidelity and max-sensitivity of each map and control",
+    )
+    trial, unit = found.trial, found.target.unit
+    st.caption(
+        f"Areas: mean height of the curves, in {unit}. Sensitivity-n: correlation of what a map gives to random sets "
+        f"of pixels with what the score loses without them, mean over sets of {SIZES[0]:.0%} to {SIZES[-1]:.0%} of "
+        f"all pixels, {trial.samples} of each; 1 is best, and chance alone gives up to "
+        f"{2 / max(1, len(SIZES) * trial.samples) ** 0.5:.2f}. Infidelity: mean squared error of the map's forecast "
+        f"for {trial.samples} squares, in {unit}\u00b2; scaled: of the map times its best factor; lower is better. "
+        f"Max-sensitivity: largest change of the map over its size, in {trial.moves} photos that differ by at most "
+        f"{trial.radius:g} a value; lower is steadier. Controls have no unit and are made without the network."
+    )
+
+
+def show_images(found: Faithfulness) -> None:
+    """What the network was shown at one point of a curve, for each map."""
+    st.subheader("What the network was shown")
+    left, right = st.columns([1, 2])
+    with left:
+        st.session_state.setdefault("faithfulness-curve", "deletion")
+        chosen = st.segmented_control("Curve", list(BETTER), format_func=str.capitalize, key="faithfulness-curve")
+    with right:
+        st.session_state.setdefault("faithfulness-share", 10)
+        share = st.slider("Pixels changed", 0, 100, key="faithfulness-share", format="%d%%") / 100
+    grid = st.grid(len(found.findings), min_column_width=NARROWEST)
+    for each in found.findings:
+        with grid, st.container(gap="xsmall"):
+            show_image(found, each, chosen or "deletion", share)
+
+
+def show_image(found: Faithfulness, findings: Findings, name: str, share: float) -> None:
+    """The image of one map, at the point of its curve that is nearest."""
+    curve = getattr(findings, name)
+    point = abs(curve.counts - share * findings.ranks.size).argmin()
+    share, score = curve.counts[point] / findings.ranks.size, curve.scores[point]
+    image = (found.deleted if name == "deletion" else found.inserted)(findings, share)
+    st.image(data_url(eight_bit(image.numpy())), width="stretch", alt=f"{findings.name}, {share:.0%} changed")
+    st.caption(f"{findings.name}: score {score:.3g} {found.target.unit}")
+
+
+def _number(value: float | None, form: str) -> str:
+    return "\u2013" if value is None else format(value, form)
+
+
+st.header("Does the score depend on what the map shows?")
+left, right = st.columns([2, 3])
+with left, st.expander("Settings of the trial"):
+    trial = ask(Trial, Trial.key)
+with right:
+    st.caption(
+        "Pixels are replaced in the order of each map, the strongest first. Where the score falls at once, the map "
+        "has found what the network needs; beside it stand three maps that know nothing of the network. A click on "
+        "a curve shows the image there."
+    )
+analysis = st.session_state.analysis
+if isinstance(analysis, str):
+    task: TrialTask | str = analysis
+elif not analysis.methods:
+    task = "No method is chosen; choose one or more in the sidebar."
+else:
+    task = TrialTask(analysis, trial)
+show("faithfulness", task, st.session_state.automatic, draw, tick=1.0)

@@ -1,0 +1,138 @@
+"""The sanity page: what is left of each map when the network that it explains is taken apart."""
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from attribution.images import eight_bit
+from attribution.refusal import Refusal
+from attribution.sanity import ORDERS, Likeness, Randomisation, Stage
+from attribution.ui import panels
+from attribution.ui.forms import ask
+from attribution.ui.pictures import COLUMNS, GROUP
+from attribution.ui.randomisation import SanityTask, Tried
+from attribution.ui.worker import show
+from attribution.viewer.message import Place, pack_map, pack_photo, pack_toolbar
+
+IN_A_STRIP, NARROWEST = 7, 120  # panels in a row on a desk; pixels of one, so that a phone shows two side by side
+MEASURES = {"absolute": "Rank correlation of sizes", "signed": "Rank correlation of signed sums", "structure": "SSIM"}
+
+
+def draw(tried: Tried) -> None:
+    """The curves, and the maps of all stages in linked panels."""
+    analysis, sanity = tried.analysis, tried.sanity
+    st.text(f"{analysis.photo} by {analysis.model}; layers become random {ORDERS[sanity.plan.order]}")
+    photo, beside = st.columns([1, COLUMNS - 1])
+    with photo:
+        where = Place(GROUP, "photo", "The photo as the network sees it", analysis.full)
+        panels.show(pack_photo(eight_bit(analysis.x.numpy()), where), "panel-photo")
+    with beside:
+        panels.show(pack_toolbar(GROUP, st.session_state.view, st.session_state.window, take=False), "sanity-toolbar")
+        if tried.finished:
+            said = [sanity.sentence(place) for place in range(len(sanity.methods))]
+            st.markdown("\n".join(f"- {sentence}" for sentence in said))
+    if len(sanity.stages) > 1:
+        show_curves(tried)
+    # While it goes on only the trained and the latest network are shown: many panels take long to take in.
+    shown = list(range(len(sanity.stages))) if tried.finished else [0, *range(1, len(sanity.stages))[-1:]]
+    for place, method in enumerate(sanity.methods):
+        st.subheader(method.title)
+        grid = st.grid(IN_A_STRIP, min_column_width=NARROWEST)
+        for number in shown if sanity.stages else ():
+            with grid, st.container(key=f"map-{method.key}-{number}", gap="xsmall"):
+                show_stage(sanity.stages[number], f"{number}: {sanity.label(number)}", f"{number}", place, tried)
+        if tried.swap:
+            with grid, st.container(key=f"map-{method.key}-swap", gap="xsmall"):
+                show_stage(tried.swap, "as trained, another class", "swap", place, tried)
+    if tried.finished:
+        show_controls(tried)
+    st.caption(
+        "A map that survives does not tell what the network has learnt. A map that changes is not proven right: the "
+        "order of the layers and the measure decide much (Binder et al. 2023, arXiv:2211.12486), and on some tasks "
+        "trained and random networks react to the same pixels (Yona and Greenfeld 2021, arXiv:2110.14297). A map of "
+        "another class that is like the first hardly knows the class. Weights are drawn with the mean and spread of "
+        "the trained ones, of each layer with a seed of its own; statistics of batch norm are shuffled among channels."
+    )
+
+
+def show_stage(stage: Stage, title: str, key: str, place: int, tried: Tried) -> None:
+    """The map of one method by one network."""
+    result, method, alike = stage.results[place], tried.sanity.methods[place], stage.likeness[place]
+    st.markdown(f":small[**{title}**]")
+    if isinstance(result, Refusal):
+        st.info(str(result))
+        return
+    panel = f"{method.key}-{key}"
+    where = Place(GROUP, panel, f"{method.title} map, {title}", tried.analysis.full)
+    panels.show(panels.packed_once(result, where), f"panel-{panel}")
+    kept = "" if stage is tried.sanity.stages[0] else f"; {_correlation(alike)}"
+    st.caption(f"{result.explained}, {result.score:.2g} {result.target.unit}{kept}")
+
+
+def show_controls(tried: Tried) -> None:
+    """Maps of the photo alone, and how like them each map is."""
+    st.subheader("Controls that know nothing of the network")
+    grid = st.grid(IN_A_STRIP, min_column_width=NARROWEST)
+    for name, (values, alike) in tried.sanity.controls.items():
+        key = name.split()[0]
+        with grid, st.container(key=f"map-{key}", gap="xsmall"):
+            st.markdown(f":small[**{name.capitalize()}**]")
+            place = Place(GROUP, key, f"Control: {name}", tried.analysis.full)
+            panels.show(pack_map(values, "", place), f"panel-{key}")
+            for method, each in zip(tried.sanity.methods, alike, strict=True):
+                st.caption(f"{method.title}: {_correlation(each)}")
+
+
+def show_curves(tried: Tried) -> None:
+    """Likeness to the trained network's map over the stages."""
+    sanity = tried.sanity
+    st.session_state.setdefault("sanity-measure", "absolute")
+    chosen = st.segmented_control(
+        "Measure", list(MEASURES), format_func=lambda name: MEASURES[name], key="sanity-measure"
+    )
+    measure = chosen or "absolute"
+    figure = go.Figure()
+    names = [sanity.label(number) for number in range(len(sanity.stages))]
+    for place, method in enumerate(sanity.methods):
+        values = [_value(stage.likeness[place], measure) for stage in sanity.stages]
+        figure.add_scatter(y=values, hovertext=names, name=method.title, mode="lines+markers")
+    for (name, (_, alike)), side in zip(sanity.controls.items(), ("bottom left", "bottom right"), strict=False):
+        known = [value for each in alike if (value := _value(each, measure)) is not None]
+        if known:
+            figure.add_hline(
+                max(known), line={"dash": "dot", "color": "#808080"}, annotation_text=name, annotation_position=side
+            )
+    figure.update_yaxes(range=[-0.2, 1.05], title="likeness to the trained network's map")
+    figure.update_xaxes(title="stages with random weights", dtick=1)
+    legend = {"orientation": "h", "yanchor": "bottom", "y": 1.0}
+    figure.update_layout(height=340, margin={"l": 0, "r": 0, "t": 10, "b": 0}, legend=legend)
+    spoken = " ".join(sanity.sentence(place) for place in range(len(sanity.methods)))
+    st.plotly_chart(figure, key="sanity-curves", alt=f"{MEASURES[measure]} over the stages. {spoken}")
+
+
+def _value(alike: Likeness | None, measure: str) -> float | None:
+    return None if alike is None else getattr(alike, measure)
+
+
+def _correlation(alike: Likeness | None) -> str:
+    value = _value(alike, "absolute")
+    return "no map to compare" if value is None else f"correlation {value:.2f}"
+
+
+st.header("Does the map depend on the network?")
+left, right = st.columns([2, 3])
+with left, st.expander("Settings of the check"):
+    plan = ask(Randomisation, Randomisation.key)
+with right:
+    st.caption(
+        "The weights of the network are replaced by random numbers, layer by layer, and each map is made again. "
+        "Without its weights the network knows nothing, so a map that stays has not shown what it knew "
+        "(Adebayo et al. 2018, arXiv:1810.03292)."
+    )
+analysis = st.session_state.analysis
+if isinstance(analysis, str):
+    task: SanityTask | str = analysis
+elif not analysis.methods:
+    task = "No method is chosen; choose one or more in the sidebar."
+else:
+    task = SanityTask(analysis, plan)
+show("sanity", task, st.session_state.automatic, draw, tick=1.0)

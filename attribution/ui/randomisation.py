@@ -1,0 +1,82 @@
+"""The task of the sanity page: what a worker computes for it."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from attribution.jobs import Job
+from attribution.result import Attribution
+from attribution.sanity import Randomisation, Sanity, Stage, class_swap, randomise
+from attribution.settings import write
+from attribution.ui.analysis import Analysis, Recent, loaded
+
+KEPT = 4  # about 8 MB for two methods
+
+
+@dataclass(frozen=True, eq=False)
+class Tried:
+    """What is known, also while it is being computed.
+
+    Attributes:
+        analysis: Whose methods are checked.
+        sanity: With the stages that are there.
+        swap: The maps of another class; None before they are there, and where two classes are compared anyway.
+        finished: Whether that is all.
+    """
+
+    analysis: Analysis
+    sanity: Sanity
+    swap: Stage | None = None
+    finished: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class SanityTask:
+    """Check the methods of an analysis."""
+
+    analysis: Analysis
+    plan: Randomisation
+
+    @cached_property
+    def key(self) -> str:
+        """Everything that the outcome depends on."""
+        return f"sanity {self.analysis.key} {write(self.plan, full=True)}"
+
+    @property
+    def device(self) -> str:
+        """Whose worker does it."""
+        return self.analysis.device
+
+    def compute(self, job: Job[Tried]) -> Tried:
+        """Load the model if need be, take the network apart, and swap the class."""
+        analysis, plan = self.analysis, self.plan
+        model = loaded(analysis, job)
+        tried = Tried(analysis, Sanity(analysis.methods, plan, (), {}))
+
+        def progressed(fraction: float) -> None:
+            job.report(fraction, f"{len(tried.sanity.stages)} networks explained")
+
+        def staged(stage: Stage) -> None:
+            nonlocal tried
+            tried = replace(tried, sanity=replace(tried.sanity, stages=(*tried.sanity.stages, stage)))
+            job.report(job.fraction, so_far=tried)
+
+        found = randomise(
+            model, analysis.x, analysis.methods, analysis.target, plan, on_progress=progressed, on_stage=staged
+        )
+        swap = None
+        if analysis.target.versus is None:
+            maps = [each for each in found.stages[0].results if isinstance(each, Attribution)]
+            job.report(1.0, "Explaining another class")
+            other = next(index for index, *_ in model.predict(analysis.x) if not maps or index != maps[0].target.index)
+            trained = found.stages[0].results
+            swap = class_swap(model, analysis.x, analysis.methods, trained, other, lambda fraction: job.report(1.0))
+        tried = Tried(analysis, found, swap, finished=True)
+        _tried.put(self.key, tried)
+        return tried
+
+    def remembered(self) -> Tried | None:
+        """The outcome, if it was computed already."""
+        return _tried.get(self.key)
+
+
+_tried: Recent[Tried] = Recent(KEPT)

@@ -1,0 +1,252 @@
+"""Deletion, insertion, sensitivity-n, infidelity and max-sensitivity against answers that are known."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from toys import model_of, noise, randomise
+
+import attribution as at
+from attribution import controls
+from attribution.faithfulness import (
+    SIZES,
+    Trial,
+    changed,
+    correlation,
+    curve,
+    infidelity,
+    max_sensitivity,
+    measure,
+    ranks,
+    sets,
+    squares,
+    sums_and_losses,
+)
+from attribution.scorer import Scorer
+
+SIDE, PATCH = 12, 3
+LOGIT = at.Target(0, "logit")
+
+
+class Patch(nn.Module):
+    """The mean of the upper left patch as logit 0, and nothing else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("scale", torch.ones((), dtype=torch.float64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        score = self.scale * x[:, :, :PATCH, :PATCH].mean((1, 2, 3))
+        return torch.stack([score, torch.zeros_like(score)], 1)
+
+
+class Linear(nn.Module):
+    """A weighted sum of all pixels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("weights", noise(3, SIDE, SIDE, seed=5, dtype=torch.float64) - 0.3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        score = (x * self.weights).sum((1, 2, 3))
+        return torch.stack([score, torch.zeros_like(score)], 1)
+
+
+def model(net: nn.Module, classes: int = 2) -> at.Model:
+    return model_of(net.double(), (SIDE, SIDE), classes)
+
+
+def photo() -> Tensor:
+    return 0.5 + 0.5 * noise(3, SIDE, SIDE, dtype=torch.float64)
+
+
+def patch_map(inside: float = 1.0) -> np.ndarray:
+    values = np.zeros((3, SIDE, SIDE))
+    values[:, :PATCH, :PATCH] = inside
+    return values
+
+
+def test_deletion_and_insertion_of_a_patch_are_known_exactly() -> None:
+    x, steps = photo(), SIDE * SIDE // PATCH**2
+    scorer, black = Scorer(model(Patch()), x, LOGIT), torch.zeros_like(x)
+    full = float(x[:, :PATCH, :PATCH].mean())
+    order = ranks(patch_map())
+    deletion, insertion = curve(scorer, x, black, order, steps), curve(scorer, black, x, order, steps)
+    assert deletion.counts.tolist() == [PATCH**2 * step for step in range(steps + 1)]
+    assert deletion.scores == pytest.approx([full] + [0] * steps, abs=1e-12)
+    assert insertion.scores == pytest.approx([0] + [full] * steps, abs=1e-12)
+    assert deletion.area == pytest.approx(full / 2 / steps)
+    assert insertion.area == pytest.approx(full * (steps - 0.5) / steps)
+    last = curve(scorer, x, black, ranks(-patch_map(), "signed_sum"), steps)
+    assert last.scores == pytest.approx([full] * steps + [0], abs=1e-12)
+
+
+@pytest.mark.parametrize("steps", [1, 5, 7, SIDE * SIDE])
+def test_curves_are_the_papers_definition(steps: int) -> None:
+    """Petsiuk et al.'s evaluation, written out: pixels in descending order, ceil(HW / step) + 1 scores, trapezoid."""
+    x, filler = photo(), noise(3, SIDE, SIDE, seed=3, dtype=torch.float64)
+    net = randomise(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * (SIDE - 2) ** 2, 3)))
+    network, values = model(net, 3), noise(3, SIDE, SIDE, seed=9, dtype=torch.float64).numpy()
+    found = curve(Scorer(network, x, at.Target(1), chunk=3), x, filler, ranks(values), steps)
+    step = math.ceil(SIDE * SIDE / steps)
+    order = np.flip(np.argsort(values.sum(0).ravel()))
+    image, scores = x.clone().flatten(1), []
+    for number in range(math.ceil(SIDE * SIDE / step) + 1):
+        with torch.no_grad():
+            scores.append(float(net(image.view(1, 3, SIDE, SIDE)).softmax(1)[0, 1]))
+        place = order[number * step : (number + 1) * step].copy()
+        image[:, place] = filler.flatten(1)[:, place]
+    assert found.scores == pytest.approx(scores, abs=1e-12)
+    assert found.area == pytest.approx((sum(scores) - scores[0] / 2 - scores[-1] / 2) / (len(scores) - 1))
+    assert found.counts[-1] == SIDE * SIDE
+
+
+def test_ranks_put_the_greatest_first_and_ties_in_no_direction() -> None:
+    values = noise(3, 9, 7).numpy() - 0.5
+    places = ranks(values)
+    heat = np.abs(values).sum(0)
+    assert sorted(places.ravel()) == list(range(63))
+    assert (np.diff(heat.ravel()[np.argsort(places.ravel())]) <= 0).all()
+    flat = ranks(np.zeros((3, 60, 60)))
+    rows = np.indices((60, 60))[0].ravel()[np.argsort(flat.ravel())]
+    assert abs(rows[:1800].mean() - rows[1800:].mean()) < 3
+    assert np.array_equal(flat, ranks(np.zeros((3, 60, 60))))
+    assert not np.array_equal(flat, ranks(np.zeros((3, 60, 60)), seed=1))
+
+
+def test_the_image_at_any_point_has_that_share_of_the_other() -> None:
+    x, other = photo(), torch.zeros(3, SIDE, SIDE, dtype=torch.float64)
+    order = ranks(noise(3, SIDE, SIDE).numpy())
+    for share in (0.0, 0.25, 1.0):
+        image = changed(x, other, order, share)
+        assert int((image == 0).all(0).sum()) == round(share * SIDE * SIDE)
+    quarter = changed(x, other, order, 0.25)
+    assert bool((quarter[:, order < 36] == 0).all())
+    assert torch.equal(quarter[:, order >= 36], x[:, order >= 36])
+
+
+def test_on_a_linear_network_complete_maps_have_no_infidelity_and_full_correlation() -> None:
+    x, net = photo(), model(Linear())
+    filler = at.baselines.Constant((0.2, 0.4, 0.1))
+    methods = [at.Gradient(), at.IntegratedGradients(4, filler), at.InputXGradient()]
+    results = at.compare(net, x, methods, LOGIT)
+    found = measure(net, results, Trial(removed_to=filler, samples=12, moves=2, radius=0.01))
+    for each in found.findings[:2]:
+        assert each.infidelity == pytest.approx(0, abs=1e-20)
+        assert each.scaled_infidelity == pytest.approx(0, abs=1e-20)
+        assert each.sensitivity_n == pytest.approx([1] * len(SIZES))
+    assert found.findings[2].infidelity > 1e-4  # it measures from black, not from the filler
+    assert found.findings[0].max_sensitivity == pytest.approx(0, abs=1e-12)
+    assert [each.infidelity for each in found.findings[3:]] == [None] * 3
+    assert all(abs(each.mean_sensitivity_n) < 0.6 for each in found.findings[3:])
+
+
+def test_infidelity_and_its_scale_are_the_papers() -> None:
+    sums, losses = np.array([1.0, 2.0, -1.0]), np.array([2.0, 3.0, -2.0])
+    assert infidelity(sums, losses) == pytest.approx((1 + 1 + 1) / 3)
+    factor = (2 + 6 + 2) / (1 + 4 + 1)
+    expected = np.mean([(factor * one - other) ** 2 for one, other in zip(sums, losses, strict=True)])
+    assert infidelity(sums, losses, scaled=True) == pytest.approx(expected)
+    assert infidelity(7 * sums, losses, scaled=True) == pytest.approx(expected)
+    assert infidelity(np.zeros(3), losses, scaled=True) == pytest.approx(np.mean(losses**2))
+    assert correlation(sums, losses) == pytest.approx(np.corrcoef(sums, losses)[0, 1])
+    assert correlation(np.ones(3), losses) is None
+
+
+def test_sums_and_losses_are_those_of_the_masks() -> None:
+    x, filler = photo(), torch.zeros(3, SIDE, SIDE, dtype=torch.float64)
+    net, weights = model(Linear()), noise(2, SIDE, SIDE, dtype=torch.float64)
+    random = np.random.default_rng(4)
+    masks = [next(sets((SIDE, SIDE), 0.1, random)) for _ in range(3)] + [next(squares((SIDE, SIDE), random))]
+    sums, losses = sums_and_losses(Scorer(net, x, LOGIT, chunk=3), filler, weights, iter(masks), 4)
+    for mask, forecast, loss in zip(masks, sums, losses, strict=True):
+        assert forecast == pytest.approx([float(each[mask].sum()) for each in weights])
+        assert loss == pytest.approx(float((x * net._net.weights)[:, mask].sum()))
+
+
+def test_sets_have_their_size_and_squares_are_square() -> None:
+    random = np.random.default_rng(0)
+    chosen = sets((20, 30), 0.05, random)
+    first, second = next(chosen), next(chosen)
+    assert int(first.sum()) == int(second.sum()) == 30
+    assert not torch.equal(first, second)
+    sides = set()
+    for _, mask in zip(range(200), squares((20, 30), random), strict=False):
+        rows, columns = mask.any(1).nonzero().ravel(), mask.any(0).nonzero().ravel()
+        side = len(rows)
+        assert len(columns) == side
+        assert int(mask.sum()) == side * side
+        sides.add(side)
+    assert sides == {1, 2, 3, 4, 5}
+
+
+def test_max_sensitivity_is_the_largest_of_its_moves() -> None:
+    net = randomise(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Softplus(), nn.Flatten(), nn.Linear(4 * (SIDE - 2) ** 2, 3)))
+    network, x = model(net, 3), photo()
+    target = at.Target(1, "logit")
+    result = at.attribute(network, x, at.Gradient(), target)
+    found = max_sensitivity(network, x, at.Gradient(), result, 0.05, 6, 3)
+    random, changes = torch.Generator().manual_seed(3), []
+    for _ in range(6):
+        moved = x + (torch.rand(x.shape, generator=random, dtype=torch.float64) * 2 - 1) * 0.05
+        values = at.attribute(network, moved, at.Gradient(), target).values
+        changes.append(np.linalg.norm(values - result.values) / np.linalg.norm(result.values))
+    assert found == pytest.approx(max(changes))
+    assert max_sensitivity(network, x, at.Gradient(), result, 0.05, 2, 3) <= found
+
+
+def test_progress_never_falls_and_everything_is_told_on_the_way(squeezenet: at.Model, shepherd: Tensor) -> None:
+    results = at.compare(squeezenet, shepherd, [at.Gradient(), at.GradCAM()])
+    fractions, told = [], []
+    trial = Trial(steps=4, samples=2, moves=1)
+    found = measure(squeezenet, results, trial, on_progress=fractions.append, on_found=told.append)
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1
+    assert [len(each.findings) for each in told[:5]] == [1, 2, 3, 4, 5]
+    assert told[-1] is found
+    assert found.count == 2
+    assert all(each.max_sensitivity > 0 for each in found.findings[:2])
+    names = [each.name for each in found.findings]
+    assert names == ["Gradient", "Grad-CAM", "random order", "a centred Gaussian", "the photo's edges"]
+    assert found.findings[0].deletion.scores[0] == pytest.approx(results[0].score, abs=1e-6)
+    assert found.findings[0].insertion.scores[-1] == pytest.approx(results[0].score, abs=1e-6)
+    again = measure(squeezenet, results, trial)
+    assert np.array_equal(again.findings[1].deletion.scores, found.findings[1].deletion.scores)
+    for place in range(2):
+        assert " at deletion" in found.sentence(place)
+
+
+def test_a_cancel_stops_within_a_chunk(squeezenet: at.Model, shepherd: Tensor) -> None:
+    results, fractions = at.compare(squeezenet, shepherd, [at.Gradient()]), []
+
+    def stop(fraction: float) -> None:
+        fractions.append(fraction)
+        if fraction > 0.1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        measure(squeezenet, results, on_progress=stop)
+    assert fractions[-2] <= 0.1
+
+
+def test_maps_of_different_photos_are_refused(squeezenet: at.Model, shepherd: Tensor) -> None:
+    one = at.attribute(squeezenet, shepherd, at.Gradient(), at.Target(1))
+    with pytest.raises(at.Refusal, match="must be of one photo, one model and one target"):
+        measure(squeezenet, [one, at.attribute(squeezenet, 1 - shepherd, at.Gradient(), at.Target(1))])
+    with pytest.raises(at.Refusal, match="must be of one photo"):
+        measure(squeezenet, [one, at.attribute(squeezenet, shepherd, at.Gradient(), at.Target(2))])
+    with pytest.raises(at.Refusal, match="there must be one"):
+        measure(squeezenet, [])
+
+
+def test_controls_know_only_the_photo() -> None:
+    x = torch.zeros(3, 20, 30)
+    x[:, :, 15:] = 1
+    edges, centre = controls.edges(x), controls.centre(x)
+    assert edges.shape == centre.shape == (3, 20, 30)
+    assert set(np.flatnonzero(edges.sum((0, 1)))) == {14, 15}
+    assert np.array_equal(centre, centre[:, ::-1, ::-1])
+    assert centre.sum(0).argmax() // 30 in (9, 10)
+    assert not np.array_equal(controls.noise(x), controls.noise(x, 1))
