@@ -18,8 +18,12 @@ def visit(browser: Browser, address: str, request: pytest.FixtureRequest) -> Ite
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(f"{address}/{path}")
-    last = {"path": page.locator(".player canvas"), "baselines": map_of(page, "disagreement")}.get(path)
-    last = last or map_of(page, "noise")
+    last = {
+        "path": page.locator(".player canvas"),
+        "baselines": map_of(page, "disagreement"),
+        "sanity": map_of(page, "noise"),
+        "faithfulness": page.get_by_text("What the network was shown"),
+    }[path.partition("?")[0]]
     expect(last.first).to_be_visible(timeout=3 * LONG)  # a study takes half a minute on a busy machine
     idle(page)
     yield page
@@ -89,10 +93,8 @@ SANITY = "sanity?methods=gradient~guided_backprop&sanity=sanity(stages=4)"
 
 @pytest.mark.parametrize("visit", [(SANITY, {})], indirect=True)
 def test_the_maps_of_all_stages_and_the_controls_are_linked(visit: Page) -> None:
-    keys = [f"{method}-{stage}" for method in ("gradient", "guided_backprop") for stage in range(5)] + [
-        "edges",
-        "noise",
-    ]
+    stages = [*range(5), "swap"]
+    keys = [f"{method}-{stage}" for method in ("gradient", "guided_backprop") for stage in stages] + ["edges", "noise"]
     before = {key: source(visit, key) for key in keys}
     assert len(set(before.values())) == len(keys)
     expect(visit.get_by_role("button", name="Take away")).to_have_count(0)
@@ -109,14 +111,31 @@ def test_the_maps_of_all_stages_and_the_controls_are_linked(visit: Page) -> None
     expect(visit.get_by_role("figure", name="SSIM over the stages")).to_be_visible()
 
 
+FAITHFULNESS = "faithfulness?methods=gradient~grad_cam&faithfulness=faithfulness(steps=10,samples=3,moves=1)"
+
+
+@pytest.mark.parametrize("visit", [(FAITHFULNESS, {})], indirect=True)
+def test_a_click_on_a_curve_shows_what_the_network_was_shown(visit: Page) -> None:
+    expect(visit.get_by_role("region", name="Deletion, insertion")).to_contain_text("a centred Gaussian")
+    picture = visit.get_by_role("img", name="a centred Gaussian, 10% changed")
+    before = picture.get_attribute("src")
+    points = visit.locator(".st-key-insertion-curves .scatterlayer .trace .point")
+    expect(points).to_have_count(5 * 11)
+    points.nth(2 * 11 + 7).click(force=True)  # the third curve; two are methods
+    changed = visit.get_by_role("img", name="a centred Gaussian, 70% changed")
+    expect(changed).to_be_visible()
+    assert changed.get_attribute("src") != before
+    expect(visit.get_by_role("radio", name="Insertion")).to_be_checked()
+    expect(visit.get_by_text("What these numbers do not prove")).to_be_visible()
+
+
 @pytest.mark.parametrize(
     "visit",
     [
         (SANITY, {"viewport": PHONE}),
-        ("path", {"color_scheme": "dark"}),
-        ("path", {}),
+        (FAITHFULNESS, {"color_scheme": "dark"}),
+        ("path", {"viewport": PHONE}),
         ("baselines", {"color_scheme": "dark"}),
-        ("baselines", {"viewport": PHONE}),
     ],
     indirect=True,
 )

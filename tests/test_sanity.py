@@ -1,6 +1,7 @@
 """Model randomisation: what is shared, what is random, and what is known to come out."""
 
 import hashlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -155,3 +156,19 @@ def test_guided_backpropagation_keeps_its_map_where_the_gradient_loses_it(
     swap = class_swap(squeezenet, shepherd, methods, found.stages[0].results, 207)
     assert swap.results[0].target == at.Target(207, "logit")
     assert swap.likeness[1].absolute > swap.likeness[0].absolute
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["squeezenet1_1", "efficientnet_lite0"])
+def test_over_all_samples_the_gradient_falls_faster_than_guided_backpropagation(name: str, samples: Path) -> None:
+    """The known result of Adebayo et al., from the top; the numbers are printed."""
+    model, methods = at.load_model(name, device="cpu"), [at.Gradient(), at.GuidedBackprop()]
+    curves = []
+    for path in sorted(samples.glob("*.jpg")):
+        found = at.sanity.randomise(model, model.prepare(at.open_image(path)), methods)
+        curves.append([[alike.absolute for alike in stage.likeness] for stage in found.stages])
+    mean = np.mean(curves, 0)  # (stages, 2)
+    for stage, label in enumerate(map(found.label, range(len(mean)))):
+        print(f"{name} {label}: gradient {mean[stage, 0]:.2f}, guided backpropagation {mean[stage, 1]:.2f}")
+    half = len(mean) // 2
+    assert (mean[1 : half + 1, 0] < mean[1 : half + 1, 1] - 0.1).all()

@@ -28,7 +28,7 @@ def draw(tested: Tested) -> None:
         st.markdown("\n".join(f"- {found.sentence(place)}" for place in range(found.count)))
     for column, name in zip(st.columns(2), BETTER, strict=True):
         with column:
-            show_curves(found, name)
+            show_curves(found, name, tested.finished)
     show_numbers(found)
     if tested.finished:
         show_images(found)
@@ -42,7 +42,7 @@ def draw(tested: Tested) -> None:
     )
 
 
-def show_curves(found: Faithfulness, name: str) -> None:
+def show_curves(found: Faithfulness, name: str, finished: bool) -> None:
     """The score while pixels are replaced; a click on a point shows its images below."""
     figure = go.Figure()
     for place, each in enumerate(found.findings):
@@ -53,7 +53,7 @@ def show_curves(found: Faithfulness, name: str) -> None:
             x=100 * curve.counts / each.ranks.size,
             y=curve.scores,
             name=each.name,
-            mode="lines+markers",
+            mode="lines+markers" if finished else "lines",  # a click needs a marker; many take long to draw
             line={"color": colour, "dash": dash},
             marker={"color": colour, "size": 5},
         )
@@ -155,4 +155,4 @@ elif not analysis.methods:
     task = "No method is chosen; choose one or more in the sidebar."
 else:
     task = TrialTask(analysis, trial)
-show("faithfulness", task, st.session_state.automatic, draw, tick=1.0)
+show("faithfulness", task, st.session_state.automatic, draw, tick=1.5)

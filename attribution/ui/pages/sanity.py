@@ -135,4 +135,4 @@ elif not analysis.methods:
     task = "No method is chosen; choose one or more in the sidebar."
 else:
     task = SanityTask(analysis, plan)
-show("sanity", task, st.session_state.automatic, draw, tick=1.0)
+show("sanity", task, st.session_state.automatic, draw, tick=0.5)
