@@ -9,9 +9,10 @@ import streamlit as st
 
 from attribution.jobs import Job, Jobs
 from attribution.refusal import Refusal
+from attribution.ui.next_look import ask_again
 
 R = TypeVar("R")
-TICK = 0.3  # seconds between two looks at a job; a quicker page would ask again before it has taken in what came
+TICK = 0.3  # seconds from the end of one look at a job to the next
 LAST = "What stands below is the last that was finished."
 
 
@@ -50,6 +51,7 @@ class Watch(Generic[R]):
         asked: Whether a button asked for the next run to compute.
         waiting: Whether the choices have changed and wait for a button.
         left: Whether this session has left its job.
+        looks: How often the page has looked.
     """
 
     job: Job[R] | None = None
@@ -59,6 +61,7 @@ class Watch(Generic[R]):
     asked: bool = False
     waiting: bool = False
     left: bool = False
+    looks: int = 0
 
     def follow(self, task: Task[R] | str, automatic: bool) -> None:
         """Make sure that what was chosen is computed, unless it waits for a click.
@@ -163,7 +166,7 @@ def show(
         automatic: As for `Watch.follow`.
         draw: Shows a result, also one that is not finished.
         worth: As for `Watch.found`.
-        tick: Seconds between two looks at the job; a page that takes long to draw looks less often.
+        tick: Seconds from the end of one look to the next.
 
     Returns:
         What is shown.
@@ -183,10 +186,12 @@ def show(
             draw(found)
         if ended:  # what came is there already; the page stops looking
             st.rerun()
+        if watch.active():  # at the end, so that the browser has all of it before it asks again
+            watch.looks += 1
+            ask_again(watch.looks, tick)
 
     watch.follow(task, automatic)
-    looking = watch.active()
-    st.fragment(look, run_every=tick if looking else None)(looking)
+    st.fragment(look)(watch.active())
     return watch.found(worth)
 
 

@@ -55,6 +55,8 @@ class Place:
         label: Spoken by a screen reader.
         full: (H, W) of the same part of the original photo, for saving at its size.
         file: Name of the PNG that a panel saves, without its ending. Default: the name.
+        title: Shown above the picture.
+        below: Shown below it.
     """
 
     group: str
@@ -62,6 +64,8 @@ class Place:
     label: str
     full: tuple[int, int]
     file: str = ""
+    title: str = ""
+    below: str = ""
 
     def header(self, kind: str, size: tuple[int, int]) -> dict[str, Any]:
         """What the browser is told about a picture of (H, W)."""
@@ -71,6 +75,8 @@ class Place:
             "id": self.name,
             "label": self.label,
             "file": self.file or self.name,
+            "title": self.title,
+            "below": self.below,
             "height": size[0],
             "width": size[1],
             "fullHeight": self.full[0],

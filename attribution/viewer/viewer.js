@@ -135,6 +135,7 @@ class Panel {
     this.send = send;
     this.canvas = element("canvas", { tabIndex: 0, className: "picture" });
     this.canvas.setAttribute("role", "img");
+    this.above = element("div", { className: "above" });
     this.readout = element("div", { className: "readout", textContent: "\u00a0" });
     this.bar = element("div", { className: "bar" });
     this.low = element("span");
@@ -146,7 +147,8 @@ class Panel {
     this.save.onclick = () => this.download();
     const last = element("div", { className: "last" });
     last.append(this.note, this.save);
-    root.append(this.canvas, this.readout, this.bar, last);
+    this.under = element("div", { className: "under" });
+    root.append(this.above, this.canvas, this.readout, this.bar, last, this.under);
     this.offscreen = document.createElement("canvas");
     this.listen();
     this.observer = new ResizeObserver(() => this.fit());
@@ -166,6 +168,10 @@ class Panel {
     this.canvas.style.aspectRatio = `${this.width} / ${this.height}`;
     this.canvas.setAttribute("aria-label", this.label);
     this.bar.hidden = this.kind === "photo";
+    this.above.textContent = header.title ?? "";
+    this.under.textContent = header.below ?? "";
+    this.above.hidden = !header.title;
+    this.under.hidden = !header.below;
     this.fit();
     this.group.redraw(true);
   }

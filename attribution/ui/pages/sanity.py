@@ -37,11 +37,10 @@ def draw(tried: Tried) -> None:
     for place, method in enumerate(sanity.methods):
         st.subheader(method.title)
         grid = st.grid(IN_A_STRIP, min_column_width=NARROWEST)
-        for number in shown if sanity.stages else ():
-            with grid, st.container(key=f"map-{method.key}-{number}", gap="xsmall"):
+        with grid:
+            for number in shown if sanity.stages else ():
                 show_stage(sanity.stages[number], f"{number}: {sanity.label(number)}", f"{number}", place, tried)
-        if tried.swap:
-            with grid, st.container(key=f"map-{method.key}-swap", gap="xsmall"):
+            if tried.swap:
                 show_stage(tried.swap, "as trained, another class", "swap", place, tried)
     if tried.finished:
         show_controls(tried)
@@ -57,15 +56,14 @@ def draw(tried: Tried) -> None:
 def show_stage(stage: Stage, title: str, key: str, place: int, tried: Tried) -> None:
     """The map of one method by one network."""
     result, method, alike = stage.results[place], tried.sanity.methods[place], stage.likeness[place]
-    st.markdown(f":small[**{title}**]")
     if isinstance(result, Refusal):
-        st.info(str(result))
+        st.info(f"{title}: {result}")
         return
-    panel = f"{method.key}-{key}"
-    where = Place(GROUP, panel, f"{method.title} map, {title}", tried.analysis.full)
-    panels.show(panels.packed_once(result, where), f"panel-{panel}")
-    kept = "" if stage is tried.sanity.stages[0] else f"; {_correlation(alike)}"
-    st.caption(f"{result.explained}, {result.score:.2g} {result.target.unit}{kept}")
+    kept = "" if stage is tried.sanity.stages[0] else f"\n{_correlation(alike)}"
+    below = f"{result.explained}, {result.score:.2g} {result.target.unit}{kept}"
+    panel, label = f"{method.key}-{key}", f"{method.title} map, {title}"
+    where = Place(GROUP, panel, label, tried.analysis.full, title=title, below=below)
+    panels.show(panels.packed_once(result, where), f"map-{panel}")
 
 
 def show_controls(tried: Tried) -> None:
@@ -73,13 +71,13 @@ def show_controls(tried: Tried) -> None:
     st.subheader("Controls that know nothing of the network")
     grid = st.grid(IN_A_STRIP, min_column_width=NARROWEST)
     for name, (values, alike) in tried.sanity.controls.items():
-        key = name.split()[0]
-        with grid, st.container(key=f"map-{key}", gap="xsmall"):
-            st.markdown(f":small[**{name.capitalize()}**]")
-            place = Place(GROUP, key, f"Control: {name}", tried.analysis.full)
-            panels.show(pack_map(values, "", place), f"panel-{key}")
-            for method, each in zip(tried.sanity.methods, alike, strict=True):
-                st.caption(f"{method.title}: {_correlation(each)}")
+        said = [
+            f"{method.title}: {_correlation(each)}" for method, each in zip(tried.sanity.methods, alike, strict=True)
+        ]
+        key, title, below = name.split()[0], name.capitalize(), "\n".join(said)
+        place = Place(GROUP, key, f"Control: {name}", tried.analysis.full, title=title, below=below)
+        with grid:
+            panels.show(pack_map(values, "", place), f"map-{key}")
 
 
 def show_curves(tried: Tried) -> None:
@@ -135,4 +133,4 @@ elif not analysis.methods:
     task = "No method is chosen; choose one or more in the sidebar."
 else:
     task = SanityTask(analysis, plan)
-show("sanity", task, st.session_state.automatic, draw, tick=0.5)
+show("sanity", task, st.session_state.automatic, draw)
