@@ -1,8 +1,8 @@
 """Work that takes time: one worker a device, a bounded queue, progress, cancel, single flight by key.
 
 Knows nothing of networks or pages. A session asks with `Jobs.submit`, again and again if it likes: the same key gives
-the same job while it is at work. Its newest job replaces its older one. Sessions that ask for the same key share one
-job, which stops only when all of them have left it.
+the same job while it is at work. Its newest job replaces its older one and takes its place in the line. Sessions that
+ask for the same key share one job, which stops only when all of them have left it or are gone.
 """
 
 import logging
@@ -10,20 +10,27 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Generic, Literal, TypeVar
 
+from attribution.memory import exhausted
 from attribution.refusal import Refusal
 
 R = TypeVar("R")
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 
 QUEUE = 8  # jobs that may wait for one device
+LIMIT = 900.0  # seconds that a job may work
+WEIGHT = 0.3  # of the last job in the mean time of a device's jobs
 SILENCE = 120.0  # seconds after which a session that does not look has gone; a hidden tab looks once a minute
 
 
 class Cancelled(Exception):
     """Raised inside a job that nobody wants any more."""
+
+
+class Overdue(Exception):
+    """Raised inside a job that has worked too long."""
 
 
 class Job(Generic[R]):
@@ -37,10 +44,19 @@ class Job(Generic[R]):
         so_far: What the work has found until now.
         result: What the work returned, once the state is "done".
         sentence: Why it failed, for people, once the state is "failed".
+        seconds: That it has worked so far, or did.
     """
 
-    def __init__(self, key: str, work: Callable[["Job[R]"], R], owner: str) -> None:
-        """Wait to be run."""
+    def __init__(
+        self,
+        key: str,
+        work: Callable[["Job[R]"], R],
+        owner: str,
+        about: Mapping[str, str] | None = None,
+        alive: Callable[[str], bool] = lambda owner: True,
+        limit: float = LIMIT,
+    ) -> None:
+        """Wait to be run; arguments as for `Jobs` and `Jobs.submit`."""
         self.key = key
         self.state: State = "queued"
         self.fraction = 0.0
@@ -48,6 +64,9 @@ class Job(Generic[R]):
         self.so_far: R | None = None
         self.result: R | None = None
         self.sentence = ""
+        self.about = dict(about or {})
+        self._alive, self._limit = alive, limit
+        self._started = self._ended = 0.0
         self._work = work
         self._lock = threading.Lock()  # of the owners
         self._owners = {owner: time.monotonic()}  # when each looked last
@@ -63,6 +82,16 @@ class Job(Generic[R]):
     def active(self) -> bool:
         """Whether it is queued or running."""
         return self.state in ("queued", "running")
+
+    @property
+    def seconds(self) -> float:
+        return (self._ended or time.monotonic()) - self._started if self._started else 0.0
+
+    @property
+    def wanted(self) -> bool:
+        """Whether some session still waits for it."""
+        now = time.monotonic()
+        return any(now - looked < SILENCE and self._alive(owner) for owner, looked in self._owners.copy().items())
 
     def look(self, owner: str) -> bool:
         """Say that a session still waits for this job; False if it has left it."""
@@ -87,12 +116,17 @@ class Job(Generic[R]):
 
         Raises:
             Cancelled: If nobody wants the result any more.
+            Overdue: If the work has taken too long.
         """
-        if not any(time.monotonic() - looked < SILENCE for looked in self._owners.copy().values()):
+        if not self.wanted:
             raise Cancelled
+        if self.seconds > self._limit:
+            raise Overdue
         self.fraction, self.message, self.so_far = fraction, message or self.message, so_far or self.so_far
 
-    def _run(self) -> None:
+    def _run(self) -> bool:
+        """Work; whether it came to its end."""
+        self._started = time.monotonic()
         try:
             self.result = self._work(self)
             self.state = "done"
@@ -100,30 +134,52 @@ class Job(Generic[R]):
             self.state = "cancelled"
         except Refusal as refusal:
             self.sentence, self.state = str(refusal), "failed"
-        except BaseException:  # whatever it is, the worker serves the next job
+        except Overdue:
+            self.sentence = (
+                f"This took longer than {self._limit:.0f} s and was stopped; choose fewer methods, fewer steps or a "
+                "smaller model."
+            )
+            self.state = "failed"
+        except BaseException as failure:  # whatever it is, the worker serves the next job
             error = uuid.uuid4().hex[:8]
             logging.getLogger(__name__).exception("error %s", error)
-            self.sentence = f"Something went wrong (error {error}); the details are in the log of the server."
+            what = "The memory is used up; choose a smaller model" if exhausted(failure) else "Something went wrong"
+            self.sentence = f"{what} (error {error}); the details are in the log of the server."
             self.state = "failed"
         finally:
+            self._ended = time.monotonic()
             del self._work  # it may hold a photo, and a session keeps its last job
+        return self.state == "done"
 
 
 class Jobs(Generic[R]):
     """All work of this process."""
 
-    def __init__(self, queue: int = QUEUE) -> None:
+    def __init__(
+        self, queue: int = QUEUE, alive: Callable[[str], bool] = lambda owner: True, limit: float = LIMIT
+    ) -> None:
         """Start nothing yet; a device's worker starts with its first job.
 
         Args:
             queue: Jobs that may wait for one device.
+            alive: Whether a session is still there; the jobs of one that is gone stop and leave the line.
+            limit: Seconds that a job may work.
         """
-        self._queue = queue
+        self._queue, self._alive, self._limit = queue, alive, limit
+        self._running: dict[str, Job[R]] = {}  # by device
+        self._mean: dict[str, float] = {}  # seconds of a job, by device
         self._lock = threading.Condition()
         self._waiting: dict[str, deque[Job[R]]] = {}  # by device
         self._active: dict[str, Job[R]] = {}  # queued and running, by key
 
-    def submit(self, device: str, key: str, owner: str, work: Callable[[Job[R]], R]) -> Job[R]:
+    def submit(
+        self,
+        device: str,
+        key: str,
+        owner: str,
+        work: Callable[[Job[R]], R],
+        about: Mapping[str, str] | None = None,
+    ) -> Job[R]:
         """Ask for a result.
 
         Args:
@@ -131,6 +187,7 @@ class Jobs(Generic[R]):
             key: Names the result; must change whenever the result would.
             owner: The session that asks; its older jobs are left.
             work: Called with the job, to which it reports. A Refusal becomes the job's sentence.
+            about: What the log may say of it.
 
         Returns:
             The job; shared if it is already being worked on.
@@ -146,13 +203,14 @@ class Jobs(Generic[R]):
             if device not in self._waiting:
                 self._waiting[device] = deque()
                 threading.Thread(target=self._serve, args=(device,), name=f"jobs on {device}", daemon=True).start()
-            others = [job for job in self._waiting[device] if set(job._owners) != {owner}]
-            if len(others) >= self._queue:
+            line = self._line(device)
+            place = next((place for place, job in enumerate(line) if set(job._owners) == {owner}), len(line))
+            if place == len(line) >= self._queue:
                 raise Refusal(f"{self._queue} analyses are waiting already; try again in a minute.")
             self._leave(owner)
-            job = Job(key, work, owner)
+            job = Job(key, work, owner, about, self._alive, self._limit)
             self._active[key] = job
-            self._waiting[device].append(job)
+            line.insert(place, job)
             self._lock.notify_all()
             return job
 
@@ -164,28 +222,55 @@ class Jobs(Generic[R]):
     def ahead(self, job: Job[R]) -> int:
         """How many jobs wait in front of this one."""
         with self._lock:
-            return next((queue.index(job) for queue in self._waiting.values() if job in queue), 0)
+            return next((self._line(device).index(job) for device, line in self._waiting.items() if job in line), 0)
+
+    def wait(self, job: Job[R]) -> float | None:
+        """Seconds until a waiting job begins, by the mean of those before; None where nothing is known."""
+        with self._lock:
+            device = next((device for device, line in self._waiting.items() if job in line), None)
+            if device is None or (mean := self._mean.get(device)) is None:
+                return None
+            running = self._running.get(device)
+            rest = max(0.0, mean - running.seconds) if running else 0.0
+            return rest + mean * self._line(device).index(job)
+
+    def _line(self, device: str) -> deque[Job[R]]:
+        """The jobs that wait for a device, without those whose sessions are gone."""
+        line = self._waiting[device]
+        for job in [job for job in line if not job.wanted]:
+            self._drop(job)
+        return line
 
     def _leave(self, owner: str, except_key: str | None = None) -> None:
         for key, job in list(self._active.items()):
             if key == except_key or owner not in job._owners:
                 continue
             if not job._leave(owner):
-                del self._active[key]  # whoever asks for this key from now on gets a fresh job
-                if job.state == "queued":
-                    job.state = "cancelled"
-                for queue in self._waiting.values():
-                    if job in queue:
-                        queue.remove(job)
+                self._drop(job)
+
+    def _drop(self, job: Job[R]) -> None:
+        if self._active.get(job.key) is job:
+            del self._active[job.key]  # whoever asks for this key from now on gets a fresh job
+        if job.state == "queued":
+            job.state = "cancelled"
+        for line in self._waiting.values():
+            if job in line:
+                line.remove(job)
 
     def _serve(self, device: str) -> None:
         """The worker of one device, for as long as the process lives."""
         while True:
             with self._lock:
-                self._lock.wait_for(lambda: self._waiting[device])
-                job = self._waiting[device].popleft()
+                self._lock.wait_for(lambda: self._line(device))
+                job = self._running[device] = self._waiting[device].popleft()
                 job.state = "running"
-            job._run()
+            finished = job._run()
             with self._lock:
+                del self._running[device]
                 if self._active.get(job.key) is job:
                     del self._active[job.key]
+                if finished:
+                    before = self._mean.get(device, job.seconds)
+                    self._mean[device] = before + WEIGHT * (job.seconds - before)
+            said = {"state": job.state, "seconds": round(job.seconds, 2), **job.about}
+            logging.getLogger(__name__).info("job ended", extra=said)

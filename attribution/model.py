@@ -22,6 +22,7 @@ from attribution.refusal import Refusal
 
 Interpolation = Literal["bilinear", "bicubic"]
 MIXED = 1e-2  # relative difference of logits above which an image depends on its neighbours in a batch
+BACK = 1.25  # memory of a pass and its way back over what the pass keeps, as measured on ResNet-50
 EQUAL = 1e-5  # relative difference of maps that is rounding
 RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
@@ -128,7 +129,8 @@ class Model:
         device: Where the network is.
         dtype: Of the network's parameters; all computations follow it.
         operators: What a forward pass was seen to use.
-        image_memory: Bytes that one image takes in a pass with its gradient, as measured on CUDA; 0 elsewhere.
+        image_memory: Bytes that one image takes in a pass with its gradient: the peak on CUDA; elsewhere what the pass
+            keeps for the way back, and a quarter more.
         fixed_adjoint: Whether two images of noise give one Zeiler-Fergus map: no max-pooling, no gates, no norms.
     """
 
@@ -316,7 +318,14 @@ class Model:
         held = torch.cuda.memory_allocated(self.device) if cuda else 0
         if cuda:
             torch.cuda.reset_peak_memory_stats(self.device)
-        logits, rectifiers = self._first_pass(x)
+        saved: dict[int, int] = {}  # bytes that the pass keeps for the way back, by where they are
+
+        def count(tensor: Tensor) -> Tensor:
+            saved[tensor.data_ptr()] = max(tensor.nbytes, saved.get(tensor.data_ptr(), 0))
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+            logits, rectifiers = self._first_pass(x)
         if bool((logits > 0).all()) and bool(((logits.sum(1) - 1).abs() < 1e-4).all()):
             raise Refusal(f"{self.name} gives values above 0 that sum to 1, as after a softmax; give its logits.")
         if not logits.requires_grad:
@@ -334,7 +343,10 @@ class Model:
             raise Refusal(
                 f"{self.name} cannot be sent back through ({type(error).__name__}); switch checkpointing off."
             ) from None
-        self.image_memory = (torch.cuda.max_memory_allocated(self.device) - held) // len(x) if cuda else 0
+        weights = sum(saved.get(each.data_ptr(), 0) for each in (*self._net.parameters(), *self._net.buffers()))
+        kept = int(BACK * (sum(saved.values()) - weights))
+        peak = torch.cuda.max_memory_allocated(self.device) - held if cuda else kept
+        self.image_memory = peak // len(x)
         self.fixed_adjoint = bool((maps[0] - maps[1]).abs().max() <= EQUAL * maps.abs().max()) and bool(maps.any())
 
     def _noise(self) -> Tensor:

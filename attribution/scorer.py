@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from attribution.layers import Layer, Output, outputs
+from attribution.memory import budget, exhausted
 from attribution.model import Model
 from attribution.rectifiers import Interception, Rectifiers
 from attribution.target import Target
 
+IMAGES = 0.25  # of the memory budget
 CHUNK = {"cpu": 4, "cuda": 32, "mps": 8}  # images at a time, by kind of device
 
 T = TypeVar("T")
@@ -133,7 +135,7 @@ class Scorer:
         try:
             return [run(images)]
         except RuntimeError as error:
-            if not _out_of_memory(error) or len(images) == 1:
+            if not exhausted(error) or len(images) == 1:
                 raise
         self.chunk = -(-len(images) // 2)
         if self.model.device.type == "cuda":
@@ -222,18 +224,13 @@ class Scorer:
 
 
 def _chunk(model: Model) -> int:
-    """By the kind of device; on CUDA no more than fits into four fifths of the free memory."""
-    most = CHUNK[model.device.type]
-    if model.image_memory:
+    """By the kind of device; no more than fits into its memory, or the part of the budget that is for images."""
+    if model.device.type == "cuda":
         unused = torch.cuda.memory_reserved(model.device) - torch.cuda.memory_allocated(model.device)  # torch's own
-        free = torch.cuda.mem_get_info(model.device)[0] + unused
-        most = max(1, min(most, int(0.8 * free) // model.image_memory))
-    return most
-
-
-def _out_of_memory(error: RuntimeError) -> bool:
-    said = ("can't allocate memory", "out of memory")  # the CPU's and MPS's words
-    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in said)
+        free = 0.8 * (torch.cuda.mem_get_info(model.device)[0] + unused)
+    else:
+        free = IMAGES * budget()
+    return max(1, min(CHUNK[model.device.type], int(free) // max(1, model.image_memory)))
 
 
 def _double(values: Tensor) -> Tensor:

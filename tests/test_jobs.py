@@ -1,8 +1,10 @@
 """Jobs: single flight, replacement, cancelling, a bounded queue and memory. Events tell the time, never sleep."""
 
 import gc
+import logging
 import re
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -419,3 +421,90 @@ def test_what_the_work_holds_is_let_go_when_it_is_done(jobs: Jobs[Any]) -> None:
     gc.collect()
     assert job.result == "Photo explained"
     assert gone() is None
+
+
+def test_a_newer_job_of_a_session_takes_the_place_of_its_waiting_one(
+    gates: Callable[..., Gate],
+) -> None:
+    jobs: Jobs[Any] = Jobs(queue=4)
+    gate, order = gates(), []
+    started(jobs, gate)
+    for owner in ("bob", "cid", "dan"):
+        jobs.submit("cpu", owner, owner, lambda job: order.append(job.key))
+    newer = jobs.submit("cpu", "newer", "bob", lambda job: order.append(job.key))
+    assert jobs.ahead(newer) == 0
+    gate.opened.set()
+    settle(jobs)
+    assert order == ["newer", "cid", "dan"]
+
+
+def test_the_jobs_of_sessions_that_are_gone_stop_and_leave_the_line(gates: Callable[..., Gate]) -> None:
+    gone: set[str] = set()
+    jobs: Jobs[Any] = Jobs(queue=2, alive=lambda owner: owner not in gone)
+    gate, order = gates(), []
+    running = started(jobs, gate)
+    waiting = jobs.submit("cpu", "second", "bob", never)
+    shared = jobs.submit("cpu", "third", "cid", lambda job: order.append("third"))
+    jobs.submit("cpu", "third", "dan", never)
+    gone |= {"ann", "bob", "cid"}
+    assert jobs.ahead(shared) == 0  # bob's has left, and dan still waits for the third
+    assert waiting.state == "cancelled"
+    last = jobs.submit("cpu", "fourth", "eve", lambda job: order.append("fourth"))  # there is room for it
+    gate.opened.set()
+    settle_after(last)
+    assert running.state == "cancelled"
+    assert order == ["third", "fourth"]
+
+
+def test_a_job_that_works_too_long_is_stopped_and_says_so(gates: Callable[..., Gate]) -> None:
+    jobs: Jobs[Any] = Jobs(limit=0.0)
+    gate = gates()
+    job = started(jobs, gate)
+    gate.opened.set()
+    settle_after(job)
+    assert job.state == "failed"
+    assert job.sentence.startswith("This took longer than 0 s and was stopped; choose fewer methods")
+
+
+def settle_after(job: Job[Any]) -> None:
+    """Wait for one job, where another could not run."""
+    deadline = time.monotonic() + WAIT
+    while job.active:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def test_the_wait_is_told_by_the_time_of_the_jobs_before(jobs: Jobs[Any], gates: Callable[..., Gate]) -> None:
+    slow = jobs.submit("cpu", "slow", "ann", lambda job: time.sleep(0.05))
+    settle_after(slow)
+    gate = gates()
+    started(jobs, gate, "running")
+    second = jobs.submit("cpu", "second", "bob", give(2))
+    third = jobs.submit("cpu", "third", "cid", give(3))
+    first_wait, second_wait = jobs.wait(second), jobs.wait(third)
+    assert first_wait is not None
+    assert second_wait is not None
+    assert 0 <= first_wait <= 0.2
+    assert second_wait - first_wait == pytest.approx(slow.seconds, abs=0.03)
+    assert jobs.wait(slow) is None
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
+def test_a_job_without_memory_says_so_and_the_next_one_runs(jobs: Jobs[Any], error: Exception) -> None:
+    def fail(job: Job[Any]) -> None:
+        raise error
+
+    job = jobs.submit("cpu", "key", "ann", fail)
+    after = jobs.submit("cpu", "other", "bob", give(1))
+    settle(jobs)
+    assert re.fullmatch(r"The memory is used up; choose a smaller model \(error \w{8}\); the details .*", job.sentence)
+    assert after.result == 1
+
+
+def test_the_log_says_who_what_and_how_long(jobs: Jobs[Any], caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "attribution.jobs"):
+        jobs.submit("cpu", "key", "ann", give(1), {"session": "ann", "model": "squeezenet1_1"})
+        settle(jobs)
+    ended = caplog.records[0]
+    assert (ended.message, ended.state, ended.session, ended.model) == ("job ended", "done", "ann", "squeezenet1_1")
+    assert ended.seconds >= 0

@@ -64,6 +64,7 @@ def test_slider_curve_and_play_button_move_image_map_and_meter(visit: Page) -> N
     expect(visit.locator(".said")).not_to_contain_text("At 0.50")
     assert 0.1 < float(slider.input_value()) < 0.4
     assert look(image) != half
+    slider.fill("0.8")
     visit.get_by_role("button", name="Play").click()
     expect(visit.locator(".said")).to_contain_text("At 1.00 of the path", timeout=10_000)
     assert (look(image), look(heat)) == (photo, whole)

@@ -1,6 +1,7 @@
 """A link opened by somebody else, and files taken away, in Chromium."""
 
 import io
+import re
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -55,9 +56,7 @@ def test_ten_settings_over_two_pages_come_back_in_a_fresh_profile(page: Page, fr
     expect(page.get_by_role("heading", name="What each map can and cannot show")).to_be_visible()
     set_steps(page, 7)  # 6
     choose(page, "Baseline", "White")  # 7
-    page.wait_for_timeout(1000)
-    assert "/methods?" in page.url
-    assert "steps=7" in page.url
+    expect(page).to_have_url(re.compile(r"/methods\?.*steps=7"))
     page.get_by_role("link", name="Explore").click()
     expect(page.locator(".st-key-map-integrated_gradients")).to_contain_text("baseline white")
     page.get_by_label("View").select_option("heat")  # 8
@@ -80,19 +79,16 @@ def test_ten_settings_over_two_pages_come_back_in_a_fresh_profile(page: Page, fr
 def test_a_link_to_another_page_keeps_the_view_for_later(fresh: Open, address: str) -> None:
     page = fresh(f"{address}/methods?methods=gradient&view=heat&zoom=0.1,0.2,0.5&nonsense=1")
     expect(page.get_by_text("The link's 'nonsense' is left out")).to_be_visible()
-    page.wait_for_timeout(1000)
-    assert page.url == f"{address}/methods?methods=gradient&view=heat&zoom=0.1,0.2,0.5"
+    expect(page).to_have_url(f"{address}/methods?methods=gradient&view=heat&zoom=0.1,0.2,0.5")
     page.get_by_role("link", name="Explore").click()
     expect(page.get_by_label("View")).to_have_value("heat")
-    page.wait_for_timeout(500)
-    assert page.url == f"{address}/?methods=gradient&view=heat&zoom=0.1,0.2,0.5"
+    expect(page).to_have_url(f"{address}/?methods=gradient&view=heat&zoom=0.1,0.2,0.5")
 
 
 @pytest.mark.parametrize("page", [{"viewport": PHONE}], indirect=True)
 def test_a_phone_keeps_its_address_bar_too(page: Page) -> None:
     page.get_by_label("View").select_option("signed")
-    page.wait_for_timeout(700)
-    assert page.url.endswith("/?view=signed")
+    expect(page).to_have_url(re.compile(r"/\?view=signed$"))
 
 
 def taken(page: Page, button: str) -> Path:

@@ -2,12 +2,10 @@
 
 import hashlib
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from threading import Lock
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +14,7 @@ from torch import Tensor
 from attribution.engine import compare
 from attribution.images import data_url, eight_bit
 from attribution.jobs import Job
+from attribution.memory import VARIABLE, budget
 from attribution.methods.method import Method
 from attribution.model import Model
 from attribution.models import MODELS, load_model
@@ -23,16 +22,13 @@ from attribution.refusal import Refusal
 from attribution.result import Attribution
 from attribution.settings import plain, write
 from attribution.target import Target
+from attribution.ui.kept import LOADED, NETWORKS, Recent
 
-MODELS_KEPT = 2  # networks in memory
-RESULTS_KEPT = 64  # maps in memory, 0.6 MB each at 227 x 227
-STRIPS_KEPT = 16  # about 0.6 MB each
 PATH_IMAGES = 6
+COPIES = 2.2  # a network in memory over its file: the one that was given, the one that runs
 COMPUTING = "Computing the maps"
 TELLING = 20  # images sent through the network from which on the time of a map tells the pace
 GROWTH = 0.5  # seconds between two pictures of a map that grows
-
-V = TypeVar("V")
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,35 +171,32 @@ class Analysis:
         return strip
 
 
+@dataclass(frozen=True, eq=False)
+class OnAnalysis:
+    """What the tasks of the other pages share: the analysis that they start from."""
+
+    analysis: Analysis
+
+    @property
+    def device(self) -> str:
+        """Whose worker does it."""
+        return self.analysis.device
+
+    @property
+    def model(self) -> str:
+        """Key of the model."""
+        return self.analysis.model
+
+
 def _made_by(method: Method, result: Attribution) -> bool:
     return (method.key, plain(method)) == (result.method, result.settings)
 
 
-class Recent(Generic[V]):
-    """The values that were asked for last, for the workers of all devices."""
-
-    def __init__(self, kept: int) -> None:
-        self._kept, self._lock = kept, Lock()
-        self._values: OrderedDict[Hashable, V] = OrderedDict()
-
-    def get(self, key: Hashable) -> V | None:
-        with self._lock:
-            if key in self._values:
-                self._values.move_to_end(key)
-            return self._values.get(key)
-
-    def put(self, key: Hashable, value: V) -> None:
-        with self._lock:
-            self._values[key] = value
-            while len(self._values) > self._kept:
-                self._values.popitem(last=False)
-
-
 _pace: dict[tuple[str, str], float] = {}  # seconds for each image sent forward or back, by model and device
-_models: Recent[Model] = Recent(MODELS_KEPT)
-_strips: Recent[Strip] = Recent(STRIPS_KEPT)
-_results: Recent[Attribution | Refusal] = Recent(RESULTS_KEPT)
-_predictions: Recent[tuple[list[tuple[int, str, float]], tuple[str, ...]]] = Recent(RESULTS_KEPT)
+_models: Recent[Model] = Recent("models", LOADED)
+_strips: Recent[Strip] = Recent("strips")
+_results: Recent[Attribution | Refusal] = Recent("maps")
+_predictions: Recent[tuple[list[tuple[int, str, float]], tuple[str, ...]]] = Recent("predictions")
 
 
 def estimate(method: Method, model: str, device: str) -> float | None:
@@ -223,6 +216,13 @@ def loaded(analysis: Analysis, job: Job[Any]) -> Model:
 
     model = _models.get((name, device))
     if model is None:
+        size = COPIES * MODELS[name].facts().download * 1e6
+        if size > NETWORKS * budget():
+            raise Refusal(
+                f"{name} takes about {size / 1e6:.0f} MB, more than this server may spend on networks "
+                f"({NETWORKS * budget() / 1e6:.0f} MB); choose a smaller model, or raise {VARIABLE}."
+            )
+        LOADED.make_room(size)  # before it is read
         model = load_model(name, device, downloading)
         _models.put((name, device), model)
     return model

@@ -7,9 +7,8 @@ from attribution.jobs import Job
 from attribution.result import Attribution
 from attribution.sanity import Randomisation, Sanity, Stage, class_swap, randomise
 from attribution.settings import write
-from attribution.ui.analysis import Analysis, Recent, loaded
-
-KEPT = 4  # about 8 MB for two methods
+from attribution.ui.analysis import Analysis, OnAnalysis, loaded
+from attribution.ui.kept import Recent
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,21 +29,15 @@ class Tried:
 
 
 @dataclass(frozen=True, eq=False)
-class SanityTask:
+class SanityTask(OnAnalysis):
     """Check the methods of an analysis."""
 
-    analysis: Analysis
     plan: Randomisation
 
     @cached_property
     def key(self) -> str:
         """Everything that the outcome depends on."""
         return f"sanity {self.analysis.key} {write(self.plan, full=True)}"
-
-    @property
-    def device(self) -> str:
-        """Whose worker does it."""
-        return self.analysis.device
 
     def compute(self, job: Job[Tried]) -> Tried:
         """Load the model if need be, take the network apart, and swap the class."""
@@ -79,4 +72,4 @@ class SanityTask:
         return _tried.get(self.key)
 
 
-_tried: Recent[Tried] = Recent(KEPT)
+_tried: Recent[Tried] = Recent("sanity")

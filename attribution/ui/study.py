@@ -18,11 +18,11 @@ from attribution.jobs import Job
 from attribution.methods.method import Method
 from attribution.model import Model
 from attribution.settings import Configurable, Number, Part, setting, write
-from attribution.ui.analysis import Analysis, Outcome, Recent, loaded
+from attribution.ui.analysis import Analysis, OnAnalysis, Outcome, loaded
+from attribution.ui.kept import Recent
 
 FIRST_BASELINES = ("black", "white", "uniform_noise", "blur")  # in the order of BASELINES
 NEAR = 0.05  # of the range of pixel values; what is nearer to the baseline gets next to nothing
-STUDIES_KEPT = 8  # 1 MB a study, 0.7 MB a map of a comparison
 
 
 @dataclass(frozen=True)
@@ -46,21 +46,15 @@ class Traced:
 
 
 @dataclass(frozen=True, eq=False)
-class PathTask:
+class PathTask(OnAnalysis):
     """Measure the path from one baseline."""
 
-    analysis: Analysis
     choice: PathChoice
 
     @cached_property
     def key(self) -> str:
         """SHA-256 of everything that the study depends on."""
         return _key(self.analysis, write(self.choice, full=True))
-
-    @property
-    def device(self) -> str:
-        """Whose worker does it."""
-        return self.analysis.device
 
     def compute(self, job: Job[Traced]) -> Traced:
         """Load the model if need be, and measure."""
@@ -112,10 +106,9 @@ class Comparison:
 
 
 @dataclass(frozen=True, eq=False)
-class BaselineTask:
-    """One map for each baseline, all else alike."""
+class BaselineTask(OnAnalysis):
+    """One map for each baseline, all else alike: the methods of its analysis differ in their baseline only."""
 
-    analysis: Analysis  # its methods differ in their baseline only
     baselines: tuple[Baseline, ...]
 
     @classmethod
@@ -128,11 +121,6 @@ class BaselineTask:
     def key(self) -> str:
         """SHA-256 of everything that the comparison depends on."""
         return _key(self.analysis, f"baselines {self.analysis.key}")
-
-    @property
-    def device(self) -> str:
-        """Whose worker does it."""
-        return self.analysis.device
 
     def compute(self, job: Job[Comparison]) -> Comparison:
         """Look at the baselines, then make the maps."""
@@ -167,6 +155,6 @@ def _key(analysis: Analysis, rest: str) -> str:
     return hashlib.sha256(f"{analysis.subject} {rest}".encode()).hexdigest()
 
 
-_paths: Recent[Study] = Recent(STUDIES_KEPT)  # by all but the steps
-_studies: Recent[Traced] = Recent(STUDIES_KEPT)
-_comparisons: Recent[Comparison] = Recent(STUDIES_KEPT)
+_paths: Recent[Study] = Recent("paths")  # by all but the steps
+_studies: Recent[Traced] = Recent("studies")
+_comparisons: Recent[Comparison] = Recent("comparisons")

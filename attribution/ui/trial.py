@@ -8,9 +8,9 @@ from attribution.jobs import Job
 from attribution.refusal import Refusal
 from attribution.result import Attribution
 from attribution.settings import write
-from attribution.ui.analysis import Analysis, Outcome, Recent, loaded
+from attribution.ui.analysis import OnAnalysis, Outcome, loaded
+from attribution.ui.kept import Recent
 
-KEPT = 8  # 3 MB for four maps
 EXPLAINING = 0.3  # of the progress bar; the rest is for the trial
 
 
@@ -30,21 +30,15 @@ class Tested:
 
 
 @dataclass(frozen=True, eq=False)
-class TrialTask:
+class TrialTask(OnAnalysis):
     """Try the maps of an analysis."""
 
-    analysis: Analysis
     trial: Trial
 
     @cached_property
     def key(self) -> str:
         """Everything that the outcome depends on."""
         return f"faithfulness {self.analysis.key} {write(self.trial, full=True)}"
-
-    @property
-    def device(self) -> str:
-        """Whose worker does it."""
-        return self.analysis.device
 
     def compute(self, job: Job[Tested]) -> Tested:
         """Load the model if need be, make the maps that are not known yet, and try them.
@@ -79,4 +73,4 @@ class TrialTask:
         return _tested.get(self.key)
 
 
-_tested: Recent[Tested] = Recent(KEPT)
+_tested: Recent[Tested] = Recent("faithfulness")

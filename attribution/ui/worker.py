@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from attribution.jobs import Job, Jobs
 from attribution.refusal import Refusal
@@ -27,6 +28,10 @@ class Task(Protocol[R]):
     def device(self) -> str:
         """Whose worker does it."""
 
+    @property
+    def model(self) -> str:
+        """Key of the model, for the log."""
+
     def compute(self, job: Job[R]) -> R:
         """Do it; called on a worker's thread."""
 
@@ -34,9 +39,22 @@ class Task(Protocol[R]):
         """The result, if it is known already."""
 
 
+_sessions: dict[str, str] = {}  # Streamlit's name of each session, by ours
+
+
 @st.cache_resource
 def _jobs() -> Jobs[Any]:
-    return Jobs()
+    return Jobs(alive=_alive)
+
+
+def _alive(owner: str) -> bool:
+    """Whether a browser is connected to a session."""
+    if not st.runtime.exists() or (session := _sessions.get(owner)) is None:  # a test without a server
+        return True
+    connected = st.runtime.get_instance().is_active_session(session)
+    if not connected:
+        del _sessions[owner]
+    return connected
 
 
 @dataclass
@@ -85,8 +103,9 @@ class Watch(Generic[R]):
             _jobs().cancel(_owner())
             self.job = Job.done(task.key, remembered)
             return
+        about = {"session": _owner(), "task": type(task).__name__, "model": task.model}
         try:
-            self.job = _jobs().submit(task.device, task.key, _owner(), task.compute)
+            self.job = _jobs().submit(task.device, task.key, _owner(), task.compute, about)
         except Refusal as refusal:
             self.sentence, self.refused = str(refusal), True
 
@@ -117,10 +136,8 @@ class Watch(Generic[R]):
         elif self.waiting:
             self._line("The choices have changed since this was computed.", "Compute")
         elif self.active():
-            ahead = _jobs().ahead(self.job)
-            queued = f"Waiting for {ahead + 1} other analyses" if ahead else "Waiting for another analysis to end"
             with st.container(horizontal=True, vertical_alignment="center"):
-                st.progress(self.job.fraction, text=queued if self.job.state == "queued" else self.job.message)
+                st.progress(self.job.fraction, text=_state(self.job))
                 st.button("Cancel", on_click=self._leave)
         elif self.job.state == "failed":
             st.error(self.job.sentence + last, icon=":material/error:")
@@ -176,7 +193,7 @@ def show(
     def look(looking: bool) -> None:
         if st.session_state.pop("whole", False):
             st.rerun()
-        ended = looking and not watch.active()
+        active = watch.active()  # asked once: a job that ends while the page is drawn is seen by the next look
         with st.container(key="state"):  # always there, so that what stands below keeps its place in the tree
             watch.show_state()
         found = watch.found(worth)
@@ -184,9 +201,9 @@ def show(
             st.skeleton(height=300)
         else:
             draw(found)
-        if ended:  # what came is there already; the page stops looking
+        if looking and not active:  # what came is there already; the page stops looking
             st.rerun()
-        if watch.active():  # at the end, so that the browser has all of it before it asks again
+        if active:  # at the end, so that the browser has all of it before it asks again
             watch.looks += 1
             ask_again(watch.looks, tick)
 
@@ -198,4 +215,15 @@ def show(
 def _owner() -> str:
     """This session, for the jobs."""
     owner: str = st.session_state.setdefault("owner", uuid.uuid4().hex)
+    if context := get_script_run_ctx():
+        _sessions[owner] = context.session_id
     return owner
+
+
+def _state(job: Job[Any]) -> str:
+    """What is being done, or how long the line is."""
+    if job.state != "queued":
+        return job.message
+    ahead, seconds = _jobs().ahead(job), _jobs().wait(job)
+    others = f"Waiting for {ahead + 1} other analyses" if ahead else "Waiting for another analysis to end"
+    return others if seconds is None else f"{others}, about {max(1, round(seconds))} s"

@@ -28,8 +28,8 @@ def draw(tried: Tried) -> None:
     with beside:
         panels.show(pack_toolbar(GROUP, st.session_state.view, st.session_state.window, take=False), "sanity-toolbar")
         if tried.finished:
-            said = [sanity.sentence(place) for place in range(len(sanity.methods))]
-            st.markdown("\n".join(f"- {sentence}" for sentence in said))
+            for place in range(len(sanity.methods)):
+                st.text(f"{sanity.sentence(place)} {swapped(tried, place)}")
     if len(sanity.stages) > 1:
         show_curves(tried)
     # While it goes on only the trained and the latest network are shown: many panels take long to take in.
@@ -64,6 +64,15 @@ def show_stage(stage: Stage, title: str, key: str, place: int, tried: Tried) -> 
     panel, label = f"{method.key}-{key}", f"{method.title} map, {title}"
     where = Place(GROUP, panel, label, tried.analysis.full, title=title, below=below)
     panels.show(panels.packed_once(result, where), f"map-{panel}")
+
+
+def swapped(tried: Tried, place: int) -> str:
+    """How like the map of another class one method's map is, in plain words."""
+    if not tried.swap or isinstance(result := tried.swap.results[place], Refusal):
+        return ""
+    return (
+        f"Its map of another class, {result.explained}, has {_correlation(tried.swap.likeness[place])} with this one."
+    )
 
 
 def show_controls(tried: Tried) -> None:

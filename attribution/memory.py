@@ -1,0 +1,41 @@
+"""How much memory this process may take, and how an error says that there was too little."""
+
+import os
+from functools import cache
+from pathlib import Path
+
+from attribution.refusal import Refusal
+
+VARIABLE = "ATTRIBUTION_MEMORY_MB"
+LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # of a container, version 2 and 1
+LIBRARIES = 700_000_000  # bytes that Python, torch, streamlit and a few sessions take before any network
+
+
+@cache
+def budget() -> int:
+    """Bytes that this process may take: ATTRIBUTION_MEMORY_MB, else the container's limit, else the machine's memory.
+
+    Raises:
+        Refusal: If the variable holds no whole number of megabytes.
+    """
+    if text := os.environ.get(VARIABLE):
+        if not text.isdecimal() or not int(text):
+            raise Refusal(f"{VARIABLE} must be a whole number of megabytes, got {text!r}.")
+        return int(text) * 1_000_000
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 4_000_000_000
+    return min([machine, *(limit for path in map(Path, LIMITS) if (limit := _number(path)))])
+
+
+def _number(path: Path) -> int:
+    """What a file of the kernel holds; 0 where it holds no number."""
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return 0
+
+
+def exhausted(error: BaseException) -> bool:
+    """Whether an error says that the memory was too small; torch has words for it instead of a type."""
+    said = ("can't allocate memory", "out of memory")  # the CPU's, and those of CUDA and MPS
+    short = isinstance(error, RuntimeError) and any(words in str(error) for words in said)
+    return isinstance(error, MemoryError) or short

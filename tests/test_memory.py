@@ -1,0 +1,102 @@
+"""The memory budget, and the caches that keep to it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from toys import model_of, noise, randomise
+
+import attribution as at
+from attribution import memory, scorer
+from attribution.memory import budget
+from attribution.scorer import Scorer
+from attribution.ui.analysis import Analysis, loaded
+from attribution.ui.kept import Recent, Store, bytes_of
+
+
+@pytest.fixture
+def megabytes(monkeypatch: pytest.MonkeyPatch) -> object:
+    """Set the budget."""
+
+    def set_to(text: str) -> None:
+        monkeypatch.setenv(memory.VARIABLE, text)
+        budget.cache_clear()
+
+    yield set_to
+    monkeypatch.undo()
+    budget.cache_clear()
+
+
+def test_the_variable_decides_else_the_containers_limit_else_the_machine(
+    megabytes: object, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    megabytes("1500")
+    assert budget() == 1_500_000_000
+    for wrong in ("many", "-3", "0", "1.5"):
+        megabytes(wrong)
+        with pytest.raises(at.Refusal, match=r"^ATTRIBUTION_MEMORY_MB must be a whole number of megabytes, got "):
+            budget()
+    monkeypatch.delenv(memory.VARIABLE)
+    (tmp_path / "limit").write_text("700000000\n")
+    (tmp_path / "none").write_text("max\n")
+    for names, expected in ((("limit",), 700_000_000), (("none", "missing"), None)):
+        monkeypatch.setattr(memory, "LIMITS", [str(tmp_path / name) for name in names])
+        budget.cache_clear()
+        assert budget() == expected or (expected is None and budget() > 1_000_000_000)
+
+
+def test_a_store_keeps_what_was_asked_for_last_within_its_bytes() -> None:
+    store = Store(lambda: 1000)
+    first, second = Recent[np.ndarray]("first", store), Recent[np.ndarray]("second", store)
+    for number in range(3):
+        first.put(number, np.full(300, number, np.uint8))
+    assert first.get(0) is not None  # now the youngest
+    second.put(0, np.zeros(300, np.uint8))
+    assert [first.get(number) is not None for number in range(3)] == [True, False, True]
+    assert second.get(0) is not None
+    assert second.get(1) is None
+    assert store.size == 900
+    first.put("large", np.zeros(2000, np.uint8))
+    assert first.get("large") is None
+    first.put(0, np.zeros(10, np.uint8))
+    first.put(0, np.zeros(20, np.uint8))
+    assert store.size <= 1000
+
+
+def test_bytes_are_those_of_all_arrays_inside_each_once() -> None:
+    values = np.zeros((3, 10, 10), np.float32)
+    net = nn.Linear(10, 10)
+    assert bytes_of([values, {"a": values, "b": torch.zeros(5)}]) == 1200 + 20
+    assert bytes_of((net, net)) == 440
+    model = model_of(randomise(nn.Sequential(nn.Flatten(), nn.Linear(48, 3))), (4, 4), 3)
+    result = at.attribute(model, noise(3, 4, 4), at.Gradient())
+    assert bytes_of(result) >= 2 * 48 * 4
+    assert bytes_of(model) >= 49 * 3 * 4
+
+
+def test_a_small_budget_makes_smaller_chunks_and_equal_maps(
+    squeezenet: at.Model, shepherd: torch.Tensor, megabytes: object
+) -> None:
+    assert 10e6 < squeezenet.image_memory < 60e6
+    usual = at.attribute(squeezenet, shepherd, at.IntegratedGradients(6))
+    megabytes(str(round(1.5 * squeezenet.image_memory / scorer.IMAGES / 1e6)))
+    small = at.attribute(squeezenet, shepherd, at.IntegratedGradients(6))
+    assert (usual.chunk, small.chunk) == (4, 1)
+    assert np.abs(usual.values - small.values).max() <= 1e-5 * np.abs(usual.values).max()
+    megabytes("1")
+    assert Scorer(squeezenet, shepherd, at.Target()).chunk == 1
+
+
+def test_a_model_that_does_not_fit_is_refused_before_it_is_loaded(
+    megabytes: object, monkeypatch: pytest.MonkeyPatch, shepherd: torch.Tensor
+) -> None:
+    from attribution.jobs import Job
+    from attribution.ui import analysis
+
+    monkeypatch.setattr(analysis, "load_model", lambda *_: pytest.fail("it must not be loaded"))
+    megabytes("900")
+    asked = Analysis(shepherd, (227, 227), "photo", "vgg16", "cpu", at.Target(), ())
+    with pytest.raises(at.Refusal, match=r"^vgg16 takes about 1\d\d\d MB, more than .* choose a smaller"):
+        loaded(asked, Job("key", lambda job: None, "ann"))
