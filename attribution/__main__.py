@@ -1,16 +1,19 @@
-"""The command line: python -m attribution explain|sanity|faithfulness|models|methods|baselines."""
+"""The command line: python -m attribution explain|sanity|faithfulness|check|models|methods|baselines."""
 
 import argparse
+import io
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, TypeVar
+from typing import Any, NamedTuple, NoReturn
 
+import torch
 from torch import Tensor
 
 from attribution import export
 from attribution.baselines import BASELINES
+from attribution.check import check
 from attribution.engine import compare
 from attribution.faithfulness import Trial, measure
 from attribution.images import open_image
@@ -28,7 +31,8 @@ from attribution.target import SCORES, Target
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Exit with status 2 and one line."""
-        self.exit(2, f"{self.prog}: {message}\n")
+        _complain(f"{self.prog}: {message}")
+        self.exit(2)
 
 
 class _Bar:
@@ -63,6 +67,7 @@ class _Wanted:
     x: Tensor
     methods: Sequence[Method]
     target: Target
+    plan: Any  # the settings of the check
     bar: _Bar
     options: argparse.Namespace
 
@@ -74,7 +79,11 @@ class _Served(NamedTuple):
     refusals: list[Refusal]
 
 
-C = TypeVar("C", bound=Configurable)
+def _complain(sentence: object) -> None:
+    """Print one line on standard error, also where a file's name has two."""
+    print(" ".join(str(sentence).splitlines()), file=sys.stderr)
+
+
 One = Callable[[_Wanted], _Served]
 
 
@@ -82,13 +91,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        Exit status: 0, or 2 if something could not be served; one line on standard error says what.
+        Exit status: 0, or 2 if something could not be served; `check` ends with 1 instead, as health checks of
+            containers ask for. One line on standard error says what.
     """
     options = _parser().parse_args(arguments)
     try:
         return options.run(options)  # type: ignore[no-any-return]
     except Refusal as refusal:
-        print(refusal, file=sys.stderr)
+        _complain(refusal)
         return 2
 
 
@@ -103,6 +113,10 @@ def _parser() -> argparse.ArgumentParser:
     faithfulness = _photos(commands, "faithfulness", "see whether the score needs what maps show", _faithfulness_one)
     _flags(sanity, Randomisation)
     _flags(faithfulness, Trial)
+    does = "compute one map and see whether it is right"
+    health = commands.add_parser("check", help=does, description=f"{does.capitalize()}; ends with status 0 or 1.")
+    _device(health)
+    health.set_defaults(run=_check)
     for command, run in (("models", _models), ("methods", _methods), ("baselines", _baselines)):
         commands.add_parser(command, help=f"list the {command}").set_defaults(run=run)
     return parser
@@ -124,14 +138,19 @@ def _photos(commands: Any, name: str, does: str, one: One) -> argparse.ArgumentP
     command.add_argument("--target", metavar="CLASS|INDEX", help="default: the predicted class")
     command.add_argument("--versus", metavar="CLASS|INDEX", help="a second class: why the target and not this one")
     command.add_argument("--score", default="probability", choices=SCORES, help="default: probability")
-    command.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1 or mps")
+    _device(command)
     command.add_argument("--out", type=Path, default=Path("out"), metavar="DIR", help="default: out")
-    command.set_defaults(run=_each_photo, one=one)
+    command.set_defaults(run=_each_photo, one=one, plan=None)
     return command
+
+
+def _device(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1 or mps")
 
 
 def _flags(command: argparse.ArgumentParser, cls: type[Configurable]) -> None:
     """One option for each setting."""
+    command.set_defaults(plan=cls)
     for name, kind in described(cls).items():
         usual = kind.plain(default(cls, name))
         said = f"{kind.help} May be {kind.range}. Default: {usual}".replace("%", "%%")
@@ -140,6 +159,7 @@ def _flags(command: argparse.ArgumentParser, cls: type[Configurable]) -> None:
 
 def _each_photo(options: argparse.Namespace) -> int:
     methods = [read(text, METHODS) for text in options.methods]
+    plan = options.plan and restore(options.plan, {name: getattr(options, name) for name in described(options.plan)})
     bar = _Bar(f"loading {options.model}")
     try:
         model = load_model(options.model, options.device, bar.download)
@@ -152,14 +172,20 @@ def _each_photo(options: argparse.Namespace) -> int:
     status, taken = 0, set[str]()
     for photo in options.photos:
         folder = _free(options.out, Path(photo).stem, taken)
-        for sentence in _one_photo(photo, folder, model, methods, target, options):
-            print(sentence, file=sys.stderr)
+        for sentence in _one_photo(photo, folder, model, methods, target, plan, options):
+            _complain(sentence)
             status = 2
     return status
 
 
 def _one_photo(
-    photo: str, folder: Path, model: Model, methods: Sequence[Method], target: Target, options: argparse.Namespace
+    photo: str,
+    folder: Path,
+    model: Model,
+    methods: Sequence[Method],
+    target: Target,
+    plan: Any,
+    options: argparse.Namespace,
 ) -> list[str]:
     """Serve one photo into its folder; return a sentence for everything that could not be served."""
     try:
@@ -168,7 +194,7 @@ def _one_photo(
         return [str(refusal)]
     bar = _Bar(photo)
     try:
-        served = options.one(_Wanted(photo, folder, model, x, methods, target, bar, options))
+        served = options.one(_Wanted(photo, folder, model, x, methods, target, plan, bar, options))
     except Refusal as refusal:
         return [f"{photo}: {refusal}"]
     except RuntimeError as error:  # such as too little memory; the other photos are still done
@@ -189,24 +215,20 @@ def _explain_one(wanted: _Wanted) -> _Served:
     maps, refusals = _parted(results)
     if not maps:
         return _Served([], refusals)
-    export.folder(results, wanted.folder, Path(wanted.photo).name)
+    name = Path(wanted.photo).name.encode(errors="replace").decode()  # a name may hold bytes that are no text
+    export.folder(results, wanted.folder, name)
     if wanted.options.report:
-        export.report(results, wanted.folder / "report.html", heading=Path(wanted.photo).name)
+        export.report(results, wanted.folder / "report.html", heading=name)
     if wanted.options.figure:
         export.figure(results, wanted.folder / "figure.png")
     return _Served(_told(maps), refusals)
 
 
 def _sanity_one(wanted: _Wanted) -> _Served:
-    found = randomise(
-        *(wanted.model, wanted.x, wanted.methods, wanted.target, _chosen(wanted.options, Randomisation)),
-        on_progress=wanted.bar,
-    )
-    maps, refusals = _parted(found.stages[0].results)
-    if not maps:
-        return _Served([], refusals)
+    found = randomise(wanted.model, wanted.x, wanted.methods, wanted.target, wanted.plan, on_progress=wanted.bar)
+    _, refusals = _parted(found.stages[0].results)
     export.sanity(found, wanted.folder)
-    return _Served([found.sentence(place) for place in range(len(found.methods))], refusals)
+    return _Served([f"{found.sentence(each)} {found.swapped(each)}" for each in range(len(found.methods))], refusals)
 
 
 def _faithfulness_one(wanted: _Wanted) -> _Served:
@@ -214,13 +236,9 @@ def _faithfulness_one(wanted: _Wanted) -> _Served:
     maps, refusals = _parted(results)
     if not maps:
         return _Served([], refusals)
-    found = measure(wanted.model, maps, _chosen(wanted.options, Trial), on_progress=wanted.bar)
+    found = measure(wanted.model, maps, wanted.plan, on_progress=wanted.bar)
     export.faithfulness(found, wanted.folder)
     return _Served([found.sentence(place) for place in range(found.count)], refusals)
-
-
-def _chosen(options: argparse.Namespace, cls: type[C]) -> C:
-    return restore(cls, {name: getattr(options, name) for name in described(cls)})
 
 
 def _parted(results: Sequence[Attribution | Refusal]) -> tuple[list[Attribution], list[Refusal]]:
@@ -246,6 +264,16 @@ def _free(out: Path, stem: str, taken: set[str]) -> Path:
         name = f"{stem}-{count}"
     taken.add(name)
     return out / name
+
+
+def _check(options: argparse.Namespace) -> int:
+    torch.set_num_threads(1)  # beside a busy server, threads that wait for each other took ten times as long
+    try:
+        print(check(options.device))
+    except Refusal as refusal:
+        _complain(refusal)
+        return 1
+    return 0
 
 
 def _models(options: argparse.Namespace) -> int:
@@ -280,4 +308,6 @@ def _print_settings(cls: type[Configurable]) -> None:
 
 
 if __name__ == "__main__":
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # names of folders go out as the bytes that they came in as
     sys.exit(main())

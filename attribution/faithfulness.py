@@ -11,6 +11,7 @@ was not made for; the rank of the methods changes with what fills the pixels and
 (Tomsett et al. 2020, arXiv:1912.01451). So maps that know nothing of the network stand beside them.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -35,10 +36,12 @@ from attribution.model import Model
 from attribution.refusal import Refusal
 from attribution.result import Attribution
 from attribution.scorer import Scorer
-from attribution.settings import Choice, Configurable, Number, Part, restore, setting
+from attribution.settings import Choice, Configurable, Number, Part, restore, setting, write
 from attribution.target import Target
 
 SIZES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8)  # n of sensitivity-n, over the number of pixels
+ROUNDING = 1e-12  # of the largest value
+TIES, SETS, MOVES = 1, 2, 3  # with the seed, so that no two draws share their random numbers
 LARGEST = 0.25  # side of the largest square of infidelity, over the photo's
 
 OnProgress = Callable[[float], None]
@@ -111,8 +114,10 @@ class Findings:
         ranks: (H, W), place of each pixel in the order of the map: 0 is the strongest, and ties are in random order.
         deletion: From the photo; the lower, the better.
         insertion: To the photo; the higher, the better.
+        flat: Whether the map is the same everywhere, so that its order is random.
         sensitivity_n: Pearson correlation for each of SIZES; None where the map gives all sets one sum.
-        infidelity: Mean squared error, in squares of the score's unit; None for a map that has no unit.
+        infidelity: Mean squared error, in squares of the score's unit; None for a map whose values are neither shares
+            of a score difference nor per unit of pixel value, since their sums then forecast nothing.
         scaled_infidelity: The same for the map times the number that makes it least.
         max_sensitivity: Largest change of the map, L2, over the map's own size; None for a map that was not made by a
             method, and where it was not measured.
@@ -122,6 +127,7 @@ class Findings:
     ranks: NDArray[np.int64]
     deletion: Curve
     insertion: Curve
+    flat: bool = False
     sensitivity_n: tuple[float | None, ...] = ()
     infidelity: float | None = None
     scaled_infidelity: float | None = None
@@ -163,6 +169,8 @@ class Faithfulness:
     def sentence(self, place: int) -> str:
         """What was found about one map, in plain words."""
         this, blind = self.findings[place], self.findings[self.count :]
+        if this.flat:
+            return f"{this.name} has the same value everywhere, so the order of its pixels is random."
         deletion = [each.name for each in blind if this.deletion.area < each.deletion.area]
         insertion = [each.name for each in blind if this.insertion.area > each.insertion.area]
         beaten = [_names(names, len(blind)) for names in (deletion, insertion)]
@@ -189,7 +197,7 @@ def ranks(values: NDArray[np.floating], reduction: str = "sum_of_absolutes", see
         (H, W): 0 for the greatest value.
     """
     heat = reduce(values, reduction)
-    order = np.lexsort((np.random.default_rng(seed).random(heat.size), -heat.ravel()))
+    order = np.lexsort((np.random.default_rng((seed, TIES)).random(heat.size), -heat.ravel()))
     places = np.empty(heat.size, np.int64)
     places[order] = np.arange(heat.size)
     return places.reshape(heat.shape)
@@ -285,8 +293,8 @@ def infidelity(sums: NDArray[np.float64], losses: NDArray[np.float64], scaled: b
 
 
 def correlation(sums: NDArray[np.float64], losses: NDArray[np.float64]) -> float | None:
-    """Pearson's; None where one of them is the same everywhere."""
-    if min(np.ptp(sums), np.ptp(losses)) <= 1e-12 * max(1e-300, np.abs(sums).max(), np.abs(losses).max()):
+    """Pearson's; None where one of them is the same everywhere but for rounding."""
+    if any(np.ptp(each) <= ROUNDING * np.abs(each).max() for each in (sums, losses)):
         return None
     return float(np.corrcoef(sums, losses)[0, 1])
 
@@ -355,12 +363,15 @@ def measure(
         Refusal: If there is no map, or they are not of one photo, this model and one target.
     """
     trial = trial or Trial()
-    if len({(result.pixels.tobytes(), result.target) for result in results}) != 1 or results[0].model != model.name:
+    alike = {(each.pixels.tobytes(), each.target, each.model, each.versions["weights"]) for each in results}
+    if len(alike) != 1 or (results[0].model, results[0].versions["weights"]) != (model.name, model.weights):
         raise Refusal("The maps to be tried must be of one photo, one model and one target, and there must be one.")
     methods = [restore(METHODS[result.method], result.settings) for result in results]
     x, target = image(torch.from_numpy(results[0].pixels)), results[0].target
+    titles = Counter(method.title for method in methods)
+    names = [each.title if titles[each.title] == 1 else f"{each.title}, {write(each)}" for each in methods]
     candidates = [
-        *(_Candidate(method.title, result.values, method) for method, result in zip(methods, results, strict=True)),
+        *(_Candidate(name, each.values, method) for name, each, method in zip(names, results, methods, strict=True)),
         _Candidate("random order", controls.noise(x, trial.seed)),
         _Candidate("a centred Gaussian", controls.centre(x)),
         _Candidate("the photo's edges", controls.edges(x)),
@@ -383,7 +394,8 @@ def measure(
             deletion = curve(scorer, x, trial.deleted_to.image(x), order, trial.steps)
             scorer.tick = progress.part(curves / 2)
             insertion = curve(scorer, trial.inserted_into.image(x), x, order, trial.steps)
-            add(place, Findings(candidate.title, order, deletion, insertion))
+            flat = bool(np.ptp(reduce(candidate.values, trial.ranked_by)) == 0)
+            add(place, Findings(candidate.title, order, deletion, insertion, flat))
         if trial.samples:
             scorer.tick = progress.part(sets)
             for place, numbers in enumerate(_forecasts(scorer, candidates, trial)):
@@ -425,7 +437,7 @@ class _Progress:
 
 def _forecasts(scorer: Scorer, candidates: Sequence[_Candidate], trial: Trial) -> Iterator[dict[str, Any]]:
     """Sensitivity-n and infidelity of all candidates."""
-    x, random = scorer.x.cpu(), np.random.default_rng(trial.seed)
+    x, random = scorer.x.cpu(), np.random.default_rng((trial.seed, SETS))
     filler, size = trial.removed_to.image(x), (x.shape[1], x.shape[2])
     weights = torch.stack([candidate.weights((x - filler).double()) for candidate in candidates])
     masks = [sets(size, n, random) for n in SIZES] + [squares(size, random)]
@@ -439,9 +451,13 @@ def _forecasts(scorer: Scorer, candidates: Sequence[_Candidate], trial: Trial) -
             for start in range(0, count * len(SIZES), count)
         ]
         in_squares = forecast[-count:], losses[-count:]
-        has_unit = candidate.method is not None and candidate.method.power == 1
+        method = candidate.method
+        if method and method.power != 1:  # its sums are in squares of the score
+            yield {}
+            continue
+        forecasts = method is not None and (method.per_value or method.complete)
         yield {
             "sensitivity_n": tuple(correlations),
-            "infidelity": infidelity(*in_squares) if has_unit else None,
+            "infidelity": infidelity(*in_squares) if forecasts else None,
             "scaled_infidelity": infidelity(*in_squares, scaled=True),
         }

@@ -19,7 +19,7 @@ from attribution.refusal import Refusal
 R = TypeVar("R")
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 
-QUEUE = 8  # jobs that may wait for one device
+QUEUE = 64  # jobs that may wait for one device, one a session
 LIMIT = 900.0  # seconds that a job may work
 WEIGHT = 0.3  # of the last job in the mean time of a device's jobs
 SILENCE = 120.0  # seconds after which a session that does not look has gone; a hidden tab looks once a minute

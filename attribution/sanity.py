@@ -8,11 +8,14 @@ arXiv:2110.14297).
 
 Random weights are drawn from the normal distribution that has the mean and the spread of the trained tensor, so that
 signals keep their size; a batch norm's statistics are shuffled among its channels. Every module has a seed of its own,
-the same at every stage.
+the same at every stage; a tensor that several modules hold is drawn once.
+
+The class swap is the random-logit test of Sixt et al. 2020 (arXiv:1912.09818): the map of the logit of the explained
+class beside that of a class drawn at random. Logits, since two probabilities move against each other.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -22,7 +25,7 @@ from torch import Tensor, nn
 
 from attribution.baselines.noise import SEED
 from attribution.controls import edges, noise
-from attribution.engine import compare
+from attribution.engine import compare, untroubled
 from attribution.frozen import frozen_copy
 from attribution.heatmap import rank_correlation, reduce
 from attribution.methods.method import Method
@@ -39,7 +42,8 @@ ORDERS = {
 }
 HELD, PICKED = "held", "picked_again"
 CLIP = 99.5  # percentile at which a map is cut before its structure is compared
-PRIME = 1_000_003
+WINDOW = 11  # pixels of a side of SSIM's window
+PRIME, SWAP = 1_000_003, 1  # so that no two draws share their random numbers
 
 OnStage = Callable[["Stage"], None]
 
@@ -51,7 +55,8 @@ class Randomisation(Configurable):
     Attributes:
         order: A key of ORDERS. Default: top.
         stages: Beside the trained network, at most; neighbouring layers share one. Default: 12.
-        target_class: HELD explains the class that the trained network predicts, PICKED each network's own.
+        target_class: HELD explains one class all along: the one asked for, or that the trained network predicts.
+            PICKED explains what each network predicts, whatever class was asked for.
         seed: Of the random weights. Default: 0.
     """
 
@@ -61,7 +66,7 @@ class Randomisation(Configurable):
     order: str = setting(Choice("Where the random weights begin: top, with the classes.", tuple(ORDERS)), "top")
     stages: int = setting(Number("Networks beside the trained one; neighbouring layers share one.", 1, 100), 12)
     target_class: str = setting(
-        Choice("The class that the trained network predicts is held, or each network picks its own.", (HELD, PICKED)),
+        Choice("One class is held all along, or each network explains the class that it predicts.", (HELD, PICKED)),
         HELD,
     )
     seed: int = setting(SEED, 0)
@@ -74,7 +79,8 @@ class Likeness:
     Attributes:
         absolute: Spearman correlation of the pixels' sizes, from -1 to 1.
         signed: Spearman correlation of their signed sums, from -1 to 1.
-        structure: SSIM of the two as pictures (Wang et al. 2004), from -1 to 1.
+        structure: SSIM of the two as pictures (Wang et al. 2004), from -1 to 1; None also for pictures under 11 pixels
+            and where fewer pixels than those above the clip are not zero.
     """
 
     absolute: float | None
@@ -106,31 +112,54 @@ class Sanity:
         plan: As it was asked for.
         stages: The trained network first, then one for each group of layers.
         controls: Maps that know nothing of the network, by name, and their likeness to the map of each method.
+        swap: The maps of another class's logit, and their likeness to those of the explained class's logit.
     """
 
     methods: tuple[Method, ...]
     plan: Randomisation
     stages: tuple[Stage, ...]
     controls: dict[str, tuple[NDArray[np.float32], tuple[Likeness | None, ...]]]
+    swap: Stage | None = None
 
     def label(self, number: int) -> str:
         """Which layers are random at a stage."""
         if not (names := self.stages[number].layers):
             return "as trained"
+        first, last = (name or "the network itself" for name in (names[0], names[-1]))
         if self.plan.order == "single":
-            return names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
-        return f"down to {names[0]}" if self.plan.order == "top" else f"up to {names[-1]}"
+            return first if len(names) == 1 else f"{first} to {last}"
+        return f"down to {first}" if self.plan.order == "top" else f"up to {last}"
 
     def sentence(self, place: int) -> str:
         """What was found about one method, in plain words."""
-        title, last = self.methods[place].title, self.stages[-1].likeness[place]
-        if last is None:
+        title, alike = self.methods[place].title, [stage.likeness[place] for stage in self.stages]
+        first, kept = alike[0], [each.absolute for each in alike[1:] if each is not None and each.absolute is not None]
+        if first is None:
             return f"{title} has no map to compare."
-        if last.absolute is None:
+        if first.absolute is None:
+            return f"{title} has the same value everywhere, so there is nothing to keep."
+        if not kept or (self.plan.order != "single" and (alike[-1] is None or alike[-1].absolute is None)):
             return f"{title} has the same value everywhere in the end, so nothing of its map is kept."
-        single = self.plan.order == "single"
-        when = "with random weights in one layer, the last" if single else "after all weights are random"
-        return f"{title} keeps {last.absolute:.2f} of its map {when} (rank correlation of the pixels' sizes)."
+        if self.plan.order == "single":
+            least = min(range(len(kept)), key=kept.__getitem__)
+            return f"{title} keeps {_share(min(kept))} where it keeps least: with random weights in stage {least + 1}."
+        return f"{title} keeps {_share(kept[-1])} after all weights are random."
+
+    def swapped(self, place: int) -> str:
+        """How like the maps of two classes are, in plain words; empty where that is not known."""
+        result, alike = (self.swap.results[place], self.swap.likeness[place]) if self.swap else (None, None)
+        if not isinstance(result, Attribution) or alike is None or alike.absolute is None or alike.signed is None:
+            return ""
+        return (
+            f"Its map of another class, {result.explained}, has rank correlation {alike.absolute:.2f} with its own "
+            f"(signed {alike.signed:.2f})."
+        )
+
+
+def _share(kept: float) -> str:
+    if kept <= 0:
+        return f"nothing of its map (rank correlation {kept:.2f})"
+    return f"{kept:.2f} of its map"
 
 
 def layers(model: Model, most: int = 12) -> tuple[tuple[str, ...], ...]:
@@ -141,26 +170,31 @@ def layers(model: Model, most: int = 12) -> tuple[tuple[str, ...], ...]:
         most: Groups, at most.
 
     Returns:
-        Names of modules, group by group.
+        Names of modules, group by group; the network itself is "". What is read without being called, such as the
+        projection of an attention, goes with what it belongs to.
+
+    Raises:
+        Refusal: If the network has no weights.
     """
-    net, order = frozen_copy(model._net), list[str]()
-    weighted = {name for name, module in net.named_modules() if any(True for _ in module.parameters(recurse=False))}
+    net, order = frozen_copy(model._net, shared=[*model._net.parameters(), *model._net.buffers()]), list[str]()
+    weighted = {name for name, module in net.named_modules() if _tensors(module)}
+    if not weighted:
+        raise Refusal(f"{model.name} has no weights that could be random.")
     for name, module in net.named_modules():
-        if name in weighted:
-            module.register_forward_hook(lambda *_, name=name: order.append(name) if name not in order else None)
+        module.register_forward_pre_hook(lambda *_, name=name: order.append(name) if name not in order else None)
     with torch.no_grad():
         model._send(net, torch.zeros(1, 3, *model.preprocessing.size).to(model.device, model.dtype))
-    # What is read without being called, such as the projection of an attention, goes with what it belongs to.
-    above = {name: next((each for each in _ancestors(name) if each in order), "") for name in weighted - {*order}}
-    together = [(name, *sorted(each for each, owner in above.items() if owner == name)) for name in order]
+    met = {name: next(each for each in (name, *_above(name)) if each in order) for name in weighted}
+    together = [tuple(sorted(each for each, place in met.items() if place == name)) for name in order]
+    together = [names for names in together if names]
     groups = np.array_split(np.arange(len(together)), min(most, len(together)))
     return tuple(tuple(name for place in group for name in together[place]) for group in groups)
 
 
-def _ancestors(name: str) -> list[str]:
-    """Of a module, the nearest first."""
+def _above(name: str) -> list[str]:
+    """The modules that a module belongs to, the nearest first, the network itself last."""
     parts = name.split(".")
-    return [".".join(parts[:count]) for count in range(len(parts) - 1, 0, -1)]
+    return [".".join(parts[:count]) for count in range(len(parts) - 1, -1, -1)]
 
 
 def randomised(model: Model, names: Sequence[str], seed: int = 0) -> Model:
@@ -173,28 +207,29 @@ def randomised(model: Model, names: Sequence[str], seed: int = 0) -> Model:
     """
     changed = {id(each) for name in names for each in _tensors(model._net.get_submodule(name))}
     tensors = (*model._net.parameters(), *model._net.buffers())
-    net = frozen_copy(model._net, shared=[each for each in tensors if id(each) not in changed])
-    places = {name: place for place, (name, _) in enumerate(model._net.named_modules())}
-    for name in names:
-        module = net.get_submodule(name)
-        random = torch.Generator().manual_seed(seed * PRIME + places[name])
-        for weight in module.parameters(recurse=False):
-            _redraw(weight.data, random)
-        for statistic in module.buffers(recurse=False):
-            if statistic.ndim == 1:
-                statistic.copy_(statistic[torch.randperm(len(statistic), generator=random).to(statistic.device)])
+    net, drawn = frozen_copy(model._net, shared=[each for each in tensors if id(each) not in changed]), set[int]()
+    for place, (name, module) in enumerate(model._net.named_modules()):
+        random, twin = torch.Generator().manual_seed(seed * PRIME + place), net.get_submodule(name)
+        for trained, weight in zip(_tensors(module), _tensors(twin), strict=True):
+            if id(trained) not in changed or id(trained) in drawn:  # held by another module too
+                continue
+            drawn.add(id(trained))
+            if isinstance(trained, nn.Parameter):
+                weight.copy_(_drawn(trained, random))
+            else:
+                weight.copy_(trained[torch.randperm(len(trained), generator=random).to(trained.device)])
     return model.with_net(net)
 
 
 def _tensors(module: nn.Module) -> list[Tensor]:
-    return [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+    """What a module itself has learnt: its weights, and the statistics of a batch norm."""
+    statistics = (getattr(module, name, None) for name in ("running_mean", "running_var"))
+    return [*module.parameters(recurse=False), *(each for each in statistics if isinstance(each, Tensor))]
 
 
-def _redraw(weight: Tensor, random: torch.Generator) -> None:
-    """Fill with normal values of the same mean and standard deviation."""
-    spread = float(weight.std(correction=0))
-    values = torch.randn(weight.shape, generator=random) * spread + float(weight.mean())
-    weight.copy_(values)
+def _drawn(weight: Tensor, random: torch.Generator) -> Tensor:
+    """Normal values of the same mean and standard deviation."""
+    return torch.randn(weight.shape, generator=random) * float(weight.std(correction=0)) + float(weight.mean())
 
 
 def randomise(
@@ -219,60 +254,54 @@ def randomise(
         on_stage: Called with each stage when it is there, the trained network's first.
 
     Raises:
-        Refusal: What `compare` refuses.
+        Refusal: What `compare` refuses; if no method can serve; or if the network has no weights.
     """
-    plan = plan or Randomisation()
+    with untroubled(model):
+        return _randomise(model, x, methods, target or Target(), plan or Randomisation(), on_progress, on_stage)
+
+
+def _randomise(
+    model: Model,
+    x: Tensor,
+    methods: Sequence[Method],
+    target: Target,
+    plan: Randomisation,
+    on_progress: Callable[[float], None],
+    on_stage: OnStage,
+) -> Sanity:
     groups = layers(model, plan.stages)
     groups = groups[::-1] if plan.order == "top" else groups
-    target, stages, gone = target or Target(), list[Stage](), tuple[str, ...]()
+    whole = len(groups) + 3  # the trained network and the two maps of the class swap
+    stages, gone = list[Stage](), tuple[str, ...]()
+
+    def explained(network: Model, target: Target, number: int) -> tuple[Attribution | Refusal, ...]:
+        def progressed(fraction: float, partial: object) -> None:
+            on_progress((number + fraction) / whole)
+
+        return tuple(compare(network, x, methods, target, on_progress=progressed))
+
     if plan.target_class == PICKED:
         target = Target(None, target.score)
     for number, names in enumerate(((), *groups)):
         gone = names if plan.order == "single" else (*gone, *names)
-        network = randomised(model, gone, plan.seed) if gone else model
-
-        def progressed(fraction: float, partial: object, number: int = number) -> None:
-            on_progress((number + fraction) / (len(groups) + 1))
-
-        results = tuple(compare(network, x, methods, target, on_progress=progressed))
+        results = explained(randomised(model, gone, plan.seed) if gone else model, target, number)
         first = stages[0].results if stages else results
+        if not any(isinstance(result, Attribution) for result in first):
+            raise Refusal(" ".join(map(str, results)) or "No method is chosen.")
         stages.append(Stage(names, results, tuple(map(_between, first, results))))
         on_stage(stages[-1])
         if not number and plan.target_class == HELD:
-            explained = next((each.target.index for each in results if isinstance(each, Attribution)), target.index)
-            target = replace(target, index=explained)
+            target = next(result.target for result in results if isinstance(result, Attribution))
     controls = {
         name: (values, tuple(_between(result, values) for result in stages[0].results))
         for name, values in (("edges of the photo", edges(x)), ("noise", noise(x, plan.seed)))
     }
-    return Sanity(tuple(methods), plan, tuple(stages), controls)
-
-
-def class_swap(
-    model: Model,
-    x: Tensor,
-    methods: Sequence[Method],
-    trained: Sequence[Attribution | Refusal],
-    other: int,
-    on_progress: Callable[[float], None] = lambda fraction: None,
-) -> Stage:
-    """Explain another class of the same photo: a map that stays the same hardly knows the class.
-
-    Args:
-        model: The model.
-        x: (3, H, W), pixels in [0, 1].
-        methods: To be checked.
-        trained: The maps of the one class, as `compare` gives them.
-        other: Index of the other class.
-        on_progress: As for `randomise`.
-
-    Returns:
-        The maps of the other class, and their likeness to those of the one.
-    """
-    first = next((each.target for each in trained if isinstance(each, Attribution)), Target())
-    target = replace(first, index=other)
-    results = compare(model, x, methods, target, on_progress=lambda fraction, partial: on_progress(fraction))
-    return Stage((), tuple(results), tuple(map(_between, trained, results)))
+    index = next(result.target.index for result in stages[0].results if isinstance(result, Attribution))
+    others = [each for each in range(len(model.classes)) if each != index]
+    other = int(np.random.default_rng((plan.seed, SWAP)).choice(others))
+    one, two = (explained(model, Target(each, "logit"), whole - 2 + n) for n, each in enumerate((index, other)))
+    swap = Stage((), two, tuple(map(_between, one, two)))
+    return Sanity(tuple(methods), plan, tuple(stages), controls, swap)
 
 
 def likeness(one: NDArray[np.floating], other: NDArray[np.floating]) -> Likeness:
@@ -292,7 +321,8 @@ def _structure(one: NDArray[np.float64], other: NDArray[np.float64]) -> float | 
     from skimage.metrics import structural_similarity  # here, since it takes a second
 
     tops = [np.percentile(each, CLIP) for each in (one, other)]
-    if min(tops) <= 0 or min(one.shape) < 7:
+    if min(tops) <= 0 or min(one.shape) < WINDOW:
         return None
     pictures = [np.clip(each / top, 0, 1) for each, top in zip((one, other), tops, strict=True)]
-    return float(structural_similarity(*pictures, data_range=1.0))  # type: ignore[no-untyped-call]
+    wang = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    return float(structural_similarity(*pictures, data_range=1.0, **wang))  # type: ignore[no-untyped-call]

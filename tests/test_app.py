@@ -1,17 +1,21 @@
 """The dashboard's script through AppTest: every page and every method once, refusals readable, no exception."""
 
 import re
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 from toys import BRIEF
 
 import attribution as at
 from attribution import convergence
+from attribution.jobs import Job
 from attribution.settings import described
+from attribution.ui import worker
 
 ROOT = Path(__file__).parents[1]
 FIRST = [key for key, method in at.METHODS.items() if method.chosen]
@@ -301,8 +305,8 @@ def test_the_sanity_page_takes_the_network_apart(app: AppTest) -> None:
     tried = app.session_state["watch-sanity"].outcome
     assert [len(stage.results) for stage in tried.sanity.stages] == [2, 2, 2, 2]
     assert re.search(r"Guided backpropagation keeps 0\.\d\d of its map after all weights are random", texts(app))
-    assert tried.swap.results[0].target.index != tried.sanity.stages[0].results[0].target.index
-    assert tried.swap.results[1].explained in texts(app)
+    assert tried.sanity.swap.results[0].target.index != tried.sanity.stages[0].results[0].target.index
+    assert f"Its map of another class, {tried.sanity.swap.results[1].explained}, has" in texts(app)
     assert "no map to compare" not in texts(app)
     app.selectbox(key="sanity.target_class").set_value("picked_again").run()
     until(app, lambda: not app.session_state["watch-sanity"].job.active)
@@ -329,3 +333,41 @@ def test_the_faithfulness_page_tries_the_maps(app: AppTest) -> None:
     until(app, lambda: not app.session_state["watch-faithfulness"].job.active)
     assert app.session_state["watch-faithfulness"].outcome.found.trial.deleted_to == at.baselines.Black()
     assert app.session_state["watch-faithfulness"].outcome.outcome.results[0] is tested.outcome.results[0]
+
+
+def test_a_job_that_ends_while_the_page_is_drawn_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    halfway = threading.Event()
+
+    class Halves:
+        key, device, model = f"halves {id(halfway)}", "test", "none"
+
+        def compute(self, job: Job[str]) -> str:
+            job.report(0.5, so_far="half")
+            assert halfway.wait(10)
+            return "whole"
+
+        def remembered(self) -> None:
+            return None
+
+    def draw(found: str) -> None:
+        st.text(found)
+        halfway.set()
+        job = st.session_state["watch-halves"].job
+        while job.active:
+            time.sleep(0.001)
+
+    asked: list[int] = []
+    monkeypatch.setattr(worker, "ask_again", lambda number, after: asked.append(number))
+    monkeypatch.setattr(worker, "halves", (Halves(), draw), raising=False)
+
+    def script() -> None:
+        from attribution.ui import worker
+
+        task, draw = worker.halves
+        worker.show("halves", task, True, draw)
+
+    app = AppTest.from_function(script, default_timeout=60).run()
+    while not app.text:  # the job has not begun yet
+        app.run()
+    assert asked[-1] == len(asked) > 0
+    assert app.run().text[0].value == "whole"

@@ -394,6 +394,7 @@ def test_sanity_writes_a_row_a_map_and_a_picture(run: Run, small: at.Model, tmp_
     ]
     assert [row["random_layers"] for row in rows] == [
         *("", "", *[" ".join(found.stages[stage].layers) for stage in (1, 1, 2, 2)]),
+        *("another class", "another class"),
         *("edges of the photo", "edges of the photo", "noise", "noise"),
     ]
     assert float(rows[2]["spearman"]) == found.stages[1].likeness[0].absolute

@@ -28,6 +28,10 @@ def sanity(found: Sanity, folder: Path) -> None:
             explained = [result.explained, result.score] if isinstance(result, Attribution) else [str(result), None]
             written = settings(result) if isinstance(result, Attribution) else ""
             rows.append([number, " ".join(stage.layers), method.key, written, *explained, *_likeness(alike)])
+    if found.swap:
+        for method, result, alike in zip(found.methods, found.swap.results, found.swap.likeness, strict=True):
+            explained = [result.explained, result.score] if isinstance(result, Attribution) else [str(result), None]
+            rows.append([None, "another class", method.key, "", *explained, *_likeness(alike)])
     for name, (_, each) in found.controls.items():
         for method, alike in zip(found.methods, each, strict=True):
             rows.append([None, name, method.key, "", "", None, *_likeness(alike)])
@@ -96,7 +100,7 @@ def _sanity_picture(found: Sanity, path: Path) -> None:
         axis.plot(heights, "o-", color=COLOURS[row % len(COLOURS)], label=method.title)
     axis.set_xlabel("networks: as trained, then with random layers, as named above", fontsize=8)
     axis.set_ylabel("rank correlation with the trained map", fontsize=8)
-    axis.set_ylim(-0.3, 1.05)
+    axis.set_ylim(top=1.05)
     axis.legend(fontsize=7)
     sheet.savefig(path, dpi=DPI)
 

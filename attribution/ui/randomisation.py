@@ -4,8 +4,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from attribution.jobs import Job
-from attribution.result import Attribution
-from attribution.sanity import Randomisation, Sanity, Stage, class_swap, randomise
+from attribution.sanity import Randomisation, Sanity, Stage, randomise
 from attribution.settings import write
 from attribution.ui.analysis import Analysis, OnAnalysis, loaded
 from attribution.ui.kept import Recent
@@ -18,13 +17,11 @@ class Tried:
     Attributes:
         analysis: Whose methods are checked.
         sanity: With the stages that are there.
-        swap: The maps of another class; None before they are there, and where two classes are compared anyway.
         finished: Whether that is all.
     """
 
     analysis: Analysis
     sanity: Sanity
-    swap: Stage | None = None
     finished: bool = False
 
 
@@ -40,7 +37,7 @@ class SanityTask(OnAnalysis):
         return f"sanity {self.analysis.key} {write(self.plan, full=True)}"
 
     def compute(self, job: Job[Tried]) -> Tried:
-        """Load the model if need be, take the network apart, and swap the class."""
+        """Load the model if need be, and take the network apart."""
         analysis, plan = self.analysis, self.plan
         model = loaded(analysis, job)
         tried = Tried(analysis, Sanity(analysis.methods, plan, (), {}))
@@ -56,14 +53,7 @@ class SanityTask(OnAnalysis):
         found = randomise(
             model, analysis.x, analysis.methods, analysis.target, plan, on_progress=progressed, on_stage=staged
         )
-        swap = None
-        if analysis.target.versus is None:
-            maps = [each for each in found.stages[0].results if isinstance(each, Attribution)]
-            job.report(1.0, "Explaining another class")
-            other = next(index for index, *_ in model.predict(analysis.x) if not maps or index != maps[0].target.index)
-            trained = found.stages[0].results
-            swap = class_swap(model, analysis.x, analysis.methods, trained, other, lambda fraction: job.report(1.0))
-        tried = Tried(analysis, found, swap, finished=True)
+        tried = Tried(analysis, found, finished=True)
         _tried.put(self.key, tried)
         return tried
 

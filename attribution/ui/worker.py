@@ -14,6 +14,7 @@ from attribution.ui.next_look import ask_again
 
 R = TypeVar("R")
 TICK = 0.3  # seconds from the end of one look at a job to the next
+LONGEST = 2.0  # seconds between two looks of a session that waits in the line
 LAST = "What stands below is the last that was finished."
 
 
@@ -124,6 +125,11 @@ class Watch(Generic[R]):
         so_far = self.job.so_far if self.job and self.active() else None
         return so_far if so_far is not None and (self.outcome is None or worth(so_far)) else self.outcome
 
+    def patience(self, tick: float) -> float:
+        """Seconds until the next look: longer while others are served, so that a crowd does not slow them down."""
+        wait = _jobs().wait(self.job) if self.job and self.job.state == "queued" else None
+        return max(tick, min(LONGEST, (wait or 0.0) / 2))
+
     def show_state(self) -> None:
         """One line about the job, with what can be done about it."""
         last = f" {LAST}" if self.outcome is not None else ""
@@ -205,7 +211,7 @@ def show(
             st.rerun()
         if active:  # at the end, so that the browser has all of it before it asks again
             watch.looks += 1
-            ask_again(watch.looks, tick)
+            ask_again(watch.looks, watch.patience(tick))
 
     watch.follow(task, automatic)
     st.fragment(look)(watch.active())

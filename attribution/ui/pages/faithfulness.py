@@ -3,6 +3,7 @@
 import plotly.graph_objects as go
 import streamlit as st
 
+from attribution.export.checks import COLOURS
 from attribution.faithfulness import SIZES, Faithfulness, Findings, Trial
 from attribution.images import data_url, eight_bit
 from attribution.refusal import Refusal
@@ -13,7 +14,6 @@ from attribution.ui.trial import Tested, TrialTask
 from attribution.ui.worker import rerun_all, show
 
 BETTER = {"deletion": "lower is better", "insertion": "higher is better"}
-COLOURS = ("#2563eb", "#d97706", "#059669", "#dc2626", "#7c3aed", "#0891b2", "#be185d", "#65a30d")
 
 
 def draw(tested: Tested) -> None:
@@ -68,7 +68,7 @@ def show_curves(found: Faithfulness, name: str, finished: bool) -> None:
         points = st.session_state[f"{name}-curves"].selection.points
         if points:
             st.session_state["faithfulness-curve"] = name
-            st.session_state["faithfulness-share"] = round(points[0]["x"])
+            st.session_state["faithfulness-share"] = round(float(points[0]["x"]), 1)
             rerun_all()
 
     st.plotly_chart(
@@ -97,15 +97,23 @@ def show_numbers(found: Faithfulness) -> None:
         "Deletion, insertion, sensitivity-n, infidelity and max-sensitivity of each map and control",
     )
     trial, unit = found.trial, found.target.unit
-    st.caption(
-        f"Areas: mean height of the curves, in {unit}. Sensitivity-n: correlation of what a map gives to random sets "
-        f"of pixels with what the score loses without them, mean over sets of {SIZES[0]:.0%} to {SIZES[-1]:.0%} of "
-        f"all pixels, {trial.samples} of each; 1 is best, and chance alone gives up to "
-        f"{2 / max(1, len(SIZES) * trial.samples) ** 0.5:.2f}. Infidelity: mean squared error of the map's forecast "
-        f"for {trial.samples} squares, in {unit}\u00b2; scaled: of the map times its best factor; lower is better. "
-        f"Max-sensitivity: largest change of the map over its size, in {trial.moves} photos that differ by at most "
-        f"{trial.radius:g} a value; lower is steadier. Controls have no unit and are made without the network."
-    )
+    said = [f"Areas: mean height of the curves, in {unit}."]
+    if trial.samples:
+        chance = 2 / (len(SIZES) * trial.samples) ** 0.5
+        said += [
+            "Sensitivity-n: correlation of what a map gives to random sets of pixels with what the score loses without "
+            f"them, mean over sets of {SIZES[0]:.0%} to {SIZES[-1]:.0%} of all pixels, {trial.samples} of each; 1 is "
+            f"best, and chance alone mostly stays below {chance:.2f}. Infidelity: mean squared error of the map's "
+            f"forecast for {trial.samples} squares, in {unit}\u00b2, for maps whose values add up to a score; scaled: "
+            "of the map times its best factor; lower is better. A map that starts from another baseline than what "
+            "replaces the pixels forecasts another loss, which counts against it."
+        ]
+    if trial.moves:
+        said += [
+            f"Max-sensitivity: largest change of the map over its size, in {trial.moves} photos that differ by at most "
+            f"{trial.radius:g} a value; lower is steadier. Controls are made without the network."
+        ]
+    st.caption(" ".join(said))
 
 
 def show_images(found: Faithfulness) -> None:
@@ -116,8 +124,8 @@ def show_images(found: Faithfulness) -> None:
         st.session_state.setdefault("faithfulness-curve", "deletion")
         chosen = st.segmented_control("Curve", list(BETTER), format_func=str.capitalize, key="faithfulness-curve")
     with right:
-        st.session_state.setdefault("faithfulness-share", 10)
-        share = st.slider("Pixels changed", 0, 100, key="faithfulness-share", format="%d%%") / 100
+        st.session_state.setdefault("faithfulness-share", 10.0)
+        share = st.slider("Pixels changed", 0.0, 100.0, step=0.1, key="faithfulness-share", format="%.1f%%") / 100
     grid = st.grid(len(found.findings), min_column_width=NARROWEST)
     for each in found.findings:
         with grid, st.container(gap="xsmall"):
@@ -130,7 +138,7 @@ def show_image(found: Faithfulness, findings: Findings, name: str, share: float)
     point = abs(curve.counts - share * findings.ranks.size).argmin()
     share, score = curve.counts[point] / findings.ranks.size, curve.scores[point]
     image = (found.deleted if name == "deletion" else found.inserted)(findings, share)
-    st.image(data_url(eight_bit(image.numpy())), width="stretch", alt=f"{findings.name}, {share:.0%} changed")
+    st.image(data_url(eight_bit(image.numpy())), width="stretch", alt=f"{findings.name}, {100 * share:.3g}% changed")
     st.caption(f"{findings.name}: score {score:.3g} {found.target.unit}")
 
 

@@ -5,7 +5,7 @@ import streamlit as st
 
 from attribution.images import eight_bit
 from attribution.refusal import Refusal
-from attribution.sanity import ORDERS, Likeness, Randomisation, Stage
+from attribution.sanity import ORDERS, PICKED, Likeness, Randomisation, Stage
 from attribution.ui import panels
 from attribution.ui.forms import ask
 from attribution.ui.pictures import COLUMNS, GROUP
@@ -20,7 +20,8 @@ MEASURES = {"absolute": "Rank correlation of sizes", "signed": "Rank correlation
 def draw(tried: Tried) -> None:
     """The curves, and the maps of all stages in linked panels."""
     analysis, sanity = tried.analysis, tried.sanity
-    st.text(f"{analysis.photo} by {analysis.model}; layers become random {ORDERS[sanity.plan.order]}")
+    explains = "; each network explains the class that it predicts itself" if sanity.plan.target_class == PICKED else ""
+    st.text(f"{analysis.photo} by {analysis.model}; layers become random {ORDERS[sanity.plan.order]}{explains}")
     photo, beside = st.columns([1, COLUMNS - 1])
     with photo:
         where = Place(GROUP, "photo", "The photo as the network sees it", analysis.full)
@@ -29,27 +30,31 @@ def draw(tried: Tried) -> None:
         panels.show(pack_toolbar(GROUP, st.session_state.view, st.session_state.window, take=False), "sanity-toolbar")
         if tried.finished:
             for place in range(len(sanity.methods)):
-                st.text(f"{sanity.sentence(place)} {swapped(tried, place)}")
+                st.text(f"{sanity.sentence(place)} {sanity.swapped(place)}")
     if len(sanity.stages) > 1:
         show_curves(tried)
     # While it goes on only the trained and the latest network are shown: many panels take long to take in.
     shown = list(range(len(sanity.stages))) if tried.finished else [0, *range(1, len(sanity.stages))[-1:]]
     for place, method in enumerate(sanity.methods):
         st.subheader(method.title)
-        grid = st.grid(IN_A_STRIP, min_column_width=NARROWEST)
-        with grid:
+        if sanity.stages and isinstance(refused := sanity.stages[0].results[place], Refusal):
+            st.info(str(refused))
+            continue
+        with st.grid(IN_A_STRIP, min_column_width=NARROWEST):
             for number in shown if sanity.stages else ():
                 show_stage(sanity.stages[number], f"{number}: {sanity.label(number)}", f"{number}", place, tried)
-            if tried.swap:
-                show_stage(tried.swap, "as trained, another class", "swap", place, tried)
+            if sanity.swap:
+                show_stage(sanity.swap, "as trained, another class", "swap", place, tried)
     if tried.finished:
         show_controls(tried)
     st.caption(
-        "A map that survives does not tell what the network has learnt. A map that changes is not proven right: the "
-        "order of the layers and the measure decide much (Binder et al. 2023, arXiv:2211.12486), and on some tasks "
-        "trained and random networks react to the same pixels (Yona and Greenfeld 2021, arXiv:2110.14297). A map of "
-        "another class that is like the first hardly knows the class. Weights are drawn with the mean and spread of "
-        "the trained ones, of each layer with a seed of its own; statistics of batch norm are shuffled among channels."
+        "Kept: Spearman's rank correlation of the pixels' sizes. A map that survives does not tell what the network "
+        "has learnt. A map that changes is not proven right: the order of layers and the measure decide much (Binder et "
+        "al. 2023, arXiv:2211.12486), and on some tasks trained and random networks react to the same pixels (Yona and "
+        "Greenfeld 2021, arXiv:2110.14297). Another class: a class drawn at random, and the maps of both logits (Sixt "
+        "et al. 2020, arXiv:1912.09818); where they are alike, the map hardly knows the class. Weights are drawn with "
+        "the mean and spread of the trained ones, of each layer with a seed of its own; statistics of batch norm are "
+        "shuffled among channels."
     )
 
 
@@ -64,15 +69,6 @@ def show_stage(stage: Stage, title: str, key: str, place: int, tried: Tried) -> 
     panel, label = f"{method.key}-{key}", f"{method.title} map, {title}"
     where = Place(GROUP, panel, label, tried.analysis.full, title=title, below=below)
     panels.show(panels.packed_once(result, where), f"map-{panel}")
-
-
-def swapped(tried: Tried, place: int) -> str:
-    """How like the map of another class one method's map is, in plain words."""
-    if not tried.swap or isinstance(result := tried.swap.results[place], Refusal):
-        return ""
-    return (
-        f"Its map of another class, {result.explained}, has {_correlation(tried.swap.likeness[place])} with this one."
-    )
 
 
 def show_controls(tried: Tried) -> None:
@@ -105,14 +101,15 @@ def show_curves(tried: Tried) -> None:
     for (name, (_, alike)), side in zip(sanity.controls.items(), ("bottom left", "bottom right"), strict=False):
         known = [value for each in alike if (value := _value(each, measure)) is not None]
         if known:
-            figure.add_hline(
-                max(known), line={"dash": "dot", "color": "#808080"}, annotation_text=name, annotation_position=side
-            )
-    figure.update_yaxes(range=[-0.2, 1.05], title="likeness to the trained network's map")
+            line = {"dash": "dot", "color": "#808080"}
+            figure.add_hline(max(known), line=line, annotation_text=f"{name}, at most", annotation_position=side)
+    drawn = [value for trace in figure.data for value in trace.y if value is not None]
+    figure.update_yaxes(range=[min([-0.15, *drawn]) - 0.05, 1.05], title="likeness to the trained network's map")
     figure.update_xaxes(title="stages with random weights", dtick=1)
     legend = {"orientation": "h", "yanchor": "bottom", "y": 1.0}
     figure.update_layout(height=340, margin={"l": 0, "r": 0, "t": 10, "b": 0}, legend=legend)
-    spoken = " ".join(sanity.sentence(place) for place in range(len(sanity.methods)))
+    said = [sanity.sentence(place) for place in range(len(sanity.methods))] if tried.finished else ["Not finished."]
+    spoken = " ".join(said)
     st.plotly_chart(figure, key="sanity-curves", alt=f"{MEASURES[measure]} over the stages. {spoken}")
 
 
