@@ -15,26 +15,32 @@ icon = base64.b64encode((Path(__file__).parent / "assets" / "icon.png").read_byt
 st.set_page_config("Attribution", f"data:image/png;base64,{icon}", layout="wide", initial_sidebar_state=320)
 
 with st.spinner("Starting PyTorch; this takes a few seconds the first time."):
+    from attribution.ui.error_card import error_card
     from attribution.ui.link import restore_session
+    from attribution.ui.log import start_log
     from attribution.ui.share import show_link, show_sentences
     from attribution.ui.sidebar import choose
+    from attribution.ui.uploads import keep_uploads_in_memory
 
+start_log()
+keep_uploads_in_memory()
 PAGES = Path(__file__).parent / "attribution" / "ui" / "pages"
-page = st.navigation(
-    [
-        st.Page(PAGES / "explore.py", title="Explore", icon=":material/compare:"),
-        st.Page(PAGES / "path.py", title="Path", icon=":material/timeline:"),
-        st.Page(PAGES / "baselines.py", title="Baselines", icon=":material/texture:"),
-        st.Page(PAGES / "sanity.py", title="Sanity", icon=":material/science:"),
-        st.Page(PAGES / "faithfulness.py", title="Faithfulness", icon=":material/fact_check:"),
-        st.Page(PAGES / "methods.py", title="Methods", icon=":material/menu_book:"),
-    ],
-    position="top",
-)
-restore_session()
-link = st.sidebar.container()
-st.session_state.analysis, methods = choose()
-with link:
-    show_link(methods, page.url_path)
-show_sentences()
-page.run()
+with error_card():
+    page = st.navigation(
+        [
+            st.Page(PAGES / "explore.py", title="Explore", icon=":material/compare:"),
+            st.Page(PAGES / "path.py", title="Path", icon=":material/timeline:"),
+            st.Page(PAGES / "baselines.py", title="Baselines", icon=":material/texture:"),
+            st.Page(PAGES / "sanity.py", title="Sanity", icon=":material/science:"),
+            st.Page(PAGES / "faithfulness.py", title="Faithfulness", icon=":material/fact_check:"),
+            st.Page(PAGES / "methods.py", title="Methods", icon=":material/menu_book:"),
+        ],
+        position="top",
+    )
+    restore_session()
+    link = st.sidebar.container()
+    st.session_state.analysis, methods = choose()
+    with link:
+        show_link(methods, page.url_path)
+    show_sentences()
+    page.run()

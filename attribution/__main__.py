@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import torch
 from torch import Tensor
@@ -84,6 +84,7 @@ def _complain(sentence: object) -> None:
     print(" ".join(str(sentence).splitlines()), file=sys.stderr)
 
 
+C = TypeVar("C", bound=Configurable)
 One = Callable[[_Wanted], _Served]
 
 
@@ -157,9 +158,14 @@ def _flags(command: argparse.ArgumentParser, cls: type[Configurable]) -> None:
         command.add_argument(f"--{name.replace('_', '-')}", default=str(usual), metavar="VALUE", help=said)
 
 
+def _chosen(options: argparse.Namespace, cls: type[C]) -> C:
+    """What `_flags` asked for."""
+    return restore(cls, {name: getattr(options, name) for name in described(cls)})
+
+
 def _each_photo(options: argparse.Namespace) -> int:
     methods = [read(text, METHODS) for text in options.methods]
-    plan = options.plan and restore(options.plan, {name: getattr(options, name) for name in described(options.plan)})
+    plan = options.plan and _chosen(options, options.plan)
     bar = _Bar(f"loading {options.model}")
     try:
         model = load_model(options.model, options.device, bar.download)
@@ -197,8 +203,9 @@ def _one_photo(
         served = options.one(_Wanted(photo, folder, model, x, methods, target, plan, bar, options))
     except Refusal as refusal:
         return [f"{photo}: {refusal}"]
-    except RuntimeError as error:  # such as too little memory; the other photos are still done
-        return [f"{photo}: the network failed ({str(error).splitlines()[0]}); try another model or device."]
+    except (RuntimeError, MemoryError) as error:  # the other photos are still done
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        return [f"{photo}: the network failed ({first}); try another model or device."]
     except OSError as error:
         return [f"{error.filename} cannot be written: {error.strerror}."]
     finally:

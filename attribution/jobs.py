@@ -5,14 +5,15 @@ the same job while it is at work. Its newest job replaces its older one and take
 ask for the same key share one job, which stops only when all of them have left it or are gone.
 """
 
+import hashlib
 import logging
 import threading
 import time
-import uuid
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Generic, Literal, TypeVar
 
+from attribution.incident import report
 from attribution.memory import exhausted
 from attribution.refusal import Refusal
 
@@ -84,6 +85,11 @@ class Job(Generic[R]):
         return self.state in ("queued", "running")
 
     @property
+    def name(self) -> str:
+        """Its key in eight letters, for the log."""
+        return hashlib.sha256(self.key.encode()).hexdigest()[:8]
+
+    @property
     def seconds(self) -> float:
         return (self._ended or time.monotonic()) - self._started if self._started else 0.0
 
@@ -141,11 +147,8 @@ class Job(Generic[R]):
             )
             self.state = "failed"
         except BaseException as failure:  # whatever it is, the worker serves the next job
-            error = uuid.uuid4().hex[:8]
-            logging.getLogger(__name__).exception("error %s", error)
             what = "The memory is used up; choose a smaller model" if exhausted(failure) else "Something went wrong"
-            self.sentence = f"{what} (error {error}); the details are in the log of the server."
-            self.state = "failed"
+            self.sentence, self.state = report(failure, what, job=self.name, **self.about), "failed"
         finally:
             self._ended = time.monotonic()
             del self._work  # it may hold a photo, and a session keeps its last job
@@ -272,5 +275,5 @@ class Jobs(Generic[R]):
                 if finished:
                     before = self._mean.get(device, job.seconds)
                     self._mean[device] = before + WEIGHT * (job.seconds - before)
-            said = {"state": job.state, "seconds": round(job.seconds, 2), **job.about}
+            said = {"job": job.name, "state": job.state, "seconds": round(job.seconds, 2), **job.about}
             logging.getLogger(__name__).info("job ended", extra=said)

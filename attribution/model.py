@@ -294,9 +294,11 @@ class Model:
             Refusal: If there is no such class, with the nearest names; or more than one.
         """
         if text.strip().isdecimal():
-            if (index := int(text)) < len(self.classes):
+            if len(text.strip()) < 10 and (index := int(text)) < len(self.classes):
                 return index
-            raise Refusal(f"{self.name} has no class {index}; choose an index from 0 to {len(self.classes) - 1}.")
+            raise Refusal(
+                f"{self.name} has no class {text.strip()[:20]}; choose an index from 0 to {len(self.classes) - 1}."
+            )
         wanted = text.strip().casefold()
         names = [name.casefold() for name in self.classes]
         found = [index for index, name in enumerate(names) if name == wanted]

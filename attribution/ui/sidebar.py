@@ -109,7 +109,7 @@ def _photo() -> Photo | None:
             type=["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff"],
             max_upload_size=MAX_BYTES // 1_000_000,
             key="upload",
-            help="At most 30 MB and 50 megapixels. It is kept in the memory of this server only; small copies and maps "
+            help="At most 30 MB and 40 megapixels. It is kept in the memory of this server only; small copies and maps "
             "stay there until newer ones replace them.",
             on_change=_centre,
         )

@@ -10,6 +10,7 @@ from attribution import export
 from attribution.refusal import Refusal
 from attribution.settings import described, restore
 from attribution.ui.analysis import Outcome
+from attribution.ui.error_card import error_card
 from attribution.ui.worker import rerun_all
 from attribution.view import View
 from attribution.viewer.message import Window
@@ -40,6 +41,7 @@ def _close() -> None:
 
 
 @st.dialog("Take away", on_dismiss=_close)
+@error_card()
 def _dialog(outcome: Outcome, view: View, window: Window) -> None:
     results = [outcome.results[place] for place in sorted(outcome.results)]
     if all(isinstance(result, Refusal) for result in results):

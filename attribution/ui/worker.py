@@ -10,11 +10,12 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from attribution.jobs import Job, Jobs
 from attribution.refusal import Refusal
+from attribution.ui.error_card import error_card
 from attribution.ui.next_look import ask_again
 
 R = TypeVar("R")
 TICK = 0.3  # seconds from the end of one look at a job to the next
-LONGEST = 2.0  # seconds between two looks of a session that waits in the line
+LONGEST = 5.0  # seconds between two looks of a session that waits in the line
 LAST = "What stands below is the last that was finished."
 
 
@@ -196,6 +197,7 @@ def show(
     """
     watch: Watch[R] = st.session_state.setdefault(f"watch-{page}", Watch())
 
+    @error_card()
     def look(looking: bool) -> None:
         if st.session_state.pop("whole", False):
             st.rerun()

@@ -49,12 +49,12 @@ def draw(tried: Tried) -> None:
         show_controls(tried)
     st.caption(
         "Kept: Spearman's rank correlation of the pixels' sizes. A map that survives does not tell what the network "
-        "has learnt. A map that changes is not proven right: the order of layers and the measure decide much (Binder et "
-        "al. 2023, arXiv:2211.12486), and on some tasks trained and random networks react to the same pixels (Yona and "
-        "Greenfeld 2021, arXiv:2110.14297). Another class: a class drawn at random, and the maps of both logits (Sixt "
-        "et al. 2020, arXiv:1912.09818); where they are alike, the map hardly knows the class. Weights are drawn with "
-        "the mean and spread of the trained ones, of each layer with a seed of its own; statistics of batch norm are "
-        "shuffled among channels."
+        "has learnt. A map that changes is not proven right: the order of the layers and the measure decide much "
+        "(Binder et al. 2023, arXiv:2211.12486), and on some tasks trained and random networks react to the same "
+        "pixels (Yona and Greenfeld 2021, arXiv:2110.14297). Another class: one drawn at random, and the maps of "
+        "both logits (Sixt et al. 2020, arXiv:1912.09818); where they are alike, the map hardly knows the class. "
+        "Weights are drawn with the mean and spread of the trained ones, of each layer with a seed of its own; "
+        "statistics of batch norm are shuffled among channels."
     )
 
 
