@@ -293,12 +293,11 @@ class Model:
         Raises:
             Refusal: If there is no such class, with the nearest names; or more than one.
         """
-        if text.strip().isdecimal():
-            if len(text.strip()) < 10 and (index := int(text)) < len(self.classes):
+        if (digits := text.strip()).isdecimal():
+            if len(digits) < 10 and (index := int(digits)) < len(self.classes):
                 return index
-            raise Refusal(
-                f"{self.name} has no class {text.strip()[:20]}; choose an index from 0 to {len(self.classes) - 1}."
-            )
+            last = len(self.classes) - 1
+            raise Refusal(f"{self.name} has no class {digits[:20]}; choose an index from 0 to {last}.")
         wanted = text.strip().casefold()
         names = [name.casefold() for name in self.classes]
         found = [index for index, name in enumerate(names) if name == wanted]
