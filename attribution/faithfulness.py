@@ -11,6 +11,7 @@ was not made for; the rank of the methods changes with what fills the pixels and
 (Tomsett et al. 2020, arXiv:1912.01451). So maps that know nothing of the network stand beside them.
 """
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -40,6 +41,8 @@ from attribution.settings import Choice, Configurable, Number, Part, restore, se
 from attribution.target import Target
 
 SIZES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8)  # n of sensitivity-n, over the number of pixels
+LEAD = 0.01  # of the score's range, by which a map must beat a control
+TELLING = 0.2  # of the photo's score that a filler may have
 ROUNDING = 1e-12  # of the largest value
 TIES, SETS, MOVES = 1, 2, 3  # with the seed, so that no two draws share their random numbers
 LARGEST = 0.25  # side of the largest square of infidelity, over the photo's
@@ -171,12 +174,32 @@ class Faithfulness:
         this, blind = self.findings[place], self.findings[self.count :]
         if this.flat:
             return f"{this.name} has the same value everywhere, so the order of its pixels is random."
-        deletion = [each.name for each in blind if this.deletion.area < each.deletion.area]
-        insertion = [each.name for each in blind if this.insertion.area > each.insertion.area]
+        margin = LEAD * (this.deletion.scores.max() - this.deletion.scores.min())
+        deletion = [each.name for each in blind if this.deletion.area < each.deletion.area - margin]
+        insertion = [each.name for each in blind if this.insertion.area > each.insertion.area + margin]
         beaten = [_names(names, len(blind)) for names in (deletion, insertion)]
+        said = f"{this.name} beats {beaten[0]} at deletion, and {beaten[1]} at insertion."
         if beaten[0] == beaten[1]:
-            return f"{this.name} beats {beaten[0]} at deletion and at insertion."
-        return f"{this.name} beats {beaten[0]} at deletion, and {beaten[1]} at insertion."
+            said = f"{this.name} beats {beaten[0]} at deletion and at insertion."
+        if this.mean_sensitivity_n is not None and this.mean_sensitivity_n < self.chance:
+            said += " What it gives to random sets of pixels forecasts their loss no better than chance."
+        return said
+
+    @property
+    def chance(self) -> float:
+        """Mean sensitivity-n below which a map without any meaning stays in 98 of 100 trials."""
+        return 2 / math.sqrt(len(SIZES) * max(1, self.trial.samples))
+
+    @property
+    def warning(self) -> str:
+        """A sentence, if what replaces the pixels has much of the score by itself; else empty."""
+        first = self.findings[0].deletion.scores
+        if first[-1] <= TELLING * max(first[0], 0.0):
+            return ""
+        return (
+            f"The photo has a score of {first[0]:.3g}, and what replaces all of its pixels one of {first[-1]:.3g}, so "
+            "deletion tells little here; choose another filler."
+        )
 
 
 def _names(names: Sequence[str], of: int) -> str:
@@ -358,6 +381,10 @@ def measure(
         trial: Fillers, steps and numbers of samples.
         on_progress: Called between chunks with the fraction done; if it raises, the work stops.
         on_found: Called with all that is known whenever something was added.
+
+    Returns:
+        `findings`, one a map in the order of the results, then one for each control; `count` maps come first, and
+        `sentence(place)` says what was found about one of them.
 
     Raises:
         Refusal: If there is no map, or they are not of one photo, this model and one target.

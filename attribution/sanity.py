@@ -36,9 +36,9 @@ from attribution.settings import Choice, Configurable, Number, setting
 from attribution.target import Target
 
 ORDERS = {
-    "top": "from the classes down to the pixels, one layer after the other",
-    "bottom": "from the pixels up to the classes, one layer after the other",
-    "single": "one layer at a time, all others as they were trained",
+    "top": "from the classes down to the pixels, one group after the other",
+    "bottom": "from the pixels up to the classes, one group after the other",
+    "single": "one group at a time, all others as they were trained",
 }
 HELD, PICKED = "held", "picked_again"
 CLIP = 99.5  # percentile at which a map is cut before its structure is compared
@@ -138,12 +138,22 @@ class Sanity:
             return f"{title} has no map to compare."
         if first.absolute is None:
             return f"{title} has the same value everywhere, so there is nothing to keep."
-        if not kept or (self.plan.order != "single" and (alike[-1] is None or alike[-1].absolute is None)):
-            return f"{title} has the same value everywhere in the end, so nothing of its map is kept."
-        if self.plan.order == "single":
+        if self.plan.order == "single" and kept:
             least = min(range(len(kept)), key=kept.__getitem__)
-            return f"{title} keeps {_share(min(kept))} where it keeps least: with random weights in stage {least + 1}."
-        return f"{title} keeps {_share(kept[-1])} after all weights are random."
+            return f"{title} keeps {self._share(min(kept), place)} where it keeps least, with stage {least + 1} random."
+        flat = next((n for n, each in enumerate(alike) if each is None or each.absolute is None), len(alike))
+        if flat < len(alike):
+            return f"{title} has the same value everywhere from stage {flat} on, so nothing of its map is kept."
+        return f"{title} keeps {self._share(kept[-1], place)} after all weights are random."
+
+    def _share(self, kept: float, place: int) -> str:
+        """What is kept, beside what the photo alone explains."""
+        if kept <= 0:
+            return f"nothing of its map (rank correlation {kept:.2f})"
+        alike = [found[place] for _, found in self.controls.values()]
+        most = max((each.absolute or 0.0 for each in alike if each), default=0.0)
+        seen = f", no more than what a control has of it ({most:.2f})," if kept <= most else ""
+        return f"{kept:.2f} of its map{seen}"
 
     def swapped(self, place: int) -> str:
         """How like the maps of two classes are, in plain words; empty where that is not known."""
@@ -151,15 +161,9 @@ class Sanity:
         if not isinstance(result, Attribution) or alike is None or alike.absolute is None or alike.signed is None:
             return ""
         return (
-            f"Its map of another class, {result.explained}, has rank correlation {alike.absolute:.2f} with its own "
-            f"(signed {alike.signed:.2f})."
+            f"Its map of another class, {result.explained}, is alike to {alike.absolute:.2f} (signed "
+            f"{alike.signed:.2f}); at 1 it would not know the class."
         )
-
-
-def _share(kept: float) -> str:
-    if kept <= 0:
-        return f"nothing of its map (rank correlation {kept:.2f})"
-    return f"{kept:.2f} of its map"
 
 
 def layers(model: Model, most: int = 12) -> tuple[tuple[str, ...], ...]:

@@ -306,7 +306,7 @@ def test_the_sanity_page_takes_the_network_apart(app: AppTest) -> None:
     assert [len(stage.results) for stage in tried.sanity.stages] == [2, 2, 2, 2]
     assert re.search(r"Guided backpropagation keeps 0\.\d\d of its map after all weights are random", texts(app))
     assert tried.sanity.swap.results[0].target.index != tried.sanity.stages[0].results[0].target.index
-    assert f"Its map of another class, {tried.sanity.swap.results[1].explained}, has" in texts(app)
+    assert f"Its map of another class, {tried.sanity.swap.results[1].explained}, is alike to" in texts(app)
     assert "no map to compare" not in texts(app)
     app.selectbox(key="sanity.target_class").set_value("picked_again").run()
     until(app, lambda: not app.session_state["watch-sanity"].job.active)

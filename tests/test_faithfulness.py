@@ -13,6 +13,9 @@ import attribution as at
 from attribution import controls
 from attribution.faithfulness import (
     SIZES,
+    Curve,
+    Faithfulness,
+    Findings,
     Trial,
     changed,
     correlation,
@@ -271,3 +274,19 @@ def test_controls_know_only_the_photo() -> None:
     assert np.array_equal(centre, centre[:, ::-1, ::-1])
     assert centre.sum(0).argmax() // 30 in (9, 10)
     assert not np.array_equal(controls.noise(x), controls.noise(x, 1))
+
+
+def test_a_sentence_needs_a_lead_and_a_filler_with_a_score_is_told() -> None:
+    def found(*areas: float, last: float = 0.0, sensitivity: float = 0.5) -> Faithfulness:
+        findings = []
+        for number, area in enumerate(areas):
+            deletion = Curve(np.array([0, 1, 2]), np.array([1.0, 2 * area - 0.5 - last / 2, last]))
+            insertion = Curve(np.array([0, 1, 2]), np.array([0.0, 0.5, 1.0]))
+            findings.append(Findings(f"map {number}", np.zeros((1, 2)), deletion, insertion, False, (sensitivity,)))
+        return Faithfulness(Trial(), at.Target(0), torch.zeros(3, 1, 2), tuple(findings), 1)
+
+    assert found(0.3, 0.5, 0.305).sentence(0) == "map 0 beats map 1 at deletion, and no control at insertion."
+    assert found(0.3, 0.5, 0.4).sentence(0) == "map 0 beats every control at deletion, and no control at insertion."
+    assert found(0.3, 0.5, sensitivity=0.1).sentence(0).endswith("forecasts their loss no better than chance.")
+    assert found(0.3, 0.5).warning == ""
+    assert found(0.3, 0.5, last=0.6).warning.startswith("The photo has a score of 1, and what replaces all of its pix")

@@ -1,5 +1,6 @@
 """Model randomisation: what is shared, what is random, and what is known to come out."""
 
+import dataclasses
 import hashlib
 from pathlib import Path
 
@@ -167,7 +168,7 @@ def test_guided_backpropagation_keeps_its_map_where_the_gradient_loses_it(
     assert found.swap.results[0].target.score == "logit"
     assert found.swap.results[0].target.index != 235
     assert found.swap.likeness[1].absolute > found.swap.likeness[0].absolute
-    assert found.swapped(1).startswith(f"Its map of another class, {found.swap.results[1].explained}, has rank corr")
+    assert found.swapped(1).startswith(f"Its map of another class, {found.swap.results[1].explained}, is alike to 0.")
     classes = (235, found.swap.results[1].target.index)
     one, two = (at.attribute(squeezenet, shepherd, methods[1], at.Target(each, "logit")) for each in classes)
     assert found.swap.likeness[1] == likeness(one.values, two.values)
@@ -244,5 +245,9 @@ def test_the_sentences_tell_what_is_kept_and_what_is_not() -> None:
     )
     assert found("top", 1.0, -0.2).sentence(0).startswith("Gradient keeps nothing of its map (rank correlation -0.20)")
     assert found("top", None, 0.5).sentence(0) == "Gradient has the same value everywhere, so there is nothing to keep."
-    assert found("top", 1.0, None).sentence(0).endswith("in the end, so nothing of its map is kept.")
-    assert found("single", 1.0, 0.8, 0.3, 0.9).sentence(0).endswith("with random weights in stage 2.")
+    assert found("top", 1.0, 0.5, None).sentence(0).endswith("from stage 2 on, so nothing of its map is kept.")
+    least = found("single", 1.0, 0.8, 0.3, 0.9).sentence(0)
+    assert least.endswith("keeps 0.30 of its map where it keeps least, with stage 2 random.")
+    edges = (np.zeros((3, 2, 2), np.float32), (at.sanity.Likeness(0.4, 0.0, None),))
+    seen = dataclasses.replace(found("top", 1.0, 0.27), controls={"edges": edges})
+    assert "0.27 of its map, no more than what a control has of it (0.40), after all" in seen.sentence(0)

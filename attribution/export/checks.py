@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,10 @@ from attribution.heatmap import grey, reduce
 from attribution.images import eight_bit
 from attribution.result import Attribution
 from attribution.sanity import Likeness, Sanity
+from attribution.settings import write
 
 DPI = 200
-COLOURS = ("#2563eb", "#d97706", "#059669", "#dc2626", "#7c3aed", "#0891b2", "#be185d", "#65a30d")
+COLOURS = ("#2563eb", "#d97706", "#059669", "#dc2626", "#7c3aed", "#0891b2", "#4d7c0f", "#6b7280")
 ALIKE = ("absolute", "signed", "structure")
 
 
@@ -48,12 +50,17 @@ def faithfulness(found: Faithfulness, folder: Path) -> None:
             *(each.name, "map" if place < found.count else "control", each.deletion.area, each.insertion.area),
             *(each.sensitivity_n or [None] * len(SIZES)),
             *(each.mean_sensitivity_n, each.infidelity, each.scaled_infidelity, each.max_sensitivity),
+            *(found.target.index, found.target.score, write(found.trial, full=True)),
         ]
         for place, each in enumerate(found.findings)
     ]
     sizes = [f"sensitivity_{size:g}" for size in SIZES]
     header = ["name", "kind", "deletion_area", "insertion_area", *sizes, "mean_sensitivity_n"]
-    _csv(folder / "faithfulness.csv", [*header, "infidelity", "scaled_infidelity", "max_sensitivity"], numbers)
+    _csv(
+        folder / "faithfulness.csv",
+        [*header, "infidelity", "scaled_infidelity", "max_sensitivity", "class", "score", "trial"],
+        numbers,
+    )
     points = [
         [each.name, name, int(count), count / each.ranks.size, score]
         for each in found.findings
@@ -90,7 +97,8 @@ def _sanity_picture(found: Sanity, path: Path) -> None:
             else:
                 axis.set_frame_on(False)
             if not row:
-                axis.set_title(found.label(number), fontsize=6, parse_math=False)
+                title = fill(f"{number}: {found.label(number)}", 18)
+                axis.set_title(title, fontsize=5, loc="left", parse_math=False)
             if not number:
                 axis.set_ylabel(found.methods[row].title, fontsize=6, parse_math=False)
     axis = below.subplots()
@@ -98,10 +106,13 @@ def _sanity_picture(found: Sanity, path: Path) -> None:
         values = [alike and alike.absolute for alike in (stage.likeness[row] for stage in found.stages)]
         heights = [np.nan if value is None else value for value in values]
         axis.plot(heights, "o-", color=COLOURS[row % len(COLOURS)], label=method.title)
-    axis.set_xlabel("networks: as trained, then with random layers, as named above", fontsize=8)
+    axis.set_xlabel("networks, as numbered above", fontsize=8)
+    axis.set_xticks(range(columns))
     axis.set_ylabel("rank correlation with the trained map", fontsize=8)
-    axis.set_ylim(top=1.05)
+    axis.set_ylim(min(-0.05, axis.get_ylim()[0]), 1.05)
     axis.legend(fontsize=7)
+    first = next(result for result in found.stages[0].results if isinstance(result, Attribution))
+    sheet.suptitle(f"{first.model}, explained: {first.explained}; {write(found.plan)}", fontsize=8, parse_math=False)
     sheet.savefig(path, dpi=DPI)
 
 

@@ -43,7 +43,7 @@ class SanityTask(OnAnalysis):
         tried = Tried(analysis, Sanity(analysis.methods, plan, (), {}))
 
         def progressed(fraction: float) -> None:
-            job.report(fraction, f"{len(tried.sanity.stages)} networks explained")
+            job.report(fraction, f"{len(tried.sanity.stages)} networks explained; {fraction:.0%} done")
 
         def staged(stage: Stage) -> None:
             nonlocal tried

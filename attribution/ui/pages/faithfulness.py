@@ -26,6 +26,8 @@ def draw(tested: Tested) -> None:
             st.info(str(result), icon=":material/info:")
     if tested.finished:
         st.markdown("\n".join(f"- {found.sentence(place)}" for place in range(found.count)))
+    if found.findings and found.warning:
+        st.warning(found.warning, icon=":material/warning:")
     for column, name in zip(st.columns(2), BETTER, strict=True):
         with column:
             show_curves(found, name, tested.finished)
@@ -56,6 +58,8 @@ def show_curves(found: Faithfulness, name: str, finished: bool) -> None:
             mode="lines+markers" if finished else "lines",  # a click needs a marker; many take long to draw
             line={"color": colour, "dash": dash},
             marker={"color": colour, "size": 5},
+            unselected={"marker": {"opacity": 1}},
+            hovertemplate="%{x:.0f} % changed: %{y:.3g}",
         )
     figure.update_xaxes(title="pixels changed, %")
     figure.update_yaxes(title=f"score, {found.target.unit}")
@@ -76,6 +80,7 @@ def show_curves(found: Faithfulness, name: str, finished: bool) -> None:
         key=f"{name}-curves",
         on_select=clicked,
         selection_mode="points",
+        config={"displayModeBar": False},
         alt=f"Score during {name}. Areas: {spoken}",
     )
 
@@ -99,14 +104,13 @@ def show_numbers(found: Faithfulness) -> None:
     trial, unit = found.trial, found.target.unit
     said = [f"Areas: mean height of the curves, in {unit}."]
     if trial.samples:
-        chance = 2 / (len(SIZES) * trial.samples) ** 0.5
         said += [
-            "Sensitivity-n: correlation of what a map gives to random sets of pixels with what the score loses without "
-            f"them, mean over sets of {SIZES[0]:.0%} to {SIZES[-1]:.0%} of all pixels, {trial.samples} of each; 1 is "
-            f"best, and chance alone mostly stays below {chance:.2f}. Infidelity: mean squared error of the map's "
-            f"forecast for {trial.samples} squares, in {unit}\u00b2, for maps whose values add up to a score; scaled: "
-            "of the map times its best factor; lower is better. A map that starts from another baseline than what "
-            "replaces the pixels forecasts another loss, which counts against it."
+            "Sensitivity-n: correlation of what a map gives to random sets of pixels with what the score loses "
+            f"without them, mean over sets of {SIZES[0]:.0%} to {SIZES[-1]:.0%} of all pixels, {trial.samples} of "
+            f"each; 1 is best, and chance alone mostly stays below {found.chance:.2f}. Infidelity: mean squared error "
+            f"of the map's forecast for {trial.samples} squares, in {unit}\u00b2, for maps that add up to a score or "
+            "are per unit of pixel value; scaled: of the map times its best factor; lower is better. A map that starts "
+            "from another baseline than what replaces the pixels forecasts another loss, which counts against it."
         ]
     if trial.moves:
         said += [

@@ -3,8 +3,10 @@
 import plotly.graph_objects as go
 import streamlit as st
 
+from attribution.export.checks import COLOURS
 from attribution.images import eight_bit
 from attribution.refusal import Refusal
+from attribution.result import Attribution
 from attribution.sanity import ORDERS, PICKED, Likeness, Randomisation, Stage
 from attribution.ui import panels
 from attribution.ui.forms import ask
@@ -21,7 +23,11 @@ def draw(tried: Tried) -> None:
     """The curves, and the maps of all stages in linked panels."""
     analysis, sanity = tried.analysis, tried.sanity
     explains = "; each network explains the class that it predicts itself" if sanity.plan.target_class == PICKED else ""
-    st.text(f"{analysis.photo} by {analysis.model}; layers become random {ORDERS[sanity.plan.order]}{explains}")
+    first = [each for each in sanity.stages[0].results if isinstance(each, Attribution)] if sanity.stages else []
+    explained = f", explained: {first[0].explained}" if first else ""
+    st.text(
+        f"{analysis.photo} by {analysis.model}{explained}; layers become random {ORDERS[sanity.plan.order]}{explains}"
+    )
     photo, beside = st.columns([1, COLUMNS - 1])
     with photo:
         where = Place(GROUP, "photo", "The photo as the network sees it", analysis.full)
@@ -65,7 +71,7 @@ def show_stage(stage: Stage, title: str, key: str, place: int, tried: Tried) -> 
         st.info(f"{title}: {result}")
         return
     kept = "" if stage is tried.sanity.stages[0] else f"\n{_correlation(alike)}"
-    below = f"{result.explained}, {result.score:.2g} {result.target.unit}{kept}"
+    below = f"{result.explained}, {result.score:#.3g} {result.target.unit}{kept}"
     panel, label = f"{method.key}-{key}", f"{method.title} map, {title}"
     where = Place(GROUP, panel, label, tried.analysis.full, title=title, below=below)
     panels.show(panels.packed_once(result, where), f"map-{panel}")
@@ -97,7 +103,10 @@ def show_curves(tried: Tried) -> None:
     names = [sanity.label(number) for number in range(len(sanity.stages))]
     for place, method in enumerate(sanity.methods):
         values = [_value(stage.likeness[place], measure) for stage in sanity.stages]
-        figure.add_scatter(y=values, hovertext=names, name=method.title, mode="lines+markers")
+        colour = {"color": COLOURS[place % len(COLOURS)]}
+        figure.add_scatter(
+            y=values, hovertext=names, name=method.title, mode="lines+markers", line=colour, marker=colour
+        )
     for (name, (_, alike)), side in zip(sanity.controls.items(), ("bottom left", "bottom right"), strict=False):
         known = [value for each in alike if (value := _value(each, measure)) is not None]
         if known:
@@ -110,7 +119,12 @@ def show_curves(tried: Tried) -> None:
     figure.update_layout(height=340, margin={"l": 0, "r": 0, "t": 10, "b": 0}, legend=legend)
     said = [sanity.sentence(place) for place in range(len(sanity.methods))] if tried.finished else ["Not finished."]
     spoken = " ".join(said)
-    st.plotly_chart(figure, key="sanity-curves", alt=f"{MEASURES[measure]} over the stages. {spoken}")
+    st.plotly_chart(
+        figure,
+        key="sanity-curves",
+        config={"displayModeBar": False},
+        alt=f"{MEASURES[measure]} over the stages. {spoken}",
+    )
 
 
 def _value(alike: Likeness | None, measure: str) -> float | None:
