@@ -106,7 +106,7 @@ def _photo() -> Photo | None:
     if source == "Upload":
         upload = st.file_uploader(
             "Upload a photo",
-            type=["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff"],
+            type=["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "heic", "heif"],
             max_upload_size=MAX_BYTES // 1_000_000,
             key="upload",
             help="At most 30 MB and 40 megapixels. It is kept in the memory of this server only; small copies and maps "
