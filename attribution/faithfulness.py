@@ -44,7 +44,7 @@ SIZES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8)  # n of sensitivity-n, over the n
 LEAD = 0.01  # of the score's range, by which a map must beat a control
 TELLING = 0.2  # of the photo's score that a filler may have
 ROUNDING = 1e-12  # of the largest value
-TIES, SETS, MOVES = 1, 2, 3  # with the seed, so that no two draws share their random numbers
+TIES, SETS = 1, 2  # with the seed, so that no two draws share their random numbers
 LARGEST = 0.25  # side of the largest square of infidelity, over the photo's
 
 OnProgress = Callable[[float], None]
