@@ -294,9 +294,9 @@ def sums_and_losses(
     sums, losses = np.empty((count, len(weights))), np.empty(count)
     filler, flat = filler.to(scorer.x), weights.flatten(1).T  # (H W, M)
     for piece in scorer.pieces(count):
-        sets = torch.stack([next(masks) for _ in piece])  # (n, H, W)
-        sums[piece.start : piece.stop] = (sets.flatten(1).double() @ flat).numpy()
-        images = torch.where(sets[:, None].to(scorer.x.device), filler, scorer.x)
+        removed = torch.stack([next(masks) for _ in piece])  # (n, H, W)
+        sums[piece.start : piece.stop] = (removed.flatten(1).double() @ flat).numpy()
+        images = torch.where(removed[:, None].to(scorer.x.device), filler, scorer.x)
         losses[piece.start : piece.stop] = scorer.score - scorer.scores(images)
         scorer.tick(piece.stop / count, None)
     return sums, losses
@@ -347,7 +347,8 @@ def max_sensitivity(
     Returns:
         Change over the size of the map, both L2; None where the map is 0 everywhere, or a moved photo is refused.
     """
-    size = float(np.linalg.norm(result.values.astype(np.float64)))
+    if (size := float(np.linalg.norm(result.values.astype(np.float64)))) == 0:
+        return None
     random, largest = torch.Generator().manual_seed(seed), 0.0
     for number in range(moves):
         move = (torch.rand(x.shape, generator=random, dtype=torch.float64) * 2 - 1) * radius
@@ -356,7 +357,7 @@ def max_sensitivity(
             on_progress((number + fraction) / moves)
 
         (moved,) = compare(model, x + move.to(x), [method], result.target, chunk=result.chunk, on_progress=progressed)
-        if isinstance(moved, Refusal) or size == 0:
+        if isinstance(moved, Refusal):
             return None
         largest = max(largest, float(np.linalg.norm(moved.values.astype(np.float64) - result.values)) / size)
     return largest
@@ -403,9 +404,9 @@ def measure(
         _Candidate("a centred Gaussian", controls.centre(x)),
         _Candidate("the photo's edges", controls.edges(x)),
     ]
-    curves, sets = 2 * trial.steps, trial.samples * (len(SIZES) + 1)
+    curves, losses = 2 * trial.steps, trial.samples * (len(SIZES) + 1)  # images, of each map and of all together
     moves = [trial.moves * (1 + method.cost((x.shape[1], x.shape[2])).passes) for method in methods]
-    progress = _Progress(on_progress, curves * len(candidates) + sets + sum(moves))
+    progress = _Progress(on_progress, curves * len(candidates) + losses + sum(moves))
     found = Faithfulness(trial, target, x, (), len(methods))
 
     def add(place: int, findings: Findings) -> None:
@@ -424,7 +425,7 @@ def measure(
             flat = bool(np.ptp(reduce(candidate.values, trial.ranked_by)) == 0)
             add(place, Findings(candidate.title, order, deletion, insertion, flat))
         if trial.samples:
-            scorer.tick = progress.part(sets)
+            scorer.tick = progress.part(losses)
             for place, numbers in enumerate(_forecasts(scorer, candidates, trial)):
                 add(place, replace(found.findings[place], **numbers))
     for place, (method, result) in enumerate(zip(methods, results, strict=True)):

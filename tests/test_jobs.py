@@ -7,12 +7,14 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from attribution import Refusal
 from attribution.jobs import Job, Jobs
+from attribution.ui import worker
 
 WAIT = 10.0  # seconds after which a test fails, far beyond what any step takes
 Work = Callable[[Job[Any]], Any]
@@ -508,3 +510,16 @@ def test_the_log_says_who_what_and_how_long(jobs: Jobs[Any], caplog: pytest.LogC
     ended = caplog.records[0]
     assert (ended.message, ended.state, ended.session, ended.model) == ("job ended", "done", "ann", "squeezenet1_1")
     assert ended.seconds >= 0
+
+
+def test_a_session_that_is_gone_stays_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    connected = {"theirs"}
+    server = SimpleNamespace(is_active_session=connected.__contains__)
+    monkeypatch.setattr(worker.st.runtime, "exists", lambda: True)
+    monkeypatch.setattr(worker.st.runtime, "get_instance", lambda: server)
+    monkeypatch.setitem(worker._sessions, "ann", "theirs")
+    assert worker._alive("ann")
+    connected.clear()
+    assert [worker._alive("ann") for _ in range(3)] == [False] * 3
+    connected.add("theirs")
+    assert worker._alive("ann")  # a line that broke and was mended

@@ -79,14 +79,19 @@ def test_the_maps_of_all_baselines_are_linked(visit: Page) -> None:
     before = {key: source(visit, key) for key in keys}
     assert len(set(before.values())) == len(keys)
     expect(visit.locator(".st-key-map-black")).to_contain_text("Blind pixels")
-    map_of(visit, "black").scroll_into_view_if_needed()
-    box = map_of(visit, "black").bounding_box()
+    zoom_moves_all(visit, "black", before)
+
+
+def zoom_moves_all(page: Page, key: str, before: dict[str, str]) -> None:
+    """Turn the wheel over one panel; all of them change."""
+    map_of(page, key).scroll_into_view_if_needed()
+    box = map_of(page, key).bounding_box()
     assert box
-    visit.mouse.move(box["x"] + 0.7 * box["width"], box["y"] + 0.3 * box["height"])
-    visit.wait_for_timeout(500)  # the page stands still, so the wheel zooms
-    visit.mouse.wheel(0, -300)
-    for key in keys:
-        expect_new(visit, key, before[key])
+    page.mouse.move(box["x"] + 0.7 * box["width"], box["y"] + 0.3 * box["height"])
+    page.wait_for_timeout(500)  # the page stands still, so the wheel zooms
+    page.mouse.wheel(0, -300)
+    for each, old in before.items():
+        expect_new(page, each, old)
 
 
 SANITY = "sanity?methods=gradient~guided_backprop&sanity=sanity(stages=4)"
@@ -100,14 +105,7 @@ def test_the_maps_of_all_stages_and_the_controls_are_linked(visit: Page) -> None
     assert len(set(before.values())) == len(keys)
     expect(visit.get_by_role("button", name="Take away")).to_have_count(0)
     expect(visit.get_by_text("Guided backpropagation keeps 0.")).to_be_visible()
-    map_of(visit, "gradient-0").scroll_into_view_if_needed()
-    box = map_of(visit, "gradient-0").bounding_box()
-    assert box
-    visit.mouse.move(box["x"] + 0.7 * box["width"], box["y"] + 0.3 * box["height"])
-    visit.wait_for_timeout(500)  # the page stands still, so the wheel zooms
-    visit.mouse.wheel(0, -300)
-    for key in keys:
-        expect_new(visit, key, before[key])
+    zoom_moves_all(visit, "gradient-0", before)
     visit.get_by_role("radio", name="SSIM").click()
     expect(visit.get_by_role("figure", name="SSIM over the stages")).to_be_visible()
 

@@ -60,6 +60,7 @@ def test_a_store_keeps_what_was_asked_for_last_within_its_bytes() -> None:
     assert store.size == 900
     first.put("large", np.zeros(2000, np.uint8))
     assert first.get("large") is None
+    assert store.size == 900  # and nothing had to go for it
     first.put(0, np.zeros(10, np.uint8))
     first.put(0, np.zeros(20, np.uint8))
     assert store.size <= 1000

@@ -188,6 +188,13 @@ class OnAnalysis:
         return self.analysis.model
 
 
+def with_methods(analysis: Analysis | str) -> Analysis | str:
+    """An analysis that has a method; else a sentence that says what is missing."""
+    if isinstance(analysis, str) or analysis.methods:
+        return analysis
+    return "No method is chosen; choose one or more in the sidebar."
+
+
 def _made_by(method: Method, result: Attribution) -> bool:
     return (method.key, plain(method)) == (result.method, result.settings)
 

@@ -41,8 +41,8 @@ class Store:
         size = bytes_of(value)
         with self._lock:
             self._values.pop(key, None)
-            self._make_room(size)
             if size <= self._limit():
+                self._make_room(size)
                 self._values[key] = value, size
 
     def make_room(self, size: float) -> None:

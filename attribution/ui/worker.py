@@ -51,12 +51,9 @@ def _jobs() -> Jobs[Any]:
 
 def _alive(owner: str) -> bool:
     """Whether a browser is connected to a session."""
-    if not st.runtime.exists() or (session := _sessions.get(owner)) is None:  # a test without a server
+    if not st.runtime.exists():  # a test without a server
         return True
-    connected = st.runtime.get_instance().is_active_session(session)
-    if not connected:
-        del _sessions[owner]
-    return connected
+    return st.runtime.get_instance().is_active_session(_sessions.get(owner, ""))
 
 
 @dataclass

@@ -7,6 +7,7 @@ from attribution.export.checks import COLOURS
 from attribution.faithfulness import SIZES, Faithfulness, Findings, Trial
 from attribution.images import data_url, eight_bit
 from attribution.refusal import Refusal
+from attribution.ui.analysis import with_methods
 from attribution.ui.forms import ask
 from attribution.ui.pictures import NARROWEST
 from attribution.ui.table import show_table
@@ -160,11 +161,6 @@ with right:
         "has found what the network needs; beside it stand three maps that know nothing of the network. A click on "
         "a curve shows the image there."
     )
-analysis = st.session_state.analysis
-if isinstance(analysis, str):
-    task: TrialTask | str = analysis
-elif not analysis.methods:
-    task = "No method is chosen; choose one or more in the sidebar."
-else:
-    task = TrialTask(analysis, trial)
+analysis = with_methods(st.session_state.analysis)
+task = analysis if isinstance(analysis, str) else TrialTask(analysis, trial)
 show("faithfulness", task, st.session_state.automatic, draw, tick=1.5)

@@ -9,6 +9,7 @@ from attribution.refusal import Refusal
 from attribution.result import Attribution
 from attribution.sanity import ORDERS, PICKED, Likeness, Randomisation, Stage
 from attribution.ui import panels
+from attribution.ui.analysis import with_methods
 from attribution.ui.forms import ask
 from attribution.ui.pictures import COLUMNS, GROUP
 from attribution.ui.randomisation import SanityTask, Tried
@@ -146,11 +147,6 @@ with right:
         "Without its weights the network knows nothing, so a map that stays has not shown what it knew "
         "(Adebayo et al. 2018, arXiv:1810.03292)."
     )
-analysis = st.session_state.analysis
-if isinstance(analysis, str):
-    task: SanityTask | str = analysis
-elif not analysis.methods:
-    task = "No method is chosen; choose one or more in the sidebar."
-else:
-    task = SanityTask(analysis, plan)
+analysis = with_methods(st.session_state.analysis)
+task = analysis if isinstance(analysis, str) else SanityTask(analysis, plan)
 show("sanity", task, st.session_state.automatic, draw)
