@@ -206,8 +206,6 @@ def _one_photo(
     except (RuntimeError, MemoryError) as error:  # the other photos are still done
         first = (str(error).splitlines() or [type(error).__name__])[0]
         return [f"{photo}: the network failed ({first}); try another model or device."]
-    except OSError as error:
-        return [f"{error.filename} cannot be written: {error.strerror}."]
     finally:
         bar.clear()
     if served.lines:

@@ -15,6 +15,7 @@ from attribution.heatmap import grey, reduce
 from attribution.images import data_url, eight_bit
 from attribution.rectifiers import Interception
 from attribution.refusal import Refusal
+from attribution.stored import storing, whole_file
 from attribution.target import Target
 
 VERSION = "0.1.0"
@@ -139,8 +140,12 @@ class Attribution:
         return f"<div>{images}{text}</div>"
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write one npz file, without pickles; `load` gives the same back."""
-        with open(path, "wb") as file:  # a path given to numpy would get a second ending
+        """Write one npz file, without pickles; `load` gives the same back.
+
+        Raises:
+            Refusal: If the disk does not take it.
+        """
+        with whole_file(path) as file, storing(path):  # a path given to numpy would get a second ending
             arrays = {name: getattr(self, name) for name in ARRAYS}
             np.savez_compressed(file, **arrays, facts=np.array(json.dumps(self.facts())))
 

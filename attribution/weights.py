@@ -4,8 +4,6 @@ import contextlib
 import hashlib
 import http.client
 import logging
-import os
-import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -13,6 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from attribution.refusal import Refusal
+from attribution.stored import storing, whole_file
 
 BLOCK = 1 << 20  # bytes read at a time
 TIMEOUT = 30  # seconds without a byte
@@ -43,20 +42,16 @@ def fetch(url: str, sha256: str, path: Path, on_progress: Progress | None = None
         Refusal: If the file is cut off or not the right one, or cannot be stored. A wrong file is deleted.
     """
     damaged = ""
-    with _storing(path):
+    with storing(path):
         if path.exists():
             if _hash_of(path).startswith(sha256):
                 return path
             path.unlink()
             damaged = f"The stored {path.name} was damaged and has been deleted. "
             logging.getLogger(__name__).warning(damaged)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-    part = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file, _answer(url, path, damaged) as answer:
-            total = int(answer.headers.get("Content-Length") or 0)
-            size, found = _copy(answer, file, path, total, on_progress)
+    with whole_file(path) as file, _answer(url, path, damaged) as answer:
+        total = int(answer.headers.get("Content-Length") or 0)
+        size, found = _copy(answer, file, path, total, on_progress)
         if size < total:
             raise Refusal(
                 f"The download of {path.name} was cut off after {size} of {total} bytes and deleted; try again."
@@ -66,10 +61,6 @@ def fetch(url: str, sha256: str, path: Path, on_progress: Progress | None = None
                 f"The download of {path.name} is not the file that was published (SHA-256 {found[:8]}, expected "
                 f"{sha256[:8]}) and was deleted; try again, or look at what stands between you and {url}."
             )
-        with _storing(path):
-            part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
     return path
 
 
@@ -86,7 +77,7 @@ def _copy(answer: Any, file: BinaryIO, path: Path, total: int, on_progress: Prog
             block = answer.read(BLOCK)
         if not block:
             return size, digest.hexdigest()
-        with _storing(path):
+        with storing(path):
             file.write(block)
         digest.update(block)
         size += len(block)
@@ -109,12 +100,3 @@ def _reaching(path: Path, damaged: str = "") -> Iterator[None]:
             error.close()
         reason = getattr(error, "reason", None) or error
         raise Unreachable(f"{damaged}{path.name} could not be downloaded ({reason})") from None
-
-
-@contextlib.contextmanager
-def _storing(path: Path) -> Iterator[None]:
-    """Turn what goes wrong on the disk into a sentence."""
-    try:
-        yield
-    except OSError as error:
-        raise Refusal(f"{path.name} could not be stored in {path.parent}: {error.strerror or error}.") from None

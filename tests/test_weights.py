@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 import torch
+from full_disk import full_disk
 from torch import nn
 from torchvision import models as zoo
 
@@ -275,14 +276,12 @@ def test_a_folder_that_cannot_be_made_is_reported(server: Server, tmp_path: Path
         fetch(server.serve("net.pth", CONTENT), SHA256, tmp_path / "file" / "net.pth")
 
 
-def test_a_full_disk_is_reported(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def replace(self: Path, target: Path) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, "replace", replace)
-    with pytest.raises(at.Refusal, match=r"net.pth could not be stored in .*: No space left on device\.$"):
-        fetch(server.serve("net.pth", CONTENT), SHA256, tmp_path / "net.pth")
+def test_a_full_disk_is_reported_and_the_next_download_works(server: Server, tmp_path: Path) -> None:
+    url, path = server.serve("net.pth", CONTENT), tmp_path / "net.pth"
+    with full_disk(len(CONTENT) - 1), pytest.raises(at.Refusal, match=r"net.pth could not be stored in .*: File too"):
+        fetch(url, SHA256, path)
     assert files(tmp_path) == []
+    assert fetch(url, SHA256, path).read_bytes() == CONTENT
 
 
 # End to end: load_model with the address of torchvision's weights turned to the server.

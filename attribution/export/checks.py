@@ -1,6 +1,7 @@
 """What sanity checks and faithfulness found: CSV for a spreadsheet, and one picture."""
 
 import csv
+import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from textwrap import fill
@@ -15,6 +16,7 @@ from attribution.images import eight_bit
 from attribution.result import Attribution
 from attribution.sanity import Likeness, Sanity
 from attribution.settings import write
+from attribution.stored import store_all
 
 DPI = 200
 COLOURS = ("#2563eb", "#d97706", "#059669", "#dc2626", "#7c3aed", "#0891b2", "#4d7c0f", "#6b7280")
@@ -23,7 +25,6 @@ ALIKE = ("absolute", "signed", "structure")
 
 def sanity(found: Sanity, folder: Path) -> None:
     """Write `sanity.csv`, one row a map, and `sanity.png`: the maps of all networks above the curves."""
-    folder.mkdir(parents=True, exist_ok=True)
     rows: list[list[Any]] = []
     for number, stage in enumerate(found.stages):
         for method, result, alike in zip(found.methods, stage.results, stage.likeness, strict=True):
@@ -38,13 +39,12 @@ def sanity(found: Sanity, folder: Path) -> None:
         for method, alike in zip(found.methods, each, strict=True):
             rows.append([None, name, method.key, "", "", None, *_likeness(alike)])
     header = ["stage", "random_layers", "method", "settings", "explained", "score"]
-    _csv(folder / "sanity.csv", [*header, "spearman", "signed_spearman", "ssim"], rows)
-    _sanity_picture(found, folder / "sanity.png")
+    table = _csv([*header, "spearman", "signed_spearman", "ssim"], rows)
+    store_all(folder, {"sanity.csv": table, "sanity.png": _sanity_picture(found)})
 
 
 def faithfulness(found: Faithfulness, folder: Path) -> None:
     """Write `faithfulness.csv`, one row a map, `curves.csv`, one row a point, and `faithfulness.png`."""
-    folder.mkdir(parents=True, exist_ok=True)
     numbers = [
         [
             *(each.name, "map" if place < found.count else "control", each.deletion.area, each.insertion.area),
@@ -56,33 +56,34 @@ def faithfulness(found: Faithfulness, folder: Path) -> None:
     ]
     sizes = [f"sensitivity_{size:g}" for size in SIZES]
     header = ["name", "kind", "deletion_area", "insertion_area", *sizes, "mean_sensitivity_n"]
-    _csv(
-        folder / "faithfulness.csv",
-        [*header, "infidelity", "scaled_infidelity", "max_sensitivity", "class", "score", "trial"],
-        numbers,
-    )
+    header += ["infidelity", "scaled_infidelity", "max_sensitivity", "class", "score", "trial"]
     points = [
         [each.name, name, int(count), count / each.ranks.size, score]
         for each in found.findings
         for name, curve in (("deletion", each.deletion), ("insertion", each.insertion))
         for count, score in zip(curve.counts, curve.scores, strict=True)
     ]
-    _csv(folder / "curves.csv", ["name", "curve", "pixels", "share", "score"], points)
-    _faithfulness_picture(found, folder / "faithfulness.png")
+    contents = {
+        "faithfulness.csv": _csv(header, numbers),
+        "curves.csv": _csv(["name", "curve", "pixels", "share", "score"], points),
+        "faithfulness.png": _faithfulness_picture(found),
+    }
+    store_all(folder, contents)
 
 
 def _likeness(alike: Likeness | None) -> list[float | None]:
     return [None if alike is None else getattr(alike, name) for name in ALIKE]
 
 
-def _csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(header)
-        writer.writerows(["" if cell is None else cell for cell in row] for row in rows)
+def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
+    file = io.StringIO(newline="")
+    writer = csv.writer(file)
+    writer.writerow(header)
+    writer.writerows(["" if cell is None else cell for cell in row] for row in rows)
+    return file.getvalue().encode()
 
 
-def _sanity_picture(found: Sanity, path: Path) -> None:
+def _sanity_picture(found: Sanity) -> bytes:
     from matplotlib.figure import Figure  # here, since it takes half a second
 
     rows, columns = len(found.methods), len(found.stages)
@@ -113,10 +114,10 @@ def _sanity_picture(found: Sanity, path: Path) -> None:
     axis.legend(fontsize=7)
     first = next(result for result in found.stages[0].results if isinstance(result, Attribution))
     sheet.suptitle(f"{first.model}, explained: {first.explained}; {write(found.plan)}", fontsize=8, parse_math=False)
-    sheet.savefig(path, dpi=DPI)
+    return _png(sheet)
 
 
-def _faithfulness_picture(found: Faithfulness, path: Path) -> None:
+def _faithfulness_picture(found: Faithfulness) -> bytes:
     from matplotlib.figure import Figure
 
     sheet = Figure((11, 4.6), layout="constrained")
@@ -134,4 +135,10 @@ def _faithfulness_picture(found: Faithfulness, path: Path) -> None:
         axis.set_xlabel("share of the pixels")
         axis.set_ylabel(f"score, {found.target.unit}")
         axis.legend(fontsize=6)
-    sheet.savefig(path, dpi=DPI)
+    return _png(sheet)
+
+
+def _png(sheet: Any) -> bytes:
+    file = io.BytesIO()
+    sheet.savefig(file, dpi=DPI)
+    return file.getvalue()

@@ -1,5 +1,6 @@
 """The photo and its maps on one sheet, with titles, settings and colour bars, for slides and papers."""
 
+import io
 import os
 from pathlib import Path
 from textwrap import fill
@@ -12,6 +13,7 @@ from attribution.heatmap import colour
 from attribution.images import eight_bit
 from attribution.refusal import Refusal
 from attribution.result import VERSION, Attribution
+from attribution.stored import store
 from attribution.view import Drawing, View
 
 COLUMNS = 5  # panels in a row, at most
@@ -37,7 +39,8 @@ def figure(
         format: Instead of the ending.
 
     Raises:
-        Refusal: If there is no map, the maps are of several photos, or the ending is another.
+        Refusal: If there is no map, the maps are of several photos, the ending is another, or the disk does not take
+            it.
     """
     from matplotlib.figure import Figure  # here, since it takes half a second and most people never ask for it
 
@@ -61,7 +64,9 @@ def figure(
         _title(axis, title(result), _below(result))
         _bar(axis, drawing, view, result.unit)
     sheet.supxlabel(f"{maps[0].model}. {sentence(view)} attribution {VERSION}", fontsize=6, parse_math=False)
-    sheet.savefig(path, dpi=DPI, format=ending)
+    whole = io.BytesIO()
+    sheet.savefig(whole, dpi=DPI, format=ending)
+    store(path, whole.getvalue())
 
 
 def sentence(view: View) -> str:

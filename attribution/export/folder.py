@@ -18,6 +18,7 @@ from attribution.heatmap import grey, reduce
 from attribution.images import eight_bit, png
 from attribution.methods import METHODS
 from attribution.result import Attribution
+from attribution.stored import store, store_all
 
 FOLDER = "attribution-maps"  # in the ZIP; no package of this name
 DRAWN = "sum of absolute values over channels, least value white, greatest black"
@@ -36,14 +37,13 @@ def folder(results: Results, path: str | os.PathLike[str], photo: str = "photo")
         photo: Name of the photo, for the manifest. Default: photo.
 
     Raises:
-        Refusal: If there is no map, or the maps are of several photos.
+        Refusal: If there is no map, the maps are of several photos, or the disk does not take them.
     """
-    contents = _files(results, photo)
-    path = Path(path)
-    path.mkdir(parents=True, exist_ok=True)
-    _clear(path)
-    for name, content in contents.items():
-        (path / name).write_bytes(content)
+    contents, path = _files(results, photo), Path(path)
+    earlier = _listed(path)
+    store_all(path, contents)
+    for name in earlier - set(contents):
+        (path / name).unlink(missing_ok=True)
 
 
 def archive(results: Results, file: str | os.PathLike[str] | BinaryIO, photo: str = "photo") -> None:
@@ -55,12 +55,13 @@ def archive(results: Results, file: str | os.PathLike[str] | BinaryIO, photo: st
         photo: Name of the photo, for the manifest. Default: photo.
 
     Raises:
-        Refusal: If there is no map, or the maps are of several photos.
+        Refusal: If there is no map, the maps are of several photos, or the disk does not take them.
     """
-    contents = _files(results, photo)
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
-        for name, content in contents.items():
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, content in _files(results, photo).items():
             packed.writestr(f"{FOLDER}/{name}", content)
+    store(file, whole.getvalue())
 
 
 def picture(result: Attribution) -> Image.Image:
@@ -109,8 +110,9 @@ def _npz(arrays: dict[str, Any]) -> bytes:
     return file.getvalue()
 
 
-def _clear(path: Path) -> None:
-    """Remove the pictures that an earlier manifest lists, so that none stands beside a manifest that does not."""
+def _listed(path: Path) -> set[str]:
+    """The pictures of an earlier manifest: none may stand beside a manifest that does not list it."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        for each in json.loads((path / "manifest.json").read_text())["maps"]:
-            (path / f"{Path(each['name']).name}.png").unlink(missing_ok=True)
+        maps = json.loads((path / "manifest.json").read_text())["maps"]
+        return {f"{Path(each['name']).name}.png" for each in maps}
+    return set()

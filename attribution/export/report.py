@@ -11,6 +11,7 @@ from attribution.export.maps import Results, computed, named, refused, settings,
 from attribution.images import eight_bit
 from attribution.methods import METHODS
 from attribution.result import Attribution
+from attribution.stored import store
 from attribution.view import View
 from attribution.viewer.message import WHOLE, Place, Window, module, pack_map, pack_photo, pack_toolbar, style
 
@@ -35,13 +36,9 @@ def report(
         window: The part in view when it opens: left, top and side, as shares. Default: all of it.
 
     Raises:
-        Refusal: If there is no map, or the maps are of several photos.
+        Refusal: If there is no map, the maps are of several photos, or the disk does not take it.
     """
-    page = _page(results, view or View(), heading, window).encode()
-    if isinstance(path, str | os.PathLike):
-        Path(path).write_bytes(page)
-    else:
-        path.write(page)
+    store(path, _page(results, view or View(), heading, window).encode())
 
 
 def _page(results: Results, view: View, heading: str, window: Window) -> str:
