@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Generic, Literal, TypeVar
 
 from attribution.incident import report
-from attribution.memory import exhausted
+from attribution.memory import exhausted, give_back
 from attribution.refusal import Refusal
 
 R = TypeVar("R")
@@ -174,6 +174,7 @@ class Jobs(Generic[R]):
         self._lock = threading.Condition()
         self._waiting: dict[str, deque[Job[R]]] = {}  # by device
         self._active: dict[str, Job[R]] = {}  # queued and running, by key
+        self._closed = False
 
     def submit(
         self,
@@ -222,6 +223,21 @@ class Jobs(Generic[R]):
         with self._lock:
             self._leave(owner)
 
+    def close(self, patience: float) -> None:
+        """Begin no job any more, and let those that run stop at their next report.
+
+        A process that ends in the middle of one would leave a half-written download, and torch would abort.
+
+        Args:
+            patience: Seconds to wait for them at most.
+        """
+        with self._lock:
+            self._closed = True
+            for job in list(self._active.values()):
+                for owner in list(job._owners):
+                    self._leave(owner)
+            self._lock.wait_for(lambda: not self._running, patience)
+
     def ahead(self, job: Job[R]) -> int:
         """How many jobs wait in front of this one."""
         with self._lock:
@@ -264,12 +280,13 @@ class Jobs(Generic[R]):
         """The worker of one device, for as long as the process lives."""
         while True:
             with self._lock:
-                self._lock.wait_for(lambda: self._line(device))
+                self._lock.wait_for(lambda: self._line(device) and not self._closed)
                 job = self._running[device] = self._waiting[device].popleft()
                 job.state = "running"
             finished = job._run()
             with self._lock:
                 del self._running[device]
+                self._lock.notify_all()
                 if self._active.get(job.key) is job:
                     del self._active[job.key]
                 if finished:
@@ -277,3 +294,5 @@ class Jobs(Generic[R]):
                     self._mean[device] = before + WEIGHT * (job.seconds - before)
             said = {"job": job.name, "state": job.state, "seconds": round(job.seconds, 2), **job.about}
             logging.getLogger(__name__).info("job ended", extra=said)
+            del job  # so that nothing of it is kept while nobody asks
+            give_back()

@@ -9,11 +9,8 @@ one that a single user gets from the package. In the end ten of twenty sessions 
 
 import asyncio
 import itertools
-import json
 import random
-import re
 import statistics
-import struct
 import sys
 import tempfile
 import time
@@ -23,12 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import websockets
 from dashboard import FIRST, serving
 from numpy.typing import NDArray
-from streamlit.proto.BackMsg_pb2 import BackMsg
-from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
-from streamlit.proto.WidgetStates_pb2 import WidgetState
+from session import Session, memory, unpacked, values
 
 import attribution as at
 from attribution.samples import SAMPLES, sample_title
@@ -45,131 +39,10 @@ NEAR = 1e-4  # of a map's largest value
 Choice = tuple[str, str, int]  # photo, class, steps
 
 
-@dataclass
-class Session:
-    """One person's page.
-
-    Attributes:
-        address: Of the server, host and port.
-        widgets: Names of the widgets, by their labels.
-        elements: Of the run that is going on, or was the last.
-        kept: Messages that the server need not send again.
-    """
-
-    address: str
-    widgets: dict[str, str] = field(default_factory=dict)
-    elements: list[Any] = field(default_factory=list)
-    kept: dict[str, ForwardMsg] = field(default_factory=dict)
-    states: dict[str, WidgetState] = field(default_factory=dict)
-    fragment: str = ""
-    waiting: list[int] = field(default_factory=list)
-
-    async def open(self) -> None:
-        url = f"ws://{self.address}/_stcore/stream"
-        self.socket = await websockets.connect(url, subprotocols=[websockets.Subprotocol("streamlit")], max_size=None)
-        await self.run()
-        await self.settle()
-
-    async def run(self, fragment: str = "") -> None:
-        """Ask for a run of the page, or of the part that looks at the job, and take in what comes."""
-        asked = BackMsg()
-        state = asked.rerun_script
-        state.fragment_id = fragment
-        state.widget_states.widgets.extend(self.states.values())
-        state.cached_message_hashes.extend(self.kept)
-        await self.socket.send(asked.SerializeToString())
-        while True:
-            message = ForwardMsg()
-            message.ParseFromString(await self.socket.recv())
-            if self.take_in(message):
-                return
-
-    def take_in(self, message: ForwardMsg) -> bool:
-        """One message; whether the run has ended with it, and no other follows."""
-        kind = message.WhichOneof("type")
-        if kind == "ref_hash":
-            message = self.kept[message.ref_hash]
-        elif message.metadata.cacheable:
-            self.kept[message.hash] = message
-        if kind == "new_session":
-            self.elements = []
-        elif kind == "script_finished":
-            return message.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN
-        elif message.WhichOneof("type") == "delta" and message.delta.HasField("new_element"):
-            element = message.delta.new_element
-            self.elements.append(element)
-            self.fragment = message.delta.fragment_id or self.fragment
-            for name in ("selectbox", "number_input"):
-                if element.WhichOneof("type") == name:
-                    widget = getattr(element, name)
-                    self.widgets[widget.label] = widget.id
-        return False
-
-    @property
-    def busy(self) -> bool:
-        """Whether the page still offers to cancel."""
-        return any(each.WhichOneof("type") == "button" and each.button.label == "Cancel" for each in self.elements)
-
-    async def settle(self) -> None:
-        """Look at the job as the page does, until it has ended."""
-        while self.busy:
-            said = [each.progress.text for each in self.elements if each.WhichOneof("type") == "progress"]
-            self.waiting = [int(number) for text in said for number in re.findall(r"for (\d+) other", text)]
-            await asyncio.sleep(self.after)
-            await self.run(self.fragment)
-
-    @property
-    def after(self) -> float:
-        """Seconds after which the page wants to look again."""
-        asked = [each.bidi_component for each in self.elements if each.WhichOneof("type") == "bidi_component"]
-        data = next(json.loads(each.json) for each in asked if "next_look" in each.component_name)
-        return float(data["after"]) / 1000
-
-    def set(self, label: str, value: str | float) -> None:
-        state = WidgetState(id=self.widgets[label])
-        if isinstance(value, str):
-            state.string_value = value
-        else:
-            state.double_value = value
-        self.states[state.id] = state
-
-    async def choose(self, choice: Choice) -> float:
-        """Change the page's settings; seconds until all maps are there."""
-        started = time.perf_counter()
-        photo, target, steps = choice
-        self.set("Sample photo", sample_title(photo))
-        self.set("Target class", target)
-        self.set("Steps", float(steps))
-        await self.run()
-        await self.settle()
-        return time.perf_counter() - started
-
-    def maps(self) -> dict[str, NDArray[np.float64]]:
-        """The finished maps on the page, by method."""
-        found = {}
-        for each in self.elements:
-            if each.WhichOneof("type") == "bidi_component" and each.bidi_component.bytes:
-                header, body = unpacked(each.bidi_component.bytes)
-                if header["kind"] == "map":
-                    found[header["id"]] = values(header, body)
-        return found
-
-    def troubles(self) -> list[str]:
-        """What a person would take for an error."""
-        kinds = [each.WhichOneof("type") for each in self.elements]
-        alerts = [each.alert.body for each in self.elements if each.WhichOneof("type") == "alert"]
-        return [kind for kind in kinds if kind == "exception"] + alerts
-
-
-def unpacked(message: bytes) -> tuple[dict[str, Any], bytes]:
-    """Header and body of a message of the viewer."""
-    (length,) = struct.unpack_from("<I", message)
-    return json.loads(message[4 : 4 + length]), message[4 + length :]
-
-
-def values(header: dict[str, Any], body: bytes) -> NDArray[np.float64]:
-    """A map, (3, H, W)."""
-    return np.frombuffer(body, "<i2").reshape(3, header["height"], header["width"]) * float(header["scale"])
+def settings(choice: Choice) -> dict[str, str | float]:
+    """A choice, as the page's widgets take it."""
+    photo, target, steps = choice
+    return {"Sample photo": sample_title(photo), "Target class": target, "Steps": float(steps)}
 
 
 def single_user(choices: Iterator[Choice], model: at.Model) -> dict[Choice, dict[str, NDArray[np.float64]]]:
@@ -188,19 +61,13 @@ def single_user(choices: Iterator[Choice], model: at.Model) -> dict[Choice, dict
     return expected
 
 
-def memory(process: int) -> float:
-    """MB that a process holds."""
-    status = Path(f"/proc/{process}/status").read_text()
-    return int(re.findall(r"VmRSS:\s+(\d+)", status)[0]) / 1024
-
-
 async def person(session: Session, number: int, until: float, expected: dict[Choice, Any], found: "Found") -> None:
     """Change something every EVERY seconds, and look at what comes."""
     dice = random.Random(number)
     await asyncio.sleep(dice.random() * EVERY)
     while time.perf_counter() < until:
         begun, choice = time.perf_counter(), dice.choice(list(expected))
-        found.seconds.append(await session.choose(choice))
+        found.seconds.append(await session.choose(settings(choice)))
         found.troubles += session.troubles()
         maps = session.maps()
         right = set(maps) == set(expected[choice]) and all(
@@ -228,13 +95,13 @@ async def cut_off(sessions: list[Session]) -> tuple[int, float]:
     staying, going = sessions[: SESSIONS // 2], sessions[SESSIONS // 2 :]
     photos = itertools.cycle(SAMPLES)
     asked = [
-        asyncio.create_task(each.choose((next(photos), next(iter(TARGETS)), 40 + place)))
+        asyncio.create_task(each.choose(settings((next(photos), next(iter(TARGETS)), 40 + place))))
         for place, each in enumerate([*going, *staying])
     ]
     await asyncio.sleep(2.0)
     for task, each in zip(asked, going, strict=False):
         task.cancel()
-        await each.socket.close()
+        await each.close()
     begun = time.perf_counter()
     for each in staying:
         each.waiting = []

@@ -42,8 +42,15 @@ window.look = (picture) => {
 
 
 @contextmanager
-def serving(log: Path, script: str = "streamlit_app.py") -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def serving(
+    log: Path, script: str = "streamlit_app.py", **environment: str
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Start the dashboard as `make run` does, but for the port; stop it in the end.
+
+    Args:
+        log: Where its output goes.
+        script: What it runs. Default: the dashboard.
+        environment: Variables that it finds beside those of this process.
 
     Yields:
         Its address, as soon as it says that it is healthy, and its process.
@@ -55,7 +62,7 @@ def serving(log: Path, script: str = "streamlit_app.py") -> Iterator[tuple[str, 
     command += ["--server.address", "127.0.0.1", "--server.headless", "true"]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, cwd=ROOT, stdout=output, stderr=output, env={**os.environ, "PYTHONPATH": str(ROOT)}
+            command, cwd=ROOT, stdout=output, stderr=output, env={**os.environ, "PYTHONPATH": str(ROOT), **environment}
         )
         try:
             address = f"http://127.0.0.1:{port}"

@@ -1,6 +1,8 @@
-"""The dashboard with networks that nobody would want: served by test_hostile.py."""
+"""The dashboard with networks that nobody would want: served by test_hostile.py and test_sessions.py."""
 
+import os
 import runpy
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -9,6 +11,7 @@ from torch import Tensor, nn
 from attribution.model import Preprocessing
 from attribution.models import MODELS
 from attribution.models.record import Facts, ModelRecord
+from attribution.weights import Progress, fetch
 
 CLASSES = ("<b>bold</b>", "![x](https://tracker.example/a.png)", "$a_b$ :red[c]", "<img src=x onerror=alert(1)>", "e")
 
@@ -29,7 +32,24 @@ class Net(nn.Module):
         return self.bias.flip(0) + total[:, None] * torch.tensor([1.0, 0.5, 0.25, 0.1, 0.0])
 
 
-for kind in ("constant", "zero", "broken"):
+def fail(error: Exception) -> nn.Module:
+    """What loading a network may end with."""
+    raise error
+
+
+def download(progress: Progress | None) -> nn.Module:
+    """A network whose weights come from where the test says."""
+    fetch(os.environ["TEST_WEIGHTS"], "00", Path(os.environ["TEST_CACHE"]) / "net.pth", progress)
+    return Net("constant")
+
+
+builds: dict[str, Callable[[Progress | None], nn.Module]] = {
+    **{kind: lambda progress, kind=kind: Net(kind) for kind in ("constant", "zero", "broken")},
+    "raising": lambda progress: fail(RuntimeError("secret of the server")),
+    "exhausting": lambda progress: fail(MemoryError()),
+    "downloading": download,
+}
+for kind, build in builds.items():
     facts = Facts(Preprocessing((32, 32), (0, 0, 0), (1, 1, 1), 1.0), CLASSES, 60, 0, "none", "this test")
-    MODELS[kind] = ModelRecord(kind, True, lambda facts=facts: facts, lambda progress, kind=kind: Net(kind))
+    MODELS[kind] = ModelRecord(kind, True, lambda facts=facts: facts, build)
 runpy.run_path(str(Path(__file__).parents[1] / "streamlit_app.py"))

@@ -458,6 +458,20 @@ def test_the_jobs_of_sessions_that_are_gone_stop_and_leave_the_line(gates: Calla
     assert order == ["third", "fourth"]
 
 
+def test_closing_waits_for_what_runs_drops_what_waits_and_begins_nothing(
+    jobs: Jobs[Any], gates: Callable[..., Gate]
+) -> None:
+    gate = gates()
+    running = started(jobs, gate)
+    waiting = jobs.submit("cpu", "second", "bob", never)
+    jobs.close(0.01)  # it does not end in time
+    assert (running.state, waiting.state) == ("running", "cancelled")
+    threading.Timer(0.1, gate.opened.set).start()
+    jobs.close(WAIT)
+    assert running.state == "cancelled"
+    assert jobs.submit("cpu", "third", "cid", never).state == "queued"
+
+
 def test_a_job_that_works_too_long_is_stopped_and_says_so(gates: Callable[..., Gate]) -> None:
     jobs: Jobs[Any] = Jobs(limit=0.0)
     gate = gates()

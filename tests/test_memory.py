@@ -1,10 +1,13 @@
 """The memory budget, and the caches that keep to it."""
 
+import gc
+import weakref
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 from toys import model_of, noise, randomise
 
@@ -64,6 +67,38 @@ def test_a_store_keeps_what_was_asked_for_last_within_its_bytes() -> None:
     first.put(0, np.zeros(10, np.uint8))
     first.put(0, np.zeros(20, np.uint8))
     assert store.size <= 1000
+
+
+def test_a_value_goes_with_its_owner_even_while_the_store_is_at_work() -> None:
+    class Owner:
+        pass
+
+    store = Store(lambda: 1000)
+    kept = Recent[Image.Image]("photos", store)
+    owner, other = Owner(), Owner()
+    kept.put("first", Image.new("RGB", (10, 10)), owner)
+    kept.put("second", Image.new("RGB", (10, 10)), other)
+    assert store.size == 800
+    with store._held():
+        del owner  # as the garbage collector may at any time; waiting for the store would never end
+    assert store.size == 400
+    del other
+    assert store.size == 0
+
+
+def test_a_network_that_is_dropped_is_freed_but_never_while_it_is_in_use() -> None:
+    store = Store(lambda: 1000)
+    kept = Recent[nn.Module]("models", store)
+    kept.put("first", nn.Linear(10, 10))
+    used = kept.get("first")
+    seen = weakref.ref(used)
+    kept.put("second", nn.Linear(14, 14))
+    assert kept.get("first") is None
+    assert used is not None
+    assert used(torch.ones(10)).shape == (10,)
+    del used
+    gc.collect()
+    assert seen() is None
 
 
 def test_bytes_are_those_of_all_arrays_inside_each_once() -> None:

@@ -1,12 +1,15 @@
 """What this process keeps of finished work, for all sessions: the values asked for last, within a number of bytes."""
 
 import dataclasses
-from collections import OrderedDict
+import weakref
+from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import contextmanager
 from threading import Lock
 from typing import Any, Generic, TypeVar
 
 import numpy as np
+from PIL import Image
 from torch import Tensor, nn
 
 from attribution.memory import budget
@@ -14,7 +17,8 @@ from attribution.memory import budget
 V = TypeVar("V")
 
 WORK = 0.1  # of the memory budget, for maps and what is measured
-NETWORKS = 0.35  # of the memory budget
+PHOTOS = 0.1  # of the memory budget; one of 12 megapixels takes 48 MB
+NETWORKS = 0.3  # of the memory budget
 
 
 class Store:
@@ -27,11 +31,12 @@ class Store:
             limit: Gives the bytes that may be kept. A value larger than that is not kept.
         """
         self._limit, self._lock = limit, Lock()
+        self._dropped: deque[Hashable] = deque()
         self._values: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
 
     def get(self, key: Hashable) -> Any:
         """The value, or None."""
-        with self._lock:
+        with self._held():
             if key in self._values:
                 self._values.move_to_end(key)
             return self._values.get(key, (None, 0))[0]
@@ -39,7 +44,7 @@ class Store:
     def put(self, key: Hashable, value: Any) -> None:
         """Keep a value, and let the oldest go; whoever uses one of them still can."""
         size = bytes_of(value)
-        with self._lock:
+        with self._held():
             self._values.pop(key, None)
             if size <= self._limit():
                 self._make_room(size)
@@ -47,8 +52,22 @@ class Store:
 
     def make_room(self, size: float) -> None:
         """Let the oldest go until so many bytes could be added."""
-        with self._lock:
+        with self._held():
             self._make_room(size)
+
+    def drop(self, key: Hashable) -> None:
+        """Let a value go. May be called by a finaliser, which can come while this very thread changes the store."""
+        self._dropped.append(key)
+        if not self._lock.locked():
+            with self._held():
+                pass
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        with self._lock:
+            yield
+            while self._dropped:
+                self._values.pop(self._dropped.popleft(), None)
 
     def _make_room(self, size: float) -> None:
         while self._values and self.size + size > self._limit():
@@ -77,17 +96,26 @@ class Recent(Generic[V]):
         value: V | None = self._store.get((self._kind, key))
         return value
 
-    def put(self, key: Hashable, value: V) -> None:
-        """Keep a value."""
+    def put(self, key: Hashable, value: V, owner: object = None) -> None:
+        """Keep a value.
+
+        Args:
+            key: Unique in this kind.
+            value: What to keep.
+            owner: If given, the value goes when this does.
+        """
         self._store.put((self._kind, key), value)
+        if owner is not None:
+            weakref.finalize(owner, self._store.drop, (self._kind, key))
 
 
 FINISHED = Store(lambda: WORK * budget())
+DECODED = Store(lambda: PHOTOS * budget())
 LOADED = Store(lambda: NETWORKS * budget())
 
 
 def bytes_of(value: Any) -> int:
-    """Bytes of the arrays, tensors and texts inside a value, each counted once."""
+    """Bytes of the arrays, tensors, images and texts inside a value, each counted once."""
     return sum({id(each): size for each, size in _parts(value, set())}.values())
 
 
@@ -97,6 +125,8 @@ def _parts(value: Any, seen: set[int]) -> Iterator[tuple[Any, int]]:
     seen.add(id(value))
     if isinstance(value, np.ndarray | Tensor):
         yield value, int(value.nbytes)
+    elif isinstance(value, Image.Image):
+        yield value, 4 * value.width * value.height  # Pillow's, for RGB too
     elif isinstance(value, str | bytes):
         yield value, len(value)
     elif isinstance(value, nn.Module):

@@ -18,8 +18,10 @@ from attribution.target import SCORES, Score, Target
 from attribution.ui.analysis import Analysis, estimate
 from attribution.ui.crop.crop import show_crop
 from attribution.ui.forms import ask, held, reset
+from attribution.ui.kept import DECODED, Recent
 
 SLOW = 2  # seconds from which on the picker tells them
+_photos: Recent[Image.Image] = Recent("photos", DECODED)
 OPEN = -1  # stands for the predicted class, or for all other classes
 MEANINGS: dict[Score, str] = {
     "probability": "Probability p: the softmax output, in [0, 1]. It saturates where the network is sure.",
@@ -40,6 +42,13 @@ class Photo:
     name: str
     title: str
     image: Image.Image
+
+
+@dataclass(frozen=True)
+class _Upload:
+    """What a session holds of its upload: when it lets go of this, the photo is gone, too."""
+
+    name: str
 
 
 def choose() -> tuple[Analysis | str, tuple[Method, ...]]:
@@ -122,12 +131,13 @@ def _photo() -> Photo | None:
 
 
 def _decoded(name: str, data: bytes) -> Image.Image:
-    """The photo of this session, decoded once."""
+    """An upload, decoded once; again where others took its place in the meantime."""
     state = st.session_state
-    if state.get("decoded", ("", None))[0] != name:
-        state.decoded = ("", None)
-        state.decoded = (name, open_image(data))
-    image: Image.Image = state.decoded[1]
+    if "upload_held" not in state or state.upload_held.name != name:
+        state.upload_held = _Upload(name)
+    if (image := _photos.get(name)) is None:
+        image = open_image(data)
+        _photos.put(name, image, owner=state.upload_held)
     return image
 
 

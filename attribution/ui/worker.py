@@ -1,5 +1,6 @@
 """The jobs of this server, and how a page follows one: it asks, looks, shows what there is, and can cancel."""
 
+import atexit
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from attribution.ui.next_look import ask_again
 R = TypeVar("R")
 TICK = 0.3  # seconds from the end of one look at a job to the next
 LONGEST = 5.0  # seconds between two looks of a session that waits in the line
+PATIENCE = 5.0  # seconds that a server which is told to stop waits for its jobs; Docker kills it after 10
 LAST = "What stands below is the last that was finished."
 
 
@@ -46,7 +48,9 @@ _sessions: dict[str, str] = {}  # Streamlit's name of each session, by ours
 
 @st.cache_resource
 def _jobs() -> Jobs[Any]:
-    return Jobs(alive=_alive)
+    jobs: Jobs[Any] = Jobs(alive=_alive)
+    atexit.register(jobs.close, PATIENCE)
+    return jobs
 
 
 def _alive(owner: str) -> bool:

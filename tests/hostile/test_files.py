@@ -1,28 +1,25 @@
 """Hostile files: a photo or one plain sentence, never anything else, and the memory is given back."""
 
-import ctypes
 import gc
-import re
+import os
 import warnings
 from pathlib import Path
 
 import pytest
 from hostile.files import EXTENSIONS, KINDS, SECRET, files, good, sample
+from session import memory
 
 from attribution import Refusal, open_image
+from attribution.memory import give_back
 
 ALLOWED = 50.0  # MB
 
 
 def resident() -> float:
-    """The memory of this process in MB, without what it has freed; 0 where the system does not tell."""
+    """The memory of this process in MB, without what it has freed."""
     gc.collect()
-    try:
-        ctypes.CDLL(None).malloc_trim(0)  # glibc keeps what is freed for later use, which is no leak
-        status = Path("/proc/self/status").read_text()
-    except (AttributeError, OSError, TypeError):
-        return 0.0
-    return int(re.findall(r"VmRSS:\s+(\d+) kB", status)[0]) * 1.024e-3
+    give_back()
+    return memory(os.getpid())
 
 
 def wrong(data: bytes) -> str:

@@ -1,0 +1,160 @@
+"""One person's page without a browser: a client of Streamlit's own protocol, and what the server holds meanwhile."""
+
+import asyncio
+import json
+import re
+import struct
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import websockets
+from numpy.typing import NDArray
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from streamlit.proto.WidgetStates_pb2 import WidgetState
+
+
+@dataclass
+class Session:
+    """One person's page.
+
+    Attributes:
+        address: Of the server, host and port.
+        widgets: Names of the widgets, by their labels.
+        elements: Of the run that is going on, or was the last.
+        kept: Messages that the server need not send again.
+    """
+
+    address: str
+    widgets: dict[str, str] = field(default_factory=dict)
+    elements: list[Any] = field(default_factory=list)
+    kept: dict[str, ForwardMsg] = field(default_factory=dict)
+    states: dict[str, WidgetState] = field(default_factory=dict)
+    fragment: str = ""
+    waiting: list[int] = field(default_factory=list)
+    socket: websockets.ClientConnection | None = None
+
+    async def open(self) -> None:
+        url = f"ws://{self.address}/_stcore/stream"
+        self.socket = await websockets.connect(url, subprotocols=[websockets.Subprotocol("streamlit")], max_size=None)
+        await self.run()
+        await self.settle()
+
+    async def close(self) -> None:
+        if self.socket:
+            await self.socket.close()
+
+    async def run(self, fragment: str = "") -> None:
+        """Ask for a run of the page, or of the part that looks at the job, and take in what comes."""
+        asked = BackMsg()
+        state = asked.rerun_script
+        state.fragment_id = fragment
+        state.widget_states.widgets.extend(self.states.values())
+        state.cached_message_hashes.extend(self.kept)
+        assert self.socket
+        await self.socket.send(asked.SerializeToString())
+        while True:
+            message = ForwardMsg()
+            message.ParseFromString(await self.socket.recv())
+            if self.take_in(message):
+                return
+
+    def take_in(self, message: ForwardMsg) -> bool:
+        """One message; whether the run has ended with it, and no other follows."""
+        kind = message.WhichOneof("type")
+        if kind == "ref_hash":
+            message = self.kept[message.ref_hash]
+        elif message.metadata.cacheable:
+            self.kept[message.hash] = message
+        if kind == "new_session":
+            self.elements = []
+        elif kind == "script_finished":
+            return message.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN
+        elif message.WhichOneof("type") == "delta" and message.delta.HasField("new_element"):
+            element = message.delta.new_element
+            self.elements.append(element)
+            self.fragment = message.delta.fragment_id or self.fragment
+            for name in ("selectbox", "number_input"):
+                if element.WhichOneof("type") == name:
+                    widget = getattr(element, name)
+                    self.widgets[widget.label] = widget.id
+        return False
+
+    @property
+    def busy(self) -> bool:
+        """Whether the page still offers to cancel."""
+        return any(each.WhichOneof("type") == "button" and each.button.label == "Cancel" for each in self.elements)
+
+    async def settle(self) -> None:
+        """Look at the job as the page does, until it has ended."""
+        while self.busy:
+            said = [each.progress.text for each in self.elements if each.WhichOneof("type") == "progress"]
+            self.waiting = [int(number) for text in said for number in re.findall(r"for (\d+) other", text)]
+            await asyncio.sleep(self.after)
+            await self.run(self.fragment)
+
+    @property
+    def after(self) -> float:
+        """Seconds after which the page wants to look again."""
+        asked = [each.bidi_component for each in self.elements if each.WhichOneof("type") == "bidi_component"]
+        data = next(json.loads(each.json) for each in asked if "next_look" in each.component_name)
+        return float(data["after"]) / 1000
+
+    def set(self, label: str, value: str | float) -> None:
+        state = WidgetState(id=self.widgets[label])
+        if isinstance(value, str):
+            state.string_value = value
+        else:
+            state.double_value = value
+        self.states[state.id] = state
+
+    async def choose(self, settings: Mapping[str, str | float]) -> float:
+        """Change the page's settings, by their labels; seconds until all maps are there."""
+        started = time.perf_counter()
+        for label, value in settings.items():
+            self.set(label, value)
+        await self.run()
+        await self.settle()
+        return time.perf_counter() - started
+
+    def maps(self) -> dict[str, NDArray[np.float64]]:
+        """The finished maps on the page, by method."""
+        found = {}
+        for each in self.elements:
+            if each.WhichOneof("type") == "bidi_component" and each.bidi_component.bytes:
+                header, body = unpacked(each.bidi_component.bytes)
+                if header["kind"] == "map":
+                    found[header["id"]] = values(header, body)
+        return found
+
+    def said(self) -> list[str]:
+        """All texts on the page."""
+        texts = [getattr(each, str(each.WhichOneof("type"))) for each in self.elements]
+        return [str(each.body) for each in texts if hasattr(each, "body")]
+
+    def troubles(self) -> list[str]:
+        """What a person would take for an error."""
+        kinds = [each.WhichOneof("type") for each in self.elements]
+        alerts = [each.alert.body for each in self.elements if each.WhichOneof("type") == "alert"]
+        return [kind for kind in kinds if kind == "exception"] + alerts
+
+
+def unpacked(message: bytes) -> tuple[dict[str, Any], bytes]:
+    """Header and body of a message of the viewer."""
+    (length,) = struct.unpack_from("<I", message)
+    return json.loads(message[4 : 4 + length]), message[4 + length :]
+
+
+def values(header: dict[str, Any], body: bytes) -> NDArray[np.float64]:
+    """A map, (3, H, W)."""
+    return np.frombuffer(body, "<i2").reshape(3, header["height"], header["width"]) * float(header["scale"])
+
+
+def memory(process: int, kind: str = "VmRSS") -> float:
+    """MB that a process holds, or with "VmHWM" has ever held."""
+    status = Path(f"/proc/{process}/status").read_text()
+    return int(re.findall(rf"{kind}:\s+(\d+) kB", status)[0]) * 1.024e-3
