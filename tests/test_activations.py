@@ -9,17 +9,13 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from test_contract import NETS
 from torch import Tensor, nn
 from torchvision import models as zoo
-from toys import model_of, noise, randomise
+from toys import model_of, noise, randomise, zoo_net
 
 import attribution as at
 from attribution.layers import Layer
 
 SIDE = 64
 MAPS = [at.GradCAM, at.HiResCAM, at.LayerCAM]
-
-
-def small(name: str, **more: object) -> nn.Module:
-    return randomise(getattr(zoo, name)(weights=None, num_classes=5, **more))
 
 
 class Pooled(nn.Module):
@@ -60,7 +56,7 @@ PEERS = {at.GradCAM: GradCAM, at.HiResCAM: HiResCAM, at.LayerCAM: LayerCAM}
     [("resnet18", "layer4", "layer4"), ("resnet18", "layer3", "layer3"), ("vgg11", "features.19", "features.19")],
 )
 def test_they_are_the_peers_but_for_its_scale(ours: type, name: str, layer: str, theirs: str) -> None:
-    net, x = small(name), noise(3, SIDE, SIDE)
+    net, x = zoo_net(name, 5), noise(3, SIDE, SIDE)
     model = model_of(net, (SIDE, SIDE), 5)
     stage = [each.name for each in model.stages].index(layer)
     mine = at.attribute(model, x, ours(stage), at.Target(1, "logit")).values.sum(0)
@@ -72,7 +68,7 @@ def test_they_are_the_peers_but_for_its_scale(ours: type, name: str, layer: str,
 
 @pytest.mark.parametrize("size", [(SIDE, SIDE), (SIDE, 2 * SIDE)])
 def test_grad_cam_is_captums(size: tuple[int, int]) -> None:
-    net, x = small("resnet18").double(), noise(3, *size, dtype=torch.float64)
+    net, x = zoo_net("resnet18", 5).double(), noise(3, *size, dtype=torch.float64)
     theirs = LayerGradCam(net, net.layer3).attribute(x[None], 3)
     large = nn.functional.interpolate(theirs.detach(), size, mode="bilinear")[0, 0].numpy()
     model = model_of(net, size, 5)
@@ -81,7 +77,7 @@ def test_grad_cam_is_captums(size: tuple[int, int]) -> None:
 
 
 def test_guided_grad_cam_is_the_product_and_captums_but_for_the_enlargement() -> None:
-    net, x = small("vgg11").double(), noise(3, SIDE, SIDE, dtype=torch.float64)
+    net, x = zoo_net("vgg11", 5).double(), noise(3, SIDE, SIDE, dtype=torch.float64)
     model, target = model_of(net, (SIDE, SIDE), 5), at.Target(2, "logit")
     product, region, guided = (
         at.attribute(model, x, method, target) for method in (at.GuidedGradCAM(), at.GradCAM(), at.GuidedBackprop())
@@ -89,7 +85,7 @@ def test_guided_grad_cam_is_the_product_and_captums_but_for_the_enlargement() ->
     np.testing.assert_allclose(product.values, region.values.sum(0) * guided.values, atol=1e-12)
     assert product.unit == "z\u00b2"
     assert product.rectifiers == guided.rectifiers
-    twin = small("vgg11").double()
+    twin = zoo_net("vgg11", 5).double()
     for module in twin.modules():
         if isinstance(module, nn.ReLU):
             module.inplace = False
@@ -172,7 +168,7 @@ def test_a_network_without_maps_of_features_is_refused(cls: type) -> None:
 
 
 def test_a_stage_that_is_not_there_is_refused_with_those_that_are() -> None:
-    model = model_of(small("resnet18"), (SIDE, SIDE), 5)
+    model = model_of(zoo_net("resnet18", 5), (SIDE, SIDE), 5)
     with pytest.raises(at.Refusal, match=r"^toy has no stage 9; choose one from 0 to 4\.$"):
         at.attribute(model, noise(3, SIDE, SIDE), at.GradCAM(9))
 

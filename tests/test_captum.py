@@ -10,8 +10,7 @@ import torch.nn.functional as F
 from captum.attr import Deconvolution, GuidedBackprop, IntegratedGradients, Saliency
 from reference import backward
 from torch import Tensor, fx, nn
-from torchvision import models as zoo
-from toys import model_of, noise, randomise
+from toys import model_of, noise, zoo_net
 
 import attribution as at
 from attribution.methods.method import Method
@@ -23,8 +22,7 @@ SIDES = {"inception_v3": 96}
 def build(name: str) -> nn.Module:
     """A network with random weights and batch-norm statistics that are not trivial."""
     extra = {"googlenet": {"aux_logits": False, "init_weights": False}, "inception_v3": {"init_weights": False}}
-    net: nn.Module = zoo.get_model(name, weights=None, num_classes=CLASSES, **extra.get(name, {}))
-    return randomise(net)
+    return zoo_net(name, CLASSES, **extra.get(name, {}))
 
 
 def ours(net: nn.Module, x: Tensor, *methods: Method) -> list[np.ndarray]:

@@ -1,6 +1,7 @@
 """The linked viewer in Chromium: one view for all panels, the engine's values under the cursor, nothing sent."""
 
 import io
+import itertools
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -49,15 +50,13 @@ def choose_view(page: Page, view: str) -> None:
     page.wait_for_timeout(100)
 
 
-@pytest.mark.parametrize(("x", "y"), [(172, 37), (0, 0), (226, 226), (113, 60)])
 def test_the_value_under_the_cursor_is_the_engines_in_every_panel(
-    page: Page,
-    results: dict[str, at.Attribution],
-    x: int,
-    y: int,
+    page: Page, results: dict[str, at.Attribution]
 ) -> None:
-    hover(page, "gradient", x, y)
-    for key, result in results.items():
+    places = [(172, 37), (0, 0), (226, 226), (113, 60)]
+    for (x, y), (key, result) in itertools.product(places, results.items()):
+        hover(page, "gradient", x, y)
+        expect(page.locator(".st-key-map-photo .readout")).to_contain_text(f"x {x}, y {y}:")
         shown = readout(page, key)
         assert READOUT.match(shown), shown
         value, _, above = READOUT.match(shown).groups()
