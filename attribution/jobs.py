@@ -285,8 +285,6 @@ class Jobs(Generic[R]):
                 job.state = "running"
             finished = job._run()
             with self._lock:
-                del self._running[device]
-                self._lock.notify_all()
                 if self._active.get(job.key) is job:
                     del self._active[job.key]
                 if finished:
@@ -294,5 +292,8 @@ class Jobs(Generic[R]):
                     self._mean[device] = before + WEIGHT * (job.seconds - before)
             said = {"job": job.name, "state": job.state, "seconds": round(job.seconds, 2), **job.about}
             logging.getLogger(__name__).info("job ended", extra=said)
-            del job  # so that nothing of it is kept while nobody asks
             give_back()
+            del job  # so that nothing of it is kept while nobody asks
+            with self._lock:
+                del self._running[device]
+                self._lock.notify_all()
