@@ -60,11 +60,13 @@ def open_image(source: str | PathLike[str] | bytes | BinaryIO) -> Image.Image:
         )
     with _one_at_a_time, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of sizes that are checked here, and of metadata that is dropped
-        _check(name, data)
         try:
+            _check(name, data)
             return _rgb(name, _decode(data))
         except Refusal:
             raise
+        except MemoryError:
+            raise Refusal(f"{name} needs more memory than is free; save a smaller copy, or try again later.") from None
         except Exception:  # Pillow's decoders raise many types on what is cut off
             raise Refusal(f"{name} is damaged or cut off; save it again and retry.") from None
 
@@ -165,6 +167,8 @@ def _check(name: str, data: bytes) -> None:
         raise Refusal(
             f"{name} is a HEIC photo, which cannot be read without the package pillow-heif; save it as JPEG."
         ) from None
+    except MemoryError:
+        raise
     except Exception:  # Pillow's readers raise many types on what is no picture
         raise Refusal(
             f"{name} is not a photo that can be read; use {', '.join(FORMATS[:-1])} or {FORMATS[-1]}."

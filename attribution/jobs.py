@@ -2,7 +2,7 @@
 
 Knows nothing of networks or pages. A session asks with `Jobs.submit`, again and again if it likes: the same key gives
 the same job while it is at work. Its newest job replaces its older one and takes its place in the line. Sessions that
-ask for the same key share one job, which stops only when all of them have left it or are gone.
+ask for the same key share one job, which keeps its place and stops only when all of them have left it or are gone.
 """
 
 import hashlib
@@ -151,6 +151,7 @@ class Job(Generic[R]):
             self.sentence, self.state = report(failure, what, job=self.name, **self.about), "failed"
         finally:
             self._ended = time.monotonic()
+            self.so_far = None
             del self._work  # it may hold a photo, and a session keeps its last job
         return self.state == "done"
 
@@ -241,17 +242,24 @@ class Jobs(Generic[R]):
     def ahead(self, job: Job[R]) -> int:
         """How many jobs wait in front of this one."""
         with self._lock:
-            return next((self._line(device).index(job) for device, line in self._waiting.items() if job in line), 0)
+            return self._place(job)[1]
 
     def wait(self, job: Job[R]) -> float | None:
         """Seconds until a waiting job begins, by the mean of those before; None where nothing is known."""
         with self._lock:
-            device = next((device for device, line in self._waiting.items() if job in line), None)
-            if device is None or (mean := self._mean.get(device)) is None:
+            device, place = self._place(job)
+            if (mean := self._mean.get(device)) is None:
                 return None
             running = self._running.get(device)
             rest = max(0.0, mean - running.seconds) if running else 0.0
-            return rest + mean * self._line(device).index(job)
+            return rest + mean * place
+
+    def _place(self, job: Job[R]) -> tuple[str, int]:
+        """For which device a job waits, and how many in front of it; no device if it does not wait."""
+        for device in self._waiting:
+            if job in (line := self._line(device)):
+                return device, line.index(job)
+        return "", 0
 
     def _line(self, device: str) -> deque[Job[R]]:
         """The jobs that wait for a device, without those whose sessions are gone."""

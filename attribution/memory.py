@@ -28,6 +28,11 @@ def budget() -> int:
     return min([machine, *(limit for path in map(Path, LIMITS) if (limit := _number(path)))])
 
 
+def share(part: float) -> float:
+    """Bytes of a part of what the budget leaves beside the libraries; of a quarter of it, where they take more."""
+    return part * max(budget() - LIBRARIES, budget() / 4)
+
+
 def give_back() -> None:
     """Return what was freed to the system, which glibc otherwise keeps: 10 ms, for 200 MB after a few analyses."""
     with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library, another system

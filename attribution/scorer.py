@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from attribution.layers import Layer, Output, outputs
-from attribution.memory import budget, exhausted
+from attribution.memory import exhausted, share
 from attribution.model import Model
 from attribution.rectifiers import Interception, Rectifiers
 from attribution.target import Target
 
-IMAGES = 0.25  # of the memory budget
+IMAGES = 0.3  # of the memory beside the libraries
 CHUNK = {"cpu": 4, "cuda": 32, "mps": 8}  # images at a time, by kind of device
 
 T = TypeVar("T")
@@ -229,7 +229,7 @@ def _chunk(model: Model) -> int:
         unused = torch.cuda.memory_reserved(model.device) - torch.cuda.memory_allocated(model.device)  # torch's own
         free = 0.8 * (torch.cuda.mem_get_info(model.device)[0] + unused)
     else:
-        free = IMAGES * budget()
+        free = share(IMAGES)
     return max(1, min(CHUNK[model.device.type], int(free) // max(1, model.image_memory)))
 
 

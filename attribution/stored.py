@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -51,28 +52,37 @@ def whole_file(place: Place) -> Iterator[BinaryIO]:
     """Open a file that gets its name when the block ends, and is deleted if the block raises.
 
     Args:
-        place: Its path; folders that are missing are made. Where a device stands it is written to as it is.
+        place: Its path; folders that are missing are made. Where a device stands it is written to as it is. While it is
+            being written it is a hidden `.part` beside it, which stays only where the process is killed.
 
     Raises:
         Refusal: If it cannot be opened, closed or given its name. What the block writes is its own affair: `storing`.
     """
-    path = Path(os.path.realpath(place))  # a link stays one
-    as_it_is = path.exists() and not path.is_file()
-    part = path if as_it_is else path.with_name(f"{path.name[:200]}.{uuid.uuid4().hex[:8]}.part")
-    with storing(place):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    path = Path(place)
+    with storing(path):
+        there = path.exists()
+        device = there and not path.is_file()
+    if device:
+        with storing(path), path.open("wb") as file:
+            yield file
+        return
+    whole = Path(os.path.realpath(path))  # a link stays one
+    part = whole.with_name(f".{uuid.uuid4().hex}.part")
+    with storing(path):
+        whole.parent.mkdir(parents=True, exist_ok=True)
         file = part.open("wb")
     try:
         try:
+            if there:
+                shutil.copymode(whole, part)
             yield file
         finally:
-            with storing(place):
+            with storing(path):
                 file.close()
-        with storing(place):
-            part.replace(path)
+        with storing(path):
+            part.replace(whole)
     finally:
-        if not as_it_is:
-            part.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

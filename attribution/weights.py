@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 from attribution.refusal import Refusal
 from attribution.stored import storing, whole_file
 
-BLOCK = 1 << 20  # bytes read at a time
+BLOCK = 1 << 20  # bytes read at a time, at most
 TIMEOUT = 30  # seconds without a byte
 
 Progress = Callable[[int, int], None]  # bytes so far, bytes in all (0 if the server does not say)
@@ -32,7 +32,8 @@ def fetch(url: str, sha256: str, path: Path, on_progress: Progress | None = None
         url: Where it comes from.
         sha256: Its hash, or the first digits of it.
         path: Where it is to be.
-        on_progress: Called after every MB; if it raises, the download stops and leaves nothing behind.
+        on_progress: Called after every MB, on a slow line more often; if it raises, the download stops and leaves
+            nothing behind.
 
     Returns:
         The path.
@@ -74,7 +75,7 @@ def _copy(answer: Any, file: BinaryIO, path: Path, total: int, on_progress: Prog
     digest, size = hashlib.sha256(), 0
     while True:
         with _reaching(path):
-            block = answer.read(BLOCK)
+            block = answer.read1(BLOCK)  # what is there: a slow line can be cancelled, too
         if not block:
             return size, digest.hexdigest()
         with storing(path):

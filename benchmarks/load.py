@@ -14,6 +14,7 @@ import random
 import statistics
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -125,13 +126,14 @@ def cancelled(model: at.Model) -> float:
 
     for number in range(CANCELS):
         job = jobs.submit("cpu", str(number), "ann", work)
-        while not job.fraction:
+        while job.active and not job.fraction:
             time.sleep(0.01)
         time.sleep(0.1 * number / CANCELS)  # somewhere in a chunk
         begun = time.perf_counter()
         jobs.cancel("ann")
-        while job.state == "running":
-            time.sleep(0.001)
+        begins = threading.Event()
+        jobs.submit("cpu", "next", "bob", lambda job, begins=begins: begins.set())  # type: ignore[misc]
+        begins.wait()
         took.append(time.perf_counter() - begun)
     jobs.close(patience=1.0)
     return max(took)

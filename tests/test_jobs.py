@@ -469,7 +469,18 @@ def test_closing_waits_for_what_runs_drops_what_waits_and_begins_nothing(
     threading.Timer(0.1, gate.opened.set).start()
     jobs.close(WAIT)
     assert running.state == "cancelled"
-    assert jobs.submit("cpu", "third", "cid", never).state == "queued"
+    begun = threading.Event()
+    jobs.submit("cpu", "third", "cid", lambda job: begun.set())
+    assert not begun.wait(0.2)
+
+
+def test_the_place_of_a_job_whose_session_leaves_just_then_is_no_error(gates: Callable[..., Gate]) -> None:
+    gone: set[str] = set()
+    jobs: Jobs[Any] = Jobs(alive=lambda owner: owner not in gone)
+    started(jobs, gates())
+    waiting = jobs.submit("cpu", "second", "bob", never)
+    gone.add("bob")
+    assert (jobs.ahead(waiting), jobs.wait(waiting)) == (0, None)
 
 
 def test_a_job_that_works_too_long_is_stopped_and_says_so(gates: Callable[..., Gate]) -> None:

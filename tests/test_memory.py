@@ -8,15 +8,17 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from streamlit.testing.v1 import AppTest
 from torch import nn
 from toys import model_of, noise, randomise
 
 import attribution as at
-from attribution import memory, scorer
+from attribution import memory, open_image, scorer
 from attribution.memory import budget
 from attribution.scorer import Scorer
+from attribution.ui import sidebar
 from attribution.ui.analysis import Analysis, loaded
-from attribution.ui.kept import Recent, Store, bytes_of
+from attribution.ui.kept import DECODED, Recent, Store, bytes_of
 
 
 @pytest.fixture
@@ -76,8 +78,10 @@ def test_a_value_goes_with_its_owner_even_while_the_store_is_at_work() -> None:
     store = Store(lambda: 1000)
     kept = Recent[Image.Image]("photos", store)
     owner, other = Owner(), Owner()
-    kept.put("first", Image.new("RGB", (10, 10)), owner)
-    kept.put("second", Image.new("RGB", (10, 10)), other)
+    for each, key in ((owner, "first"), (other, "second")):
+        kept.drop_with(each, key)
+        kept.put(key, Image.new("RGB", (10, 10)))
+    del each
     assert store.size == 800
     with store._held():
         del owner  # as the garbage collector may at any time; waiting for the store would never end
@@ -117,7 +121,7 @@ def test_a_small_budget_makes_smaller_chunks_and_equal_maps(
 ) -> None:
     assert 10e6 < squeezenet.image_memory < 60e6
     usual = at.attribute(squeezenet, shepherd, at.IntegratedGradients(6))
-    megabytes(str(round(1.5 * squeezenet.image_memory / scorer.IMAGES / 1e6)))
+    megabytes(str(round(4 * 1.5 * squeezenet.image_memory / scorer.IMAGES / 1e6)))  # the libraries leave a quarter
     small = at.attribute(squeezenet, shepherd, at.IntegratedGradients(6))
     assert (usual.chunk, small.chunk) == (4, 1)
     assert np.abs(usual.values - small.values).max() <= 1e-5 * np.abs(usual.values).max()
@@ -136,3 +140,39 @@ def test_a_model_that_does_not_fit_is_refused_before_it_is_loaded(
     asked = Analysis(shepherd, (227, 227), "photo", "vgg16", "cpu", at.Target(), ())
     with pytest.raises(at.Refusal, match=r"^vgg16 takes about 1\d\d\d MB, more than .* choose a smaller"):
         loaded(asked, Job("key", lambda job: None, "ann"))
+
+
+def test_a_photo_that_is_taken_away_is_kept_no_longer_and_a_refusal_is_remembered(
+    samples: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def page() -> None:
+        import streamlit as st
+
+        from attribution.refusal import Refusal
+        from attribution.ui.sidebar import _decoded, _let_go
+
+        if "data" not in st.session_state:
+            _let_go()
+            return
+        try:
+            st.text(_decoded(st.session_state.name, st.session_state.data).size)
+        except Refusal as refusal:
+            st.text(refusal)
+
+    decoded: list[bytes] = []
+    monkeypatch.setattr(sidebar, "open_image", lambda data: (decoded.append(data), open_image(data))[1])
+    app = AppTest.from_function(page)
+    for name, data in (("photo", (samples / "giant_panda.jpg").read_bytes()), ("text", b"This is no photo.")):
+        app.session_state["name"], app.session_state["data"] = name, data
+        first, second = app.run().text[0].value, app.run().text[0].value
+        assert first == second
+        assert decoded.pop() == data
+        assert not decoded
+        assert (DECODED.size > 0) == (name == "photo")  # the one of before is gone, too
+    app.session_state["name"], app.session_state["data"] = "photo", (samples / "giant_panda.jpg").read_bytes()
+    app.run()
+    assert DECODED.size > 0
+    del app.session_state["data"]
+    app.run()
+    gc.collect()
+    assert DECODED.size == 0

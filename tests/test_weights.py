@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,10 @@ def test_the_first_digits_of_the_hash_are_enough(server: Server, tmp_path: Path)
 def test_progress_is_reported_after_every_block(server: Server, tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     fetch(server.serve("net.pth", CONTENT), SHA256, tmp_path / "net.pth", lambda *call: seen.append(call))
-    assert seen == [(size, len(CONTENT)) for size in (BLOCK, 2 * BLOCK, len(CONTENT))]
+    sizes = [size for size, _ in seen]
+    assert sizes == sorted(set(sizes))
+    assert max(after - before for before, after in pairwise([0, *sizes])) <= BLOCK
+    assert seen[-1] == (len(CONTENT), len(CONTENT))
 
 
 def test_a_server_that_does_not_say_the_size_is_served_too(server: Server, tmp_path: Path) -> None:
@@ -125,7 +129,8 @@ def test_the_final_name_is_not_there_before_the_file_is_complete(server: Server,
     path = tmp_path / "net.pth"
     seen: list[bool] = []
     fetch(server.serve("net.pth", CONTENT), SHA256, path, lambda *call: seen.append(path.exists()))
-    assert seen == [False] * 3
+    assert seen
+    assert not any(seen)
     assert path.exists()
 
 
@@ -237,7 +242,8 @@ def test_progress_that_raises_stops_the_download_and_leaves_nothing(server: Serv
 
     with pytest.raises(KeyError, match="stopped by the caller"):
         fetch(server.serve("net.pth", CONTENT), SHA256, tmp_path / "net.pth", stop)
-    assert calls == [BLOCK]
+    assert len(calls) == 1
+    assert calls[0] <= BLOCK
     assert files(tmp_path) == []
 
 

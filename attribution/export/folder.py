@@ -18,7 +18,7 @@ from attribution.heatmap import grey, reduce
 from attribution.images import eight_bit, png
 from attribution.methods import METHODS
 from attribution.result import Attribution
-from attribution.stored import store, store_all
+from attribution.stored import store, store_all, storing
 
 FOLDER = "attribution-maps"  # in the ZIP; no package of this name
 DRAWN = "sum of absolute values over channels, least value white, greatest black"
@@ -43,7 +43,8 @@ def folder(results: Results, path: str | os.PathLike[str], photo: str = "photo")
     earlier = _listed(path)
     store_all(path, contents)
     for name in earlier - set(contents):
-        (path / name).unlink(missing_ok=True)
+        with storing(path / name):
+            (path / name).unlink(missing_ok=True)
 
 
 def archive(results: Results, file: str | os.PathLike[str] | BinaryIO, photo: str = "photo") -> None:
@@ -111,7 +112,7 @@ def _npz(arrays: dict[str, Any]) -> bytes:
 
 
 def _listed(path: Path) -> set[str]:
-    """The pictures of an earlier manifest: none may stand beside a manifest that does not list it."""
+    """The pictures of an earlier manifest, which are taken away: the new one may not list them."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         maps = json.loads((path / "manifest.json").read_text())["maps"]
         return {f"{Path(each['name']).name}.png" for each in maps}

@@ -14,7 +14,7 @@ from torch import Tensor
 from attribution.engine import compare
 from attribution.images import data_url, eight_bit
 from attribution.jobs import Job
-from attribution.memory import VARIABLE, budget
+from attribution.memory import VARIABLE, share
 from attribution.methods.method import Method
 from attribution.model import Model
 from attribution.models import MODELS, load_model
@@ -224,10 +224,10 @@ def loaded(analysis: Analysis, job: Job[Any]) -> Model:
     model = _models.get((name, device))
     if model is None:
         size = COPIES * MODELS[name].facts().download * 1e6
-        if size > NETWORKS * budget():
+        if size > share(NETWORKS):
             raise Refusal(
                 f"{name} takes about {size / 1e6:.0f} MB, more than this server may spend on networks "
-                f"({NETWORKS * budget() / 1e6:.0f} MB); choose a smaller model, or raise {VARIABLE}."
+                f"({share(NETWORKS) / 1e6:.0f} MB); choose a smaller model, or raise {VARIABLE}."
             )
         LOADED.make_room(size)  # before it is read
         model = load_model(name, device, downloading)

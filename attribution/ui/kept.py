@@ -12,13 +12,14 @@ import numpy as np
 from PIL import Image
 from torch import Tensor, nn
 
-from attribution.memory import budget
+from attribution.memory import share
 
 V = TypeVar("V")
 
-WORK = 0.1  # of the memory budget, for maps and what is measured
-PHOTOS = 0.1  # of the memory budget; one of 12 megapixels takes 48 MB
-NETWORKS = 0.3  # of the memory budget
+# Of the memory beside the libraries; the rest is for images on their way through a network, and for what sessions hold.
+WORK = 0.1  # maps and what is measured
+PHOTOS = 0.1  # one of 12 megapixels takes 48 MB
+NETWORKS = 0.4
 
 
 class Store:
@@ -58,16 +59,22 @@ class Store:
     def drop(self, key: Hashable) -> None:
         """Let a value go. May be called by a finaliser, which can come while this very thread changes the store."""
         self._dropped.append(key)
-        if not self._lock.locked():
-            with self._held():
-                pass
+        self._clear()
+
+    def _clear(self) -> None:
+        """Let go of what was dropped; where the store is at work, it does so itself afterwards."""
+        while self._dropped and self._lock.acquire(blocking=False):
+            try:
+                while self._dropped:
+                    self._values.pop(self._dropped.popleft(), None)
+            finally:
+                self._lock.release()
 
     @contextmanager
     def _held(self) -> Iterator[None]:
         with self._lock:
             yield
-            while self._dropped:
-                self._values.pop(self._dropped.popleft(), None)
+        self._clear()
 
     def _make_room(self, size: float) -> None:
         while self._values and self.size + size > self._limit():
@@ -96,22 +103,18 @@ class Recent(Generic[V]):
         value: V | None = self._store.get((self._kind, key))
         return value
 
-    def put(self, key: Hashable, value: V, owner: object = None) -> None:
-        """Keep a value.
-
-        Args:
-            key: Unique in this kind.
-            value: What to keep.
-            owner: If given, the value goes when this does.
-        """
+    def put(self, key: Hashable, value: V) -> None:
+        """Keep a value."""
         self._store.put((self._kind, key), value)
-        if owner is not None:
-            weakref.finalize(owner, self._store.drop, (self._kind, key))
+
+    def drop_with(self, owner: object, key: Hashable) -> None:
+        """Let a value go when its owner goes; said once, however often the value is put."""
+        weakref.finalize(owner, self._store.drop, (self._kind, key))
 
 
-FINISHED = Store(lambda: WORK * budget())
-DECODED = Store(lambda: PHOTOS * budget())
-LOADED = Store(lambda: NETWORKS * budget())
+FINISHED = Store(lambda: share(WORK))
+DECODED = Store(lambda: share(PHOTOS))
+LOADED = Store(lambda: share(NETWORKS))
 
 
 def bytes_of(value: Any) -> int:

@@ -21,7 +21,7 @@ from attribution.ui.forms import ask, held, reset
 from attribution.ui.kept import DECODED, Recent
 
 SLOW = 2  # seconds from which on the picker tells them
-_photos: Recent[Image.Image] = Recent("photos", DECODED)
+_photos: Recent[Image.Image | Refusal] = Recent("photos", DECODED)
 OPEN = -1  # stands for the predicted class, or for all other classes
 MEANINGS: dict[Score, str] = {
     "probability": "Probability p: the softmax output, in [0, 1]. It saturates where the network is sure.",
@@ -103,6 +103,7 @@ def _photo() -> Photo | None:
     sources = ("Samples", "Upload", "Camera")
     source = st.segmented_control("Photo", sources, required=True, key="source", width="stretch", on_change=_centre)
     if source == "Samples":
+        _let_go()
         name = st.selectbox(
             "Sample photo",
             list(SAMPLES),
@@ -125,6 +126,7 @@ def _photo() -> Photo | None:
     else:
         upload = st.camera_input("Take a photo", key="camera", on_change=_centre)
     if not upload:
+        _let_go()
         return None
     title = "Your photo" if source == "Upload" else "Your picture"
     return Photo(upload.file_id, title, _decoded(upload.file_id, upload.getvalue()))
@@ -135,10 +137,21 @@ def _decoded(name: str, data: bytes) -> Image.Image:
     state = st.session_state
     if "upload_held" not in state or state.upload_held.name != name:
         state.upload_held = _Upload(name)
-    if (image := _photos.get(name)) is None:
-        image = open_image(data)
-        _photos.put(name, image, owner=state.upload_held)
-    return image
+        _photos.drop_with(state.upload_held, name)
+    if (found := _photos.get(name)) is None:
+        try:
+            found = open_image(data)
+        except Refusal as refusal:  # remembered, too: to refuse can take as long as to decode
+            found = Refusal(str(refusal))
+        _photos.put(name, found)
+    if isinstance(found, Refusal):
+        raise Refusal(str(found))
+    return found
+
+
+def _let_go() -> None:
+    """Nothing is kept of an upload that was taken away."""
+    st.session_state.pop("upload_held", None)
 
 
 def _crop(photo: Photo, preprocessing: Preprocessing) -> tuple[float, float]:
