@@ -17,6 +17,7 @@ from attribution.check import check
 from attribution.engine import compare
 from attribution.faithfulness import Trial, measure
 from attribution.images import open_image
+from attribution.memory import budget
 from attribution.methods import METHODS
 from attribution.methods.method import Method
 from attribution.model import Model
@@ -97,6 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     try:
+        budget()  # refuses what it cannot read, before anything else is blamed
         return options.run(options)  # type: ignore[no-any-return]
     except Refusal as refusal:
         _complain(refusal)

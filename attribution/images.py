@@ -54,6 +54,8 @@ def open_image(source: str | PathLike[str] | bytes | BinaryIO) -> Image.Image:
             30 MB, 40 megapixels and 65 535 pixels a side.
     """
     name, data, size = _load(source)
+    if not data:
+        raise Refusal(f"{name} is empty; choose another.")
     if size > MAX_BYTES:
         raise Refusal(
             f"{name} has {_millions(size)} MB; the limit is {_millions(MAX_BYTES)} MB, so save a smaller copy."

@@ -22,6 +22,7 @@ State = Literal["queued", "running", "done", "failed", "cancelled"]
 
 QUEUE = 64  # jobs that may wait for one device, one a session
 LIMIT = 900.0  # seconds that a job may work
+TELLING = 0.02  # of a job, from which on its pace is told
 WEIGHT = 0.3  # of the last job in the mean time of a device's jobs
 SILENCE = 120.0  # seconds after which a session that does not look has gone; a hidden tab looks once a minute
 
@@ -92,6 +93,13 @@ class Job(Generic[R]):
     @property
     def seconds(self) -> float:
         return (self._ended or time.monotonic()) - self._started if self._started else 0.0
+
+    @property
+    def left(self) -> float | None:
+        """Seconds that it will still work, by what it has done so far; None before that can be told."""
+        if self.fraction < TELLING:
+            return None
+        return self.seconds * (1 - self.fraction) / self.fraction
 
     @property
     def wanted(self) -> bool:
@@ -245,14 +253,25 @@ class Jobs(Generic[R]):
             return self._place(job)[1]
 
     def wait(self, job: Job[R]) -> float | None:
-        """Seconds until a waiting job begins, by the mean of those before; None where nothing is known."""
+        """Seconds until a waiting job begins, by what the one at work has done and the mean of those before.
+
+        Returns:
+            None where nothing is known, as with a job that takes longer than others and does not tell how far it is.
+        """
         with self._lock:
             device, place = self._place(job)
-            if (mean := self._mean.get(device)) is None:
+            mean, running = self._mean.get(device), self._running.get(device)
+            left = running.left if running else 0.0
+            if running and left is None and mean is not None and mean > running.seconds:
+                left = mean - running.seconds
+            if left is None or not device or (place and mean is None):
                 return None
-            running = self._running.get(device)
-            rest = max(0.0, mean - running.seconds) if running else 0.0
-            return rest + mean * place
+            return left + place * (mean or 0.0)
+
+    def behind(self, job: Job[R]) -> int:
+        """How many jobs wait for the one that is at work."""
+        with self._lock:
+            return next((len(self._line(device)) for device, each in self._running.items() if each is job), 0)
 
     def _place(self, job: Job[R]) -> tuple[str, int]:
         """For which device a job waits, and how many in front of it; no device if it does not wait."""
@@ -299,6 +318,7 @@ class Jobs(Generic[R]):
                     before = self._mean.get(device, job.seconds)
                     self._mean[device] = before + WEIGHT * (job.seconds - before)
             said = {"job": job.name, "state": job.state, "seconds": round(job.seconds, 2), **job.about}
+            said["reason"] = job.sentence
             logging.getLogger(__name__).info("job ended", extra=said)
             give_back()
             del job  # so that nothing of it is kept while nobody asks

@@ -542,10 +542,14 @@ def test_no_more_of_a_file_is_read_than_is_allowed(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"\0", b"This is no photo.", b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"%PDF-1.7", b"\x89PNG\r\n\x1a\n"],
+    [b"\0", b"This is no photo.", b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"%PDF-1.7", b"\x89PNG\r\n\x1a\n"],
 )
 def test_what_is_no_photo_is_refused(data: bytes) -> None:
     check_refused(data, "The file is not a photo that can be read; use PNG, JPEG, WEBP, BMP, GIF or TIFF")
+
+
+def test_an_empty_file_is_called_so() -> None:
+    check_refused(b"", "The file is empty")
 
 
 def test_a_format_that_is_not_listed_is_refused() -> None:

@@ -33,7 +33,7 @@ BETWEEN = "~"  # stands between methods; no setting's text holds it
 LONGEST = 500  # characters of a part that are read
 PAGES: tuple[type[Configurable], ...] = (PathChoice, Randomisation, Trial)  # choices of a page of its own
 SAFE = "=,():/~"  # what an address may hold unescaped
-UPLOADED = "The link was made with a photo that is not part of it; upload that photo, or choose a sample."
+UPLOADED = "The link was made with a photo that is not part of it, as after a reload; upload it, or choose a sample."
 
 
 @dataclass

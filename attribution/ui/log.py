@@ -9,7 +9,7 @@ import re
 import sys
 from datetime import UTC, datetime
 
-FIELDS = ("session", "job", "task", "model", "state", "seconds")
+FIELDS = ("session", "job", "task", "model", "state", "seconds", "reason")
 
 
 class _Lines(logging.Formatter):

@@ -4,7 +4,7 @@ import streamlit as st
 
 from attribution.methods.method import Method
 from attribution.ui import panels
-from attribution.ui.link import query
+from attribution.ui.link import UPLOADED, query
 from attribution.ui.pictures import GROUP
 from attribution.viewer.message import pack_link
 
@@ -25,8 +25,10 @@ def show_link(methods: tuple[Method, ...], page: str) -> None:
 
 
 def show_sentences() -> None:
-    """What the link asked for and could not be served, until it is closed. It is the link's text, so no Markdown."""
+    """What the link asked for and could not be served, until closed or mended. It is the link's text: no Markdown."""
     state = st.session_state
+    if UPLOADED in state.sentences and not isinstance(state.analysis, str):  # there is a photo now
+        state.sentences.remove(UPLOADED)
     if not state.sentences:
         return
     with st.container(border=True, key="link-sentences"):

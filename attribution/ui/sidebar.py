@@ -64,6 +64,7 @@ def choose() -> tuple[Analysis | str, tuple[Method, ...]]:
             photo = _photo()
         except Refusal as refused:  # what stands below is shown all the same, and keeps its values
             photo, refusal = None, str(refused)
+            st.caption(refusal)  # here, too: on a phone the sidebar covers the page
         under_photo = st.container()
         facts = _model()
         if photo:

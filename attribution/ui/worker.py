@@ -16,6 +16,7 @@ from attribution.ui.next_look import ask_again
 
 R = TypeVar("R")
 TICK = 0.3  # seconds from the end of one look at a job to the next
+LEFT = 3.0  # seconds from which on the rest of a job is told
 LONGEST = 5.0  # seconds between two looks of a session that waits in the line
 PATIENCE = 5.0  # seconds that a server which is told to stop waits for its jobs; Docker kills it after 10
 LAST = "What stands below is the last that was finished."
@@ -145,7 +146,7 @@ class Watch(Generic[R]):
             self._line("The choices have changed since this was computed.", "Compute")
         elif self.active():
             with st.container(horizontal=True, vertical_alignment="center"):
-                st.progress(self.job.fraction, text=_state(self.job))
+                st.progress(self.job.fraction, text=_state(self.job) + (last and f".{last}"))
                 st.button("Cancel", on_click=self._leave)
         elif self.job.state == "failed":
             st.error(self.job.sentence + last, icon=":material/error:")
@@ -230,9 +231,11 @@ def _owner() -> str:
 
 
 def _state(job: Job[Any]) -> str:
-    """What is being done, or how long the line is."""
+    """What is being done and how long it takes, or how long the line is."""
     if job.state != "queued":
-        return job.message
+        left, behind = job.left or 0.0, _jobs().behind(job)
+        time = f", about {left:.0f} s left" if left >= LEFT else ""
+        return job.message + time + (f"; {behind} {'waits' if behind == 1 else 'wait'} behind it" if behind else "")
     ahead, seconds = _jobs().ahead(job), _jobs().wait(job)
     others = f"Waiting for {ahead + 1} other analyses" if ahead else "Waiting for another analysis to end"
     return others if seconds is None else f"{others}, about {max(1, round(seconds))} s"
