@@ -643,6 +643,7 @@ for small, large in zip(sys.argv[1 : half + 1], sys.argv[half + 1 :]):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux tells the largest size")
 def test_a_photo_of_12_megapixels_takes_under_150_mb_and_gives_it_back(samples: Path, tmp_path: Path) -> None:
     """Measured: 96 MB for most, two copies of 48 MB; of WebP, whose decoder holds two more, 144 and lossless 157."""

@@ -47,6 +47,7 @@ def run(test: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(asyncio.wait_for(test(), 4 * WAIT))  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_ten_sessions_and_both_embedded_networks_take_less_than_1_3_gb(tmp_path: Path) -> None:
     models = ("squeezenet1_1", "efficientnet_lite0")
 
