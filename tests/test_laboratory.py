@@ -40,6 +40,7 @@ def look(canvas: Locator) -> list[int]:
     )
 
 
+@pytest.mark.slow  # with the study that the page waits for, a minute; test_app.py opens the page without a browser
 @pytest.mark.parametrize("visit", [("path", {})], indirect=True)
 def test_slider_curve_and_play_button_move_image_map_and_meter(visit: Page) -> None:
     image, heat = (visit.locator(".player canvas").nth(number) for number in range(2))
@@ -133,7 +134,7 @@ def test_a_click_on_a_curve_shows_what_the_network_was_shown(visit: Page) -> Non
     [
         (SANITY, {"viewport": PHONE}),
         (FAITHFULNESS, {"color_scheme": "dark"}),
-        ("path", {"viewport": PHONE}),
+        pytest.param(("path", {"viewport": PHONE}), marks=pytest.mark.slow),
         ("baselines", {"color_scheme": "dark"}),
     ],
     indirect=True,
