@@ -22,7 +22,7 @@ State = Literal["queued", "running", "done", "failed", "cancelled"]
 
 QUEUE = 64  # jobs that may wait for one device, one a session
 LIMIT = 900.0  # seconds that a job may work
-TELLING = 0.02  # of a job, from which on its pace is told
+TELLING = 0.1  # of a job, from which on its pace is told
 WEIGHT = 0.3  # of the last job in the mean time of a device's jobs
 SILENCE = 120.0  # seconds after which a session that does not look has gone; a hidden tab looks once a minute
 

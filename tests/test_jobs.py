@@ -511,7 +511,7 @@ def test_the_wait_is_told_by_the_jobs_before_and_by_what_the_one_at_work_has_don
 
     def work(job: Job[Any]) -> object:
         time.sleep(0.2)
-        job.report(0.05)
+        job.report(0.1)
         return gate(job)
 
     running = jobs.submit("cpu", "running", "ann", work)
@@ -523,7 +523,7 @@ def test_the_wait_is_told_by_the_jobs_before_and_by_what_the_one_at_work_has_don
     assert before is not None
     assert first_wait is not None
     assert second_wait is not None
-    assert 0.2 * 19 <= before <= first_wait <= second_wait  # the twentieth part took 0.2 s or more
+    assert 0.2 * 9 <= before <= first_wait <= second_wait  # the tenth part took 0.2 s or more
     assert jobs.behind(running) == 2
     running.fraction = 0.0  # what does not tell how far it is, and takes longer than others
     assert jobs.wait(second) is None

@@ -17,7 +17,7 @@ from attribution.ui.next_look import ask_again
 R = TypeVar("R")
 TICK = 0.3  # seconds from the end of one look at a job to the next
 LEFT = 3.0  # seconds from which on the rest of a job is told
-LONGEST = 5.0  # seconds between two looks of a session that waits in the line
+LONGEST = 3.0  # seconds between two looks of a session that waits in the line
 PATIENCE = 5.0  # seconds that a server which is told to stop waits for its jobs; Docker kills it after 10
 LAST = "What stands below is the last that was finished."
 
