@@ -17,8 +17,9 @@ from attribution.ui.next_look import ask_again
 R = TypeVar("R")
 TICK = 0.3  # seconds from the end of one look at a job to the next
 LEFT = 3.0  # seconds from which on the rest of a job is told
-LONGEST = 3.0  # seconds between two looks of a session that waits in the line
+LONGEST = 5.0  # seconds between two looks of a session that waits in the line
 PATIENCE = 5.0  # seconds that a server which is told to stop waits for its jobs; Docker kills it after 10
+UNKNOWN = 3.0  # seconds that are taken for a wait that cannot be told
 LAST = "What stands below is the last that was finished."
 
 
@@ -130,8 +131,10 @@ class Watch(Generic[R]):
 
     def patience(self, tick: float) -> float:
         """Seconds until the next look: longer while others are served, so that a crowd does not slow them down."""
-        wait = _jobs().wait(self.job) if self.job and self.job.state == "queued" else None
-        return max(tick, min(LONGEST, (wait or 0.0) / 2))
+        if self.job is None or self.job.state != "queued":
+            return tick
+        wait = _jobs().wait(self.job)
+        return max(tick, min(LONGEST, (UNKNOWN if wait is None else wait) / 2))
 
     def show_state(self) -> None:
         """One line about the job, with what can be done about it."""
