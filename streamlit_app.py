@@ -15,9 +15,9 @@ icon = base64.b64encode((Path(__file__).parent / "assets" / "icon.png").read_byt
 st.set_page_config("Attribution", f"data:image/png;base64,{icon}", layout="wide", initial_sidebar_state=320)
 
 with st.spinner("Starting PyTorch; this takes a few seconds the first time."):
+    from attribution.system.log import start_log
+    from attribution.ui.address import restore_session
     from attribution.ui.error_card import error_card
-    from attribution.ui.link import restore_session
-    from attribution.ui.log import start_log
     from attribution.ui.share import show_link, show_sentences
     from attribution.ui.sidebar import choose
     from attribution.ui.uploads import keep_uploads_in_memory

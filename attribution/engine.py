@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from attribution.methods.method import Computed, Method
-from attribution.model import Model
+from attribution.network.model import Model
+from attribution.network.scorer import Scorer, Tick
 from attribution.refusal import Refusal
-from attribution.result import VERSION, Attribution
-from attribution.scorer import Scorer, Tick
+from attribution.result import VERSION, Attribution, Results
 from attribution.settings import plain
-from attribution.target import Target
+from attribution.targets.target import Target
 
 OnProgress = Callable[[float, Attribution | None], None]
 OnResult = Callable[[int, Attribution | Refusal], None]
@@ -68,7 +68,7 @@ def compare(
     chunk: int | None = None,
     on_progress: OnProgress | None = None,
     on_result: OnResult | None = None,
-) -> list[Attribution | Refusal]:
+) -> Results:
     """Explain one photo by several methods, sharing the photo's forward pass.
 
     The method that runs the shared forward pass counts it. Arguments as for `attribute`; the fraction is that of all
@@ -76,7 +76,7 @@ def compare(
     that share the photo's forward pass come first.
 
     Returns:
-        In the order asked; a method that refuses has its Refusal in its place.
+        A list in the order of `methods`; a method that refuses has its Refusal in its place.
 
     Raises:
         Refusal: If x is no such image or the target is no class of the model.
@@ -94,7 +94,7 @@ def compare(
 
 def _compare(
     scorer: Scorer, methods: Sequence[Method], on_progress: OnProgress | None, on_result: OnResult | None
-) -> list[Attribution | Refusal]:
+) -> Results:
     results: dict[int, Attribution | Refusal] = {}
     # Methods that share the forward pass come first, so that its graph is freed before the long ones.
     order = sorted(range(len(methods)), key=lambda place: not methods[place].shares_forward)
@@ -116,7 +116,7 @@ def _compare(
         scorer.release()
     if on_progress:
         on_progress(1.0, None)
-    return [results[place] for place in range(len(methods))]
+    return Results(results[place] for place in range(len(methods)))
 
 
 class _Run:

@@ -10,17 +10,17 @@ T = TypeVar("T")
 
 
 def modules(package: str) -> list[ModuleType]:
-    """Import every module of a package.
+    """Import every module of a package and of the packages inside it.
 
     Args:
         package: Dotted name of a package that is being imported.
 
     Returns:
-        Its modules, sorted by name.
+        Its modules, sorted by file name.
     """
     paths = importlib.import_module(package).__path__
-    names = sorted(info.name for info in pkgutil.iter_modules(paths))
-    return [importlib.import_module(f"{package}.{name}") for name in names]
+    names = [info.name for info in pkgutil.walk_packages(paths, f"{package}.") if not info.ispkg]
+    return [importlib.import_module(name) for name in sorted(names, key=lambda name: name.rpartition(".")[2])]
 
 
 def discover(package: str, base: type[T]) -> dict[str, type[T]]:

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution.heatmap import grey, reduce
-from attribution.images import data_url, eight_bit
-from attribution.rectifiers import Interception
+from attribution.drawing.heatmap import grey, reduce
+from attribution.network.rectifiers import Interception
+from attribution.photo.encode import data_url, eight_bit
 from attribution.refusal import Refusal
-from attribution.stored import storing, whole_file
-from attribution.target import Target
+from attribution.system.files import storing, whole_file
+from attribution.targets.target import Target
 
 VERSION = "0.1.0"
 NEGLIGIBLE = 1e-3  # score difference below which a share of it says nothing
@@ -148,6 +148,20 @@ class Attribution:
         with whole_file(path) as file, storing(path):  # a path given to numpy would get a second ending
             arrays = {name: getattr(self, name) for name in ARRAYS}
             np.savez_compressed(file, **arrays, facts=np.array(json.dumps(self.facts())))
+
+
+class Results(list[Attribution | Refusal]):
+    """The results of several methods for one photo, in the order in which the methods were given."""
+
+    @property
+    def maps(self) -> list[Attribution]:
+        """The attributions, without the refusals."""
+        return [result for result in self if isinstance(result, Attribution)]
+
+    @property
+    def refusals(self) -> list[Refusal]:
+        """The refusals, each of a method that cannot serve."""
+        return [result for result in self if isinstance(result, Refusal)]
 
 
 def load(path: str | os.PathLike[str]) -> Attribution:

@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import attribution as at
-from attribution.methods.straight_path import average
-from attribution.samples import SAMPLES, open_sample
-from attribution.scorer import Scorer
+from attribution.methods.paths.straight_path import average
+from attribution.network.scorer import Scorer
+from attribution.photo.samples import SAMPLES, open_sample
 
 Values = NDArray[np.float32]
 Run = Callable[["Case"], Values]

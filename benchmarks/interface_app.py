@@ -7,11 +7,11 @@ import plotly.graph_objects as go
 import streamlit as st
 from plotly.subplots import make_subplots
 
+from attribution.drawing.heatmap import reduce
 from attribution.engine import compare
-from attribution.heatmap import reduce
-from attribution.images import open_image
 from attribution.methods import METHODS
 from attribution.models import load_model
+from attribution.photo.decode import open_image
 from attribution.result import Attribution
 from attribution.ui import panels
 from attribution.viewer.message import Place, pack_map

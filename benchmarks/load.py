@@ -27,9 +27,9 @@ from numpy.typing import NDArray
 from session import Session, memory, unpacked, values
 
 import attribution as at
-from attribution.jobs import Job, Jobs
-from attribution.samples import SAMPLES, sample_title
+from attribution.photo.samples import SAMPLES, sample_title
 from attribution.viewer.message import Place, pack_map
+from attribution.work.jobs import Job, Jobs
 
 SESSIONS, EVERY, SECONDS = 20, 8.0, 120.0
 TARGETS = {"German shepherd (235)": 235, "tabby (281)": 281}

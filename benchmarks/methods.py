@@ -23,7 +23,7 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import Tensor, nn
 
 import attribution as at
-from attribution.frozen import frozen_copy
+from attribution.network.frozen import frozen_copy
 
 PHOTO = Path(__file__).parents[1] / "assets" / "samples" / "german_shepherd_on_grass.jpg"
 TARGET = 235

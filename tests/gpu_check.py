@@ -19,7 +19,7 @@ from torchvision import models as zoo  # noqa: E402
 from toys import randomise  # noqa: E402
 
 import attribution as at  # noqa: E402
-from attribution.model import available_devices  # noqa: E402
+from attribution.network.device import available_devices  # noqa: E402
 
 METHODS = [at.Gradient(), at.GuidedBackprop(), at.ZeilerFergus(), at.IntegratedGradients(50, rule="midpoint")]
 FARTHEST = 0.02  # relative L2 distance of a map from the CPU's: rounding opens or shuts single gates

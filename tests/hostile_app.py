@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from attribution.model import Preprocessing
 from attribution.models import MODELS
 from attribution.models.record import Facts, ModelRecord
-from attribution.weights import Progress, fetch
+from attribution.photo.preprocessing import Preprocessing
+from attribution.system.download import Progress, fetch
 
 CLASSES = ("<b>bold</b>", "![x](https://tracker.example/a.png)", "$a_b$ :red[c]", "<img src=x onerror=alert(1)>", "e")
 

@@ -12,7 +12,7 @@ from torchvision import models as zoo
 from toys import model_of, noise, randomise, zoo_net
 
 import attribution as at
-from attribution.layers import Layer
+from attribution.network.layers import Layer
 
 SIDE = 64
 MAPS = [at.GradCAM, at.HiResCAM, at.LayerCAM]

@@ -12,10 +12,10 @@ from streamlit.testing.v1 import AppTest
 from toys import BRIEF
 
 import attribution as at
-from attribution import convergence
-from attribution.jobs import Job
+from attribution.checks import convergence
 from attribution.settings import described
-from attribution.ui import worker
+from attribution.ui import watch
+from attribution.work.jobs import Job
 
 ROOT = Path(__file__).parents[1]
 FIRST = [key for key, method in at.METHODS.items() if method.chosen]
@@ -357,14 +357,14 @@ def test_a_job_that_ends_while_the_page_is_drawn_is_looked_at_again(monkeypatch:
             time.sleep(0.001)
 
     asked: list[int] = []
-    monkeypatch.setattr(worker, "ask_again", lambda number, after: asked.append(number))
-    monkeypatch.setattr(worker, "halves", (Halves(), draw), raising=False)
+    monkeypatch.setattr(watch, "ask_again", lambda number, after: asked.append(number))
+    monkeypatch.setattr(watch, "halves", (Halves(), draw), raising=False)
 
     def script() -> None:
-        from attribution.ui import worker
+        from attribution.ui import watch
 
-        task, draw = worker.halves
-        worker.show("halves", task, True, draw)
+        task, draw = watch.halves
+        watch.show("halves", task, True, draw)
 
     app = AppTest.from_function(script, default_timeout=60).run()
     while not app.text:  # the job has not begun yet

@@ -9,7 +9,7 @@ from toys import model_of, noise, randomise
 import attribution as at
 from attribution import baselines
 from attribution.baselines.photo import blurred
-from attribution.samples import SAMPLES, open_sample
+from attribution.photo.samples import SAMPLES, open_sample
 
 
 def x(seed: int = 0, side: int = 16) -> torch.Tensor:

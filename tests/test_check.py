@@ -13,8 +13,8 @@ from torch import nn
 from toys import randomise
 
 import attribution as at
-from attribution import __main__ as command_line
-from attribution import check as checking
+from attribution import cli as command_line
+from attribution import selftest as checking
 
 ROOT = Path(__file__).parents[1]
 

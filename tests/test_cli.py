@@ -16,7 +16,7 @@ from PIL import Image
 from torch import nn
 
 import attribution as at
-from attribution import __main__ as command_line
+from attribution import cli as command_line
 from attribution.baselines.constant import Constant
 from attribution.export.folder import picture
 

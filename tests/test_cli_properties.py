@@ -20,11 +20,11 @@ from test_settings import values_of
 from torch import nn
 
 import attribution as at
-from attribution import __main__ as command_line
-from attribution import check as checking
-from attribution.faithfulness import Trial
-from attribution.model import choose_device
-from attribution.sanity import Randomisation
+from attribution import cli as command_line
+from attribution import selftest as checking
+from attribution.checks.faithfulness import Trial
+from attribution.checks.sanity import Randomisation
+from attribution.network.device import choose_device
 from attribution.settings import Configurable, plain, write
 
 ROOT = Path(__file__).parents[1]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from toys import answer, image, model_of, noise, toy
 
 import attribution as at
-from attribution.path import RULES
+from attribution.methods.paths.quadrature import RULES
 
 RECTIFIER_RULES = [at.Gradient(), at.GuidedBackprop(), at.ZeilerFergus()]
 relu = F.relu

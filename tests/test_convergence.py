@@ -6,9 +6,9 @@ import torch
 from toys import image, toy
 
 import attribution as at
-from attribution import convergence
-from attribution.convergence import LONGEST, study
-from attribution.path import RULES
+from attribution.checks import convergence
+from attribution.checks.convergence import LONGEST, study
+from attribution.methods.paths.quadrature import RULES
 
 REFERENCE = 192  # long enough to tell the rules apart
 

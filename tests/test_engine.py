@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from toys import image, model_of, noise, randomise, toy
 
 import attribution as at
-from attribution.path import RULES
-from attribution.scorer import CHUNK
+from attribution.methods.paths.quadrature import RULES
+from attribution.network.scorer import CHUNK
 
 RULE_METHODS = [at.Gradient(), at.GuidedBackprop(), at.ZeilerFergus()]
 

@@ -18,7 +18,7 @@ from toys import Toy, image, model_of
 
 import attribution as at
 from attribution.baselines import BASELINES
-from attribution.heatmap import grey, reduce
+from attribution.drawing.heatmap import grey, reduce
 
 Results = list[at.Attribution | at.Refusal]
 METHODS = [at.Gradient(), at.IntegratedGradients(3), at.IntegratedGradients(2, at.baselines.Constant((0.1, 0.2, 0.3)))]

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from toys import model_of, noise, randomise
 
 import attribution as at
-from attribution import controls
-from attribution.faithfulness import (
+from attribution.checks import controls
+from attribution.checks.faithfulness import (
     SIZES,
     Curve,
     Faithfulness,
@@ -28,7 +28,7 @@ from attribution.faithfulness import (
     squares,
     sums_and_losses,
 )
-from attribution.scorer import Scorer
+from attribution.network.scorer import Scorer
 
 SIDE, PATCH = 12, 3
 LOGIT = at.Target(0, "logit")

@@ -10,8 +10,8 @@ from torchvision import models as zoo
 from toys import brief, model_of, noise, randomise
 
 import attribution as at
-from attribution.folding import fold
-from attribution.layers import watch
+from attribution.network.folding import fold
+from attribution.network.layers import watch
 
 
 def folded(net: nn.Module, side: int = 64) -> tuple[nn.Module, int]:

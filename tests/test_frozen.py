@@ -13,7 +13,7 @@ from torch.nn.utils import prune
 from toys import model_of, noise, randomise
 
 import attribution as at
-from attribution.rectifiers import Rectifiers
+from attribution.network.rectifiers import Rectifiers
 
 RULES = [at.Gradient(), at.GuidedBackprop(), at.ZeilerFergus()]
 

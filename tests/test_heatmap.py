@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 
-from attribution.heatmap import COLOURS, REDUCTIONS, clipped, colour, grey, is_blank, reduce, shared, span, unit
+from attribution.drawing.heatmap import COLOURS, REDUCTIONS, clipped, colour, grey, is_blank, reduce, shared, span, unit
 
 VECTORS = json.loads(Path(__file__).with_name("heatmap_vectors.json").read_text())
 patient = hypothesis_settings(deadline=None)

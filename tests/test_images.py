@@ -20,7 +20,8 @@ from hostile.files import segment, tiff, zeros
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
-from attribution import Refusal, images, open_image
+from attribution import Refusal, open_image
+from attribution.photo import decode as images
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 RED, GREEN, BLUE, GREY, WHITE = (220, 30, 20), (30, 180, 40), (20, 40, 200), (120, 120, 120), (255, 255, 255)

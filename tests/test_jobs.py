@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from attribution import Refusal
-from attribution.jobs import Job, Jobs
-from attribution.ui import worker
+from attribution.ui import watch
+from attribution.work.jobs import Job, Jobs
 
 WAIT = 10.0  # seconds after which a test fails, far beyond what any step takes
 Work = Callable[[Job[Any]], Any]
@@ -542,7 +542,7 @@ def test_a_job_without_memory_says_so_and_the_next_one_runs(jobs: Jobs[Any], err
 
 
 def test_the_log_says_who_what_and_how_long(jobs: Jobs[Any], caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, "attribution.jobs"):
+    with caplog.at_level(logging.INFO, "attribution.work.jobs"):
         jobs.submit("cpu", "key", "ann", give(1), {"session": "ann", "model": "squeezenet1_1"})
         settle(jobs)
     (ended,) = [
@@ -555,11 +555,11 @@ def test_the_log_says_who_what_and_how_long(jobs: Jobs[Any], caplog: pytest.LogC
 def test_a_session_that_is_gone_stays_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     connected = {"theirs"}
     server = SimpleNamespace(is_active_session=connected.__contains__)
-    monkeypatch.setattr(worker.st.runtime, "exists", lambda: True)
-    monkeypatch.setattr(worker.st.runtime, "get_instance", lambda: server)
-    monkeypatch.setitem(worker._sessions, "ann", "theirs")
-    assert worker._alive("ann")
+    monkeypatch.setattr(watch.st.runtime, "exists", lambda: True)
+    monkeypatch.setattr(watch.st.runtime, "get_instance", lambda: server)
+    monkeypatch.setitem(watch._sessions, "ann", "theirs")
+    assert watch._alive("ann")
     connected.clear()
-    assert [worker._alive("ann") for _ in range(3)] == [False] * 3
+    assert [watch._alive("ann") for _ in range(3)] == [False] * 3
     connected.add("theirs")
-    assert worker._alive("ann")  # a line that broke and was mended
+    assert watch._alive("ann")  # a line that broke and was mended

@@ -12,7 +12,7 @@ from toys import model_of, noise, randomise
 import attribution as at
 from attribution.baselines.baseline import Baseline
 from attribution.methods.method import Method
-from attribution.path import RULES
+from attribution.methods.paths.quadrature import RULES
 
 SIDE = 9
 seeds = st.integers(0, 10_000)

@@ -12,11 +12,11 @@ from hypothesis import strategies as some
 from streamlit.testing.v1 import AppTest
 
 import attribution as at
-from attribution.samples import SAMPLES
+from attribution.photo.samples import SAMPLES
 from attribution.settings import Choice, Number, Part, described
-from attribution.ui.analysis import Analysis
+from attribution.ui.address import parse, query
 from attribution.ui.forms import held
-from attribution.ui.link import parse, query
+from attribution.work.analysis import Analysis
 
 ROOT = Path(__file__).parents[1]
 

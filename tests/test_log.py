@@ -10,10 +10,10 @@ from streamlit.runtime.scriptrunner import RerunException, StopException
 from streamlit.runtime.scriptrunner_utils.script_requests import RerunData
 from streamlit.testing.v1 import AppTest
 
-from attribution.incident import report
+from attribution.system.incident import report
+from attribution.system.log import start_log
 from attribution.ui import share, sidebar
 from attribution.ui.error_card import error_card
-from attribution.ui.log import start_log
 
 ROOT = Path(__file__).parents[1]
 TIME = r"time=\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00"
@@ -21,7 +21,7 @@ TIME = r"time=\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00"
 
 @pytest.fixture(autouse=True)
 def _started() -> Iterator[None]:
-    logger, jobs = logging.getLogger("attribution"), logging.getLogger("attribution.jobs")
+    logger, jobs = logging.getLogger("attribution"), logging.getLogger("attribution.work.jobs")
     before = logger.handlers.copy(), jobs.level
     start_log()
     yield
@@ -30,19 +30,21 @@ def _started() -> Iterator[None]:
 
 def test_a_job_is_one_line_of_parts(capsys: pytest.CaptureFixture[str]) -> None:
     said = {"session": "ab12", "task": "Analysis", "model": "squeezenet1_1", "state": "done", "seconds": 1.25}
-    logging.getLogger("attribution.jobs").info("job ended", extra=said)
+    logging.getLogger("attribution.work.jobs").info("job ended", extra=said)
     line = 'level=info event="job ended" session=ab12 task=Analysis model=squeezenet1_1 state=done seconds=1.25'
     assert re.fullmatch(f"{TIME} {re.escape(line)}\n", capsys.readouterr().err)
 
 
 def test_what_is_not_listed_is_not_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    logging.getLogger("attribution.jobs").info("job ended", extra={"photo": "me.jpg", "pixels": b"\1\2", "state": ""})
+    logging.getLogger("attribution.work.jobs").info(
+        "job ended", extra={"photo": "me.jpg", "pixels": b"\1\2", "state": ""}
+    )
     assert re.fullmatch(f'{TIME} level=info event="job ended"\n', capsys.readouterr().err)
 
 
 def test_a_line_stays_one_line_whatever_it_says(capsys: pytest.CaptureFixture[str]) -> None:
     extra = {"model": 'a "model"\ntime=now level=info'}
-    logging.getLogger("attribution.jobs").warning("two\nlines", extra=extra)
+    logging.getLogger("attribution.work.jobs").warning("two\nlines", extra=extra)
     err = capsys.readouterr().err
     assert err.count("\n") == 1
     assert r'event="two\nlines" model="a \"model\"\ntime=now level=info"' in err
@@ -51,7 +53,7 @@ def test_a_line_stays_one_line_whatever_it_says(capsys: pytest.CaptureFixture[st
 def test_starting_again_prints_nothing_twice(capsys: pytest.CaptureFixture[str]) -> None:
     for _ in range(3):
         start_log()
-    logging.getLogger("attribution.jobs").info("once")
+    logging.getLogger("attribution.work.jobs").info("once")
     assert capsys.readouterr().err.count("\n") == 1
 
 

@@ -13,12 +13,14 @@ from torch import nn
 from toys import model_of, noise, randomise
 
 import attribution as at
-from attribution import memory, open_image, scorer
-from attribution.memory import budget
-from attribution.scorer import Scorer
+from attribution import open_image
+from attribution.network import scorer
+from attribution.network.scorer import Scorer
+from attribution.system import memory
+from attribution.system.memory import budget
 from attribution.ui import sidebar
-from attribution.ui.analysis import Analysis, loaded
-from attribution.ui.kept import DECODED, Recent, Store, bytes_of
+from attribution.work.analysis import Analysis, loaded
+from attribution.work.cache import DECODED, Recent, Store, bytes_of
 
 
 @pytest.fixture
@@ -132,8 +134,8 @@ def test_a_small_budget_makes_smaller_chunks_and_equal_maps(
 def test_a_model_that_does_not_fit_is_refused_before_it_is_loaded(
     megabytes: object, monkeypatch: pytest.MonkeyPatch, shepherd: torch.Tensor
 ) -> None:
-    from attribution.jobs import Job
-    from attribution.ui import analysis
+    from attribution.work import analysis
+    from attribution.work.jobs import Job
 
     monkeypatch.setattr(analysis, "load_model", lambda *_: pytest.fail("it must not be loaded"))
     megabytes("900")

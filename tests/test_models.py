@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from torchvision import models as zoo
 
 import attribution as at
-from attribution.model import Interpolation, Preprocessing, available_devices
 from attribution.models import DEFAULT
+from attribution.network.device import available_devices
+from attribution.photo.preprocessing import Interpolation, Preprocessing
 
 ROOT = Path(__file__).parents[1]
 EMBEDDED = ("squeezenet1_1", "efficientnet_lite0")

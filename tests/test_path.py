@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attribution.path import CELLS, RULES, START, Refinement
+from attribution.methods.paths.quadrature import CELLS, RULES, START, Refinement
 
 STEPS = [1, 2, 3, 5, 10, 25, 50, 1000]
 DEFINITIONS = {  # steps -> (node, weight) of each step, from the table of the design

@@ -11,7 +11,7 @@ from torchvision import models as zoo
 from toys import answer, image, model_of, noise, randomise, toy
 
 import attribution as at
-from attribution.rectifiers import RULES, Interception, Rectifiers
+from attribution.network.rectifiers import RULES, Interception, Rectifiers
 
 METHOD = {"gradient": at.Gradient(), "guided": at.GuidedBackprop(), "zeiler_fergus": at.ZeilerFergus()}
 SPELLINGS = {  # how it is written: (function, upper end, whether the tensor is overwritten)

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 
 import attribution as at
-from attribution.rectifiers import Interception
+from attribution.network.rectifiers import Interception
 
 patient = hypothesis_settings(deadline=None)
 

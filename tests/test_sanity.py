@@ -14,7 +14,7 @@ from torchvision import models as zoo
 from toys import model_of, noise, randomise
 
 import attribution as at
-from attribution.sanity import HELD, PICKED, Randomisation, layers, likeness, randomised
+from attribution.checks.sanity import HELD, PICKED, Randomisation, layers, likeness, randomised
 
 SIDE = 64
 

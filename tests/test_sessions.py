@@ -14,7 +14,7 @@ import pytest
 from dashboard import FIRST, serving
 from session import Session, memory
 
-from attribution.samples import SAMPLES, sample_title
+from attribution.photo.samples import SAMPLES, sample_title
 
 LONG = "Steps", 990.0  # minutes
 WAIT = 60.0  # seconds after which a test fails

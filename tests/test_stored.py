@@ -13,9 +13,9 @@ from dashboard import ROOT
 from full_disk import full_disk
 
 import attribution as at
-from attribution.faithfulness import Trial, measure
-from attribution.sanity import Randomisation, randomise
-from attribution.stored import store, store_all, whole_file
+from attribution.checks.faithfulness import Trial, measure
+from attribution.checks.sanity import Randomisation, randomise
+from attribution.system.files import store, store_all, whole_file
 
 FULL = "could not be stored in .*: File too large\\.$"
 Write = Callable[[Path], None]
@@ -86,7 +86,7 @@ def test_a_folder_that_may_not_be_entered_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Only Linux has a device that is always full.")
 def test_a_device_is_written_to_and_never_replaced() -> None:
-    code = "from attribution.stored import store; store('/dev/stdout', b'content')"
+    code = "from attribution.system.files import store; store('/dev/stdout', b'content')"
     piped = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, cwd=ROOT)
     assert piped.stdout == b"content"
     store("/dev/null", b"content")

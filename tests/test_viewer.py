@@ -13,7 +13,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 import attribution as at
-from attribution.images import eight_bit
+from attribution.photo.encode import eight_bit
 from attribution.settings import plain
 
 READOUT = re.compile(r"^([+\u2212]?[\d.e+\u2212-]+) ?(\w*), size above ([\d.]+) %$")

@@ -25,7 +25,7 @@ from torchvision import models as zoo
 
 import attribution as at
 from attribution.models import torchvision_zoo
-from attribution.weights import BLOCK, Unreachable, fetch
+from attribution.system.download import BLOCK, Unreachable, fetch
 
 CONTENT = bytes(range(256)) * 10_000  # 2.56 MB: three blocks
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -9,7 +9,7 @@ from PIL import ImageOps
 from torch import Tensor
 
 from attribution.baselines.baseline import Baseline
-from attribution.samples import SAMPLES, open_sample
+from attribution.photo.samples import SAMPLES, open_sample
 from attribution.settings import Choice, setting
 
 

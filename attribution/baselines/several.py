@@ -11,7 +11,7 @@ from torch.nn import functional
 from attribution.baselines.baseline import Baseline
 from attribution.baselines.noise import SEED, uniform
 from attribution.baselines.other_photo import sample
-from attribution.samples import SAMPLES
+from attribution.photo.samples import SAMPLES
 from attribution.settings import Number, setting
 
 

@@ -9,14 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from attribution.checks.faithfulness import SIZES, Faithfulness
+from attribution.checks.likeness import Likeness
+from attribution.checks.sanity import Sanity
+from attribution.drawing.heatmap import grey, reduce
 from attribution.export.maps import settings
-from attribution.faithfulness import SIZES, Faithfulness
-from attribution.heatmap import grey, reduce
-from attribution.images import eight_bit
+from attribution.photo.encode import eight_bit
 from attribution.result import Attribution
-from attribution.sanity import Likeness, Sanity
 from attribution.settings import write
-from attribution.stored import store_all
+from attribution.system.files import store_all
 
 DPI = 200
 COLOURS = ("#2563eb", "#d97706", "#059669", "#dc2626", "#7c3aed", "#0891b2", "#4d7c0f", "#6b7280")

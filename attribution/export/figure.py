@@ -8,13 +8,13 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from attribution.drawing.heatmap import colour
+from attribution.drawing.view import Drawing, View
 from attribution.export.maps import Results, named, settings, title
-from attribution.heatmap import colour
-from attribution.images import eight_bit
+from attribution.photo.encode import eight_bit
 from attribution.refusal import Refusal
 from attribution.result import VERSION, Attribution
-from attribution.stored import store
-from attribution.view import Drawing, View
+from attribution.system.files import store
 
 COLUMNS = 5  # panels in a row, at most
 PANEL = 2.4  # inches

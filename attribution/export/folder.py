@@ -12,13 +12,13 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
+from attribution.drawing.heatmap import grey, reduce
 from attribution.export.maps import Results, named, refused
 from attribution.export.reproduce import script
-from attribution.heatmap import grey, reduce
-from attribution.images import eight_bit, png
 from attribution.methods import METHODS
+from attribution.photo.encode import eight_bit, png
 from attribution.result import Attribution
-from attribution.stored import store, store_all, storing
+from attribution.system.files import store, store_all, storing
 
 FOLDER = "attribution-maps"  # in the ZIP; no package of this name
 DRAWN = "sum of absolute values over channels, least value white, greatest black"

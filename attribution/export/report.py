@@ -7,12 +7,12 @@ from pathlib import Path
 from string import Template
 from typing import BinaryIO
 
+from attribution.drawing.view import View
 from attribution.export.maps import Results, computed, named, refused, settings, title
-from attribution.images import eight_bit
 from attribution.methods import METHODS
+from attribution.photo.encode import eight_bit
 from attribution.result import Attribution
-from attribution.stored import store
-from attribution.view import View
+from attribution.system.files import store
 from attribution.viewer.message import WHOLE, Place, Window, module, pack_map, pack_photo, pack_toolbar, style
 
 GROUP = "report"

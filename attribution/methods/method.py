@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from attribution.citation import Citation
-from attribution.model import Model
-from attribution.rectifiers import Interception
-from attribution.scorer import Scorer
+from attribution.methods.citation import Citation
+from attribution.network.model import Model
+from attribution.network.rectifiers import Interception
+from attribution.network.scorer import Scorer
 from attribution.settings import Configurable
 
 TOLD = 0.1  # share of a map that is negative from which on a note says so

@@ -1,10 +1,10 @@
 """The registry MODELS, and how a model is loaded. One file a source of models; a new file needs no other edit."""
 
-from attribution.model import Model
 from attribution.models.record import ModelRecord
+from attribution.network.model import Model
 from attribution.refusal import Refusal
 from attribution.registry import modules
-from attribution.weights import Progress, Unreachable
+from attribution.system.download import Progress, Unreachable
 
 DEFAULT = "squeezenet1_1"
 

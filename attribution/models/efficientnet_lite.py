@@ -3,9 +3,9 @@
 import torch
 from torch import nn
 
-from attribution.model import Preprocessing
 from attribution.models.record import Facts, ModelRecord, imagenet_classes
-from attribution.weights import Progress
+from attribution.photo.preprocessing import Preprocessing
+from attribution.system.download import Progress
 
 
 def _build(on_progress: Progress | None) -> nn.Module:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from torch import nn
 
-from attribution.model import Preprocessing
-from attribution.weights import Progress
+from attribution.photo.preprocessing import Preprocessing
+from attribution.system.download import Progress
 
 ASSETS = Path(__file__).parents[2] / "assets" / "models"
 

@@ -8,9 +8,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from attribution.model import Preprocessing
 from attribution.models.record import ASSETS, Facts, ModelRecord, imagenet_classes
-from attribution.weights import Progress
+from attribution.photo.preprocessing import Preprocessing
+from attribution.system.download import Progress
 
 
 class Fire(nn.Module):

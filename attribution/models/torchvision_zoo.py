@@ -11,10 +11,10 @@ from urllib.parse import urlparse
 import torch
 from torch import nn
 
-from attribution.model import Preprocessing
 from attribution.models.record import Facts, ModelRecord
+from attribution.photo.preprocessing import Preprocessing
 from attribution.refusal import Refusal
-from attribution.weights import Progress, fetch
+from attribution.system.download import Progress, fetch
 
 NAMES = (
     "googlenet",

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import streamlit as st
 from streamlit.errors import FragmentHandledException
 
-from attribution.incident import report
+from attribution.system.incident import report
 
 
 class Failure(Exception):

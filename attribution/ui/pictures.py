@@ -7,15 +7,15 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from attribution.export.maps import computed, settings
-from attribution.images import eight_bit
 from attribution.methods.method import Method
+from attribution.photo.encode import eight_bit
 from attribution.refusal import Refusal
 from attribution.result import Attribution
 from attribution.ui import panels
-from attribution.ui.analysis import Outcome, Strip
 from attribution.ui.take import ask_to_take
-from attribution.ui.worker import rerun_all
+from attribution.ui.watch import rerun_all
 from attribution.viewer.message import Place, pack_partial, pack_photo, pack_toolbar
+from attribution.work.analysis import Outcome, Strip
 
 GROUP = "explore"
 COLUMNS = 4

@@ -4,7 +4,7 @@ import streamlit as st
 
 from attribution.methods.method import Method
 from attribution.ui import panels
-from attribution.ui.link import UPLOADED, query
+from attribution.ui.address import UPLOADED, query
 from attribution.ui.pictures import GROUP
 from attribution.viewer.message import pack_link
 

@@ -5,20 +5,21 @@ from dataclasses import dataclass
 import streamlit as st
 from PIL import Image
 
-from attribution.images import MAX_BYTES, open_image
 from attribution.methods import METHODS
 from attribution.methods.method import GROUPS, Method
-from attribution.model import Preprocessing, available_devices
 from attribution.models import DEFAULT, MODELS
 from attribution.models.record import Facts
+from attribution.network.device import available_devices
+from attribution.photo.decode import MAX_BYTES, open_image
+from attribution.photo.preprocessing import Preprocessing
+from attribution.photo.samples import FIRST, SAMPLES, open_sample, sample_title
 from attribution.refusal import Refusal
-from attribution.samples import FIRST, SAMPLES, open_sample, sample_title
 from attribution.settings import described
-from attribution.target import SCORES, Score, Target
-from attribution.ui.analysis import Analysis, estimate
+from attribution.targets.target import SCORES, Score, Target
 from attribution.ui.crop.crop import show_crop
 from attribution.ui.forms import ask, held, reset
-from attribution.ui.kept import DECODED, Recent
+from attribution.work.analysis import Analysis, estimate
+from attribution.work.cache import DECODED, Recent
 
 SLOW = 2  # seconds from which on the picker tells them
 _photos: Recent[Image.Image | Refusal] = Recent("photos", DECODED)

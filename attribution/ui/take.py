@@ -7,13 +7,13 @@ from typing import Any
 import streamlit as st
 
 from attribution import export
+from attribution.drawing.view import View
 from attribution.refusal import Refusal
 from attribution.settings import described, restore
-from attribution.ui.analysis import Outcome
 from attribution.ui.error_card import error_card
-from attribution.ui.worker import rerun_all
-from attribution.view import View
+from attribution.ui.watch import rerun_all
 from attribution.viewer.message import Window
+from attribution.work.analysis import Outcome
 
 
 def ask_to_take(parts: Mapping[str, str]) -> None:

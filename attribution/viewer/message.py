@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution.heatmap import COLOURS, reduce
+from attribution.drawing.heatmap import COLOURS, reduce
+from attribution.drawing.view import View
 from attribution.settings import plain
-from attribution.view import View
 
 _FOLDER = Path(__file__).parent
 Window = tuple[float, float, float]  # left, top and side of the part in view, as shares of the image's sides

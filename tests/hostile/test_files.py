@@ -10,7 +10,7 @@ from hostile.files import EXTENSIONS, KINDS, SECRET, files, good, sample
 from session import memory
 
 from attribution import Refusal, open_image
-from attribution.memory import give_back
+from attribution.system.memory import give_back
 
 ALLOWED = 50.0  # MB
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import streamlit as st
 from PIL import Image
 
-from attribution.model import Preprocessing
+from attribution.photo.preprocessing import Preprocessing
 
 _FOLDER = Path(__file__).parent
 LONGEST = 480  # pixels of the photo's longer side, as shown

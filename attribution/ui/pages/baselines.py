@@ -6,20 +6,20 @@ from PIL import Image, ImageOps
 
 from attribution.baselines import BASELINES
 from attribution.baselines.baseline import Baseline
-from attribution.images import data_url, eight_bit
 from attribution.methods import METHODS
 from attribution.methods.method import Method
+from attribution.photo.encode import data_url, eight_bit
 from attribution.refusal import Refusal
 from attribution.result import Attribution
 from attribution.settings import Part, described
 from attribution.ui import panels
-from attribution.ui.analysis import Analysis
 from attribution.ui.forms import ask
 from attribution.ui.pictures import COLUMNS, GROUP, NARROWEST
-from attribution.ui.study import FIRST_BASELINES, NEAR, BaselineTask, Comparison, Start
 from attribution.ui.take import ask_to_take, offer
-from attribution.ui.worker import show
+from attribution.ui.watch import show
 from attribution.viewer.message import Place, pack_map, pack_photo, pack_toolbar
+from attribution.work.analysis import Analysis
+from attribution.work.path import FIRST_BASELINES, NEAR, BaselineTask, Comparison, Start
 
 
 def starts_there(method: type[Method]) -> bool:

@@ -2,10 +2,10 @@
 
 import streamlit as st
 
-from attribution.ui.analysis import Outcome
 from attribution.ui.pictures import show_header, show_maps, show_strip
 from attribution.ui.take import offer
-from attribution.ui.worker import show
+from attribution.ui.watch import show
+from attribution.work.analysis import Outcome
 
 
 def draw(outcome: Outcome) -> None:

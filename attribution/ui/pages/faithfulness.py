@@ -3,16 +3,16 @@
 import plotly.graph_objects as go
 import streamlit as st
 
+from attribution.checks.faithfulness import SIZES, Faithfulness, Findings, Trial
 from attribution.export.checks import COLOURS
-from attribution.faithfulness import SIZES, Faithfulness, Findings, Trial
-from attribution.images import data_url, eight_bit
+from attribution.photo.encode import data_url, eight_bit
 from attribution.refusal import Refusal
-from attribution.ui.analysis import with_methods
 from attribution.ui.forms import ask
 from attribution.ui.pictures import NARROWEST
 from attribution.ui.table import show_table
-from attribution.ui.trial import Tested, TrialTask
-from attribution.ui.worker import rerun_all, show
+from attribution.ui.watch import rerun_all, show
+from attribution.work.analysis import with_methods
+from attribution.work.faithfulness import Tested, TrialTask
 
 BETTER = {"deletion": "lower is better", "insertion": "higher is better"}
 

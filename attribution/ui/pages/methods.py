@@ -6,7 +6,7 @@ from attribution.methods import METHODS
 from attribution.methods.method import GROUPS, Method
 from attribution.models import MODELS
 from attribution.settings import default, described
-from attribution.ui.analysis import estimate
+from attribution.work.analysis import estimate
 
 BRIEF = 0.1  # seconds below which a time says nothing
 

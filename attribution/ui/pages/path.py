@@ -3,14 +3,14 @@
 import plotly.graph_objects as go
 import streamlit as st
 
-from attribution.convergence import LEVELS, REFERENCE, Study
-from attribution.methods.straight_path import ADAPTIVE
-from attribution.path import RULES
+from attribution.checks.convergence import LEVELS, REFERENCE, Study
+from attribution.methods.paths.quadrature import RULES
+from attribution.methods.paths.straight_path import ADAPTIVE
 from attribution.ui.forms import ask
 from attribution.ui.player.player import pack, show_player
-from attribution.ui.study import PathChoice, PathTask, Traced
 from attribution.ui.table import show_table
-from attribution.ui.worker import show
+from attribution.ui.watch import show
+from attribution.work.path import PathChoice, PathTask, Traced
 
 
 def draw(traced: Traced) -> None:

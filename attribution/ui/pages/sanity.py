@@ -3,18 +3,19 @@
 import plotly.graph_objects as go
 import streamlit as st
 
+from attribution.checks.likeness import Likeness
+from attribution.checks.sanity import ORDERS, PICKED, Randomisation, Stage
 from attribution.export.checks import COLOURS
-from attribution.images import eight_bit
+from attribution.photo.encode import eight_bit
 from attribution.refusal import Refusal
 from attribution.result import Attribution
-from attribution.sanity import ORDERS, PICKED, Likeness, Randomisation, Stage
 from attribution.ui import panels
-from attribution.ui.analysis import with_methods
 from attribution.ui.forms import ask
 from attribution.ui.pictures import COLUMNS, GROUP
-from attribution.ui.randomisation import SanityTask, Tried
-from attribution.ui.worker import show
+from attribution.ui.watch import show
 from attribution.viewer.message import Place, pack_map, pack_photo, pack_toolbar
+from attribution.work.analysis import with_methods
+from attribution.work.sanity import SanityTask, Tried
 
 IN_A_STRIP, NARROWEST = 7, 120  # panels in a row on a desk; pixels of one, so that a phone shows two side by side
 MEASURES = {"absolute": "Rank correlation of sizes", "signed": "Rank correlation of signed sums", "structure": "SSIM"}

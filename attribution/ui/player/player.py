@@ -7,9 +7,9 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from attribution.convergence import Study
-from attribution.images import eight_bit
-from attribution.view import View
+from attribution.checks.convergence import Study
+from attribution.drawing.view import View
+from attribution.photo.encode import eight_bit
 from attribution.viewer import message
 
 _FOLDER = Path(__file__).parent

@@ -1,0 +1,1 @@
+"""Checks that are built on the engine, to doubt a map."""

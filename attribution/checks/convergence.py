@@ -1,0 +1,237 @@
+"""What steps, rule and baseline do to integrated gradients, measured on one photo.
+
+Everything is compared with a long reference of the same path. The error of a map is its L2 distance from the
+reference over the reference's L2 norm: completeness alone can look good while the map is wrong.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from attribution.baselines.baseline import Baseline
+from attribution.checks.likeness import rank_correlation
+from attribution.drawing.heatmap import reduce
+from attribution.engine import image, untroubled
+from attribution.methods.paths.quadrature import RULES
+from attribution.methods.paths.straight_path import ADAPTIVE, Average, average, between, refined, slopes_of
+from attribution.network.model import Model
+from attribution.network.scorer import Scorer
+from attribution.refusal import Refusal
+from attribution.targets.target import Target
+
+REFERENCE = 512  # midpoint evaluations
+PIECES = 16  # parts of the path after which the accumulated map is kept
+UNIFORM = (5, 10, 20, 40, 80)  # steps at which the midpoint rule is measured
+LONGEST = 120  # steps up to which the adaptive rule is measured
+LEVELS = (0.05, 0.01)  # errors that people ask for
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Figures:
+    """One rule at a number of steps.
+
+    Attributes:
+        rule: "adaptive" or a key of `path.RULES`.
+        seconds: Wall time.
+        delta: Relative: |sum of the map - score difference| over |score difference|; None where that is zero.
+        error: Relative L2 distance from the reference.
+        rank: Spearman correlation of the pixels' sizes with the reference's; None where all are alike.
+    """
+
+    rule: str
+    seconds: float
+    delta: float | None
+    error: float
+    rank: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """What was measured.
+
+    Attributes:
+        target: With its class filled in.
+        explained: The target in words.
+        baseline: (3, H, W), where the path starts.
+        score: Of the photo.
+        baseline_score: Of the baseline.
+        nodes: (N,), of the reference.
+        scores: (N,), the score along the path.
+        slopes: (N,), its derivative along the path: the integrand, summed over the pixels.
+        evaluated: Nodes, scores and slopes of the adaptive rule with the steps asked for, (3, S).
+        reference: (3, H, W), the map that all others are compared with.
+        accumulated: (PIECES + 1, H, W), the reference's map up to evenly spaced positions, reduced by the sum of
+            absolute values.
+        reached: (N + 1,), the sum of the signed map before the first node and after each: what is accounted for.
+        figures: Of every rule at the steps asked for.
+        steps: The steps asked for.
+        curves: By rule: (steps, error) pairs.
+    """
+
+    target: Target
+    explained: str
+    baseline: NDArray[np.float32]
+    score: float
+    baseline_score: float
+    nodes: Array
+    scores: Array
+    slopes: Array
+    evaluated: Array
+    reference: NDArray[np.float32]
+    accumulated: NDArray[np.float32]
+    reached: Array
+    figures: tuple[Figures, ...]
+    steps: int
+    curves: dict[str, list[tuple[int, float]]]
+
+    def enough(self, rule: str, error: float) -> int | None:
+        """The fewest steps from which on a rule stays within an error, between two measurements by a power law.
+
+        Returns:
+            None if it never does.
+        """
+        compared = [(self.steps, each.error) for each in self.figures if each.rule == rule]
+        points = sorted({**dict(self.curves[rule]), **dict(compared)}.items(), reverse=True)
+        found: float | None = None
+        after = points[0]
+        for steps, each in points:
+            if each > error:
+                if found is not None and after[1] > 0:
+                    share = math.log(each / error) / math.log(each / after[1])
+                    found = steps * (after[0] / steps) ** share
+                break
+            found, after = steps, (steps, each)
+        return None if found is None else math.ceil(found)
+
+    @property
+    def doubt(self) -> float:
+        """What the sum of the reference itself is off by, relative to the score difference."""
+        difference = self.score - self.baseline_score
+        return abs(float(self.reached[-1]) - difference) / abs(difference) if difference else 0.0
+
+
+def study(
+    model: Model,
+    x: Tensor,
+    baseline: Baseline,
+    target: Target | None = None,
+    steps: int = 25,
+    *,
+    known: Study | None = None,
+    on_progress: Callable[[float], None] = lambda fraction: None,
+) -> Study:
+    """Measure what the choice of steps and rule does to the map of one photo.
+
+    Args:
+        model: The model.
+        x: (3, H, W), pixels in [0, 1].
+        baseline: Where the path starts; of several the first.
+        target: Class and score. Default: the probability of the predicted class.
+        steps: At which all rules are compared. Default: 25.
+        known: A study of the same path with other steps: what does not depend on them is taken from it.
+        on_progress: Called between chunks with the fraction done; if it raises, the work stops.
+
+    Raises:
+        Refusal: If the target is no class of the model, or a gradient is not finite.
+    """
+    with untroubled(model):
+        return _Study(Scorer(model, image(x).clone(), target or Target()), baseline, steps, on_progress).run(known)
+
+
+class _Study:
+    """The work of `study`, one evaluation after the other."""
+
+    def __init__(self, scorer: Scorer, baseline: Baseline, steps: int, on_progress: Callable[[float], None]) -> None:
+        self.scorer, self.steps, self.on_progress = scorer, steps, on_progress
+        self.start = baseline.image(scorer.x)
+        self.difference = scorer.x - self.start
+        rules = (ADAPTIVE, *RULES)
+        self.of = REFERENCE + len(rules) * steps + sum(UNIFORM) + LONGEST  # gradient evaluations
+
+    def run(self, known: Study | None) -> Study:
+        if known is None:
+            nodes, scores, slopes, accumulated = self._look()
+        else:
+            nodes, scores, slopes, accumulated = known.nodes, known.scores, known.slopes, known.accumulated
+            self.reference = torch.from_numpy(known.reference).to(self.difference)
+            self.of -= REFERENCE + sum(UNIFORM) + LONGEST
+        self.size = float(self.reference.norm())
+        score, baseline_score = self.scorer.score, float(self.scorer.scores(self.start[None])[0])
+        measured = [self._measured(rule, score - baseline_score) for rule in (ADAPTIVE, *RULES)]
+        found = measured[0][1]
+        return Study(
+            target=self.scorer.target,
+            explained=self.scorer.target.words(self.scorer.model.classes),
+            baseline=self.start.cpu().float().numpy(),
+            score=score,
+            baseline_score=baseline_score,
+            nodes=nodes,
+            scores=scores,
+            slopes=slopes,
+            evaluated=np.stack([found.nodes, found.scores, found.slopes]),
+            reference=self.reference.cpu().float().numpy(),
+            accumulated=accumulated,
+            reached=np.append(0.0, np.cumsum(slopes) / len(slopes)),
+            figures=tuple(figures for figures, _ in measured),
+            steps=self.steps,
+            curves=known.curves if known else self._curves(),
+        )
+
+    def _look(self) -> tuple[Array, Array, Array, NDArray[np.float32]]:
+        """A long midpoint rule, and its map piece by piece."""
+        nodes, _ = RULES["midpoint"](REFERENCE)
+        total = torch.zeros_like(self.difference)
+        scores, slopes = np.zeros(REFERENCE), np.zeros(REFERENCE)
+        kept, done = [np.zeros(total.shape[1:], np.float32)], 0
+        for piece in np.split(nodes, PIECES):
+            for alphas in self.scorer.chunks(torch.from_numpy(piece)):
+                part = slice(done, done + len(alphas))
+                gradients, scores[part] = self.scorer.gradients(between(self.start, self.difference, alphas))
+                total += gradients.sum(0) / REFERENCE
+                slopes[part] = slopes_of(gradients, self.difference)
+                done += len(alphas)
+                self._report()
+            kept.append(reduce((self.difference * total).cpu().numpy()).astype(np.float32))
+        self.reference = self.difference * total
+        if not torch.isfinite(self.reference).all():
+            raise Refusal("The gradients on this path are not finite: the network overflows. Try another photo.")
+        return nodes, scores, slopes, np.stack(kept)
+
+    def _curves(self) -> dict[str, list[tuple[int, float]]]:
+        return {ADAPTIVE: self._adaptive_curve(), "midpoint": [(n, self._error_of("midpoint", n)) for n in UNIFORM]}
+
+    def _measured(self, rule: str, score_difference: float) -> tuple[Figures, Average]:
+        started = time.perf_counter()
+        found = average(self.scorer, self.start, self.steps, rule, lambda *_: self._report())
+        seconds = time.perf_counter() - started
+        values = self.difference * found.gradient
+        off = abs(float(values.cpu().double().sum()) - score_difference)
+        delta = off / abs(score_difference) if score_difference else None
+        return Figures(rule, seconds, delta, self._error(values), self._rank(values)), found
+
+    def _error_of(self, rule: str, steps: int) -> float:
+        found = average(self.scorer, self.start, steps, rule, lambda *_: self._report())
+        return self._error(self.difference * found.gradient)
+
+    def _adaptive_curve(self) -> list[tuple[int, float]]:
+        """Each round keeps the nodes of the rounds before, so one run measures all numbers of steps."""
+        rounds = refined(self.scorer, self.start, LONGEST, lambda *_: self._report())
+        found = [so_far() for so_far in rounds]
+        return [(len(each.nodes), self._error(self.difference * each.gradient)) for each in found]
+
+    def _error(self, values: Tensor) -> float:
+        return float((values - self.reference).norm()) / (self.size or 1.0)
+
+    def _rank(self, values: Tensor) -> float | None:
+        return rank_correlation(*(each.abs().sum(0).cpu().numpy() for each in (values, self.reference)))
+
+    def _report(self) -> None:
+        self.on_progress(min(1.0, self.scorer.backwards / self.of))

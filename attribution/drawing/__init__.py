@@ -1,0 +1,1 @@
+"""Attribution values -> pictures, with numpy only."""

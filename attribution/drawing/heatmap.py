@@ -1,0 +1,109 @@
+"""Attribution values -> one number a pixel -> a picture. The only place in Python where values are rescaled.
+
+The browser does the same in `viewer/heat.js`; both are held equal by `tests/heatmap_vectors.json`.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Heat = NDArray[np.float64]  # (H, W)
+Span = tuple[float, float]  # the values at the two ends of a colour scale
+
+REDUCTIONS: dict[str, Callable[[Heat], Heat]] = {  # (3, H, W) -> (H, W)
+    "sum_of_absolutes": lambda values: np.abs(values).sum(0),
+    "absolute_of_sum": lambda values: np.abs(values.sum(0)),
+    "maximum": lambda values: np.abs(values).max(0),
+    "signed_sum": lambda values: values.sum(0),
+}
+
+# Equally spaced anchors, 8-bit RGB. Magma, viridis and cividis are matplotlib's (CC0); all can be told apart by people
+# who do not see red or green.
+COLOURS: dict[str, list[list[int]]] = json.loads(Path(__file__).with_name("colours.json").read_text())
+
+
+def reduce(values: NDArray[Any], reduction: str = "sum_of_absolutes") -> Heat:
+    """Reduce the channels to one number a pixel.
+
+    Args:
+        values: (3, H, W), signed.
+        reduction: A key of REDUCTIONS. Default: the worked example's sum of absolute values.
+
+    Returns:
+        (H, W); not negative except for "signed_sum".
+    """
+    return REDUCTIONS[reduction](values.astype(np.float64))
+
+
+def span(heat: Heat, clip: float = 100.0, signed: bool = False) -> Span:
+    """The ends of the colour scale.
+
+    Args:
+        heat: (H, W), finite.
+        clip: Percentile at which the scale ends. Default: 100, nothing is clipped.
+        signed: Whether zero is to lie in the middle.
+
+    Returns:
+        The least value and the percentile; or minus and plus the percentile of the absolute values.
+    """
+    if signed:
+        limit = float(np.percentile(np.abs(heat), clip))
+        return -limit, limit
+    return float(heat.min()), float(np.percentile(heat, clip))
+
+
+def shared(spans: Sequence[Span]) -> Span:
+    """One span for several maps, so that their colours can be compared."""
+    return min(low for low, _ in spans), max(high for _, high in spans)
+
+
+def clipped(heat: Heat, ends: Span) -> float:
+    """The share of pixels outside a span, in percent: they are drawn in its last colours."""
+    return 100 * float(((heat < ends[0]) | (heat > ends[1])).mean())
+
+
+def is_blank(ends: Span) -> bool:
+    """Whether a span has no extent, so that a picture can show nothing."""
+    return not ends[1] > ends[0]
+
+
+def unit(heat: Heat, ends: Span) -> Heat:
+    """Where values lie in a span, in [0, 1]. A blank span gives 0, or the middle where zero lies there."""
+    low, high = ends
+    if is_blank(ends):
+        return np.full(heat.shape, 0.5 if low < 0 else 0.0)
+    return np.clip((heat - low) / (high - low), 0.0, 1.0)
+
+
+def colour(places: Heat, anchors: Sequence[Sequence[int]]) -> NDArray[np.uint8]:
+    """Colours at places in [0, 1] between equally spaced anchors.
+
+    Args:
+        places: (H, W).
+        anchors: At least two RGB triples.
+
+    Returns:
+        (H, W, 3), 8-bit RGB.
+    """
+    points = np.array(anchors, dtype=np.float64)  # (A, 3)
+    x = places * (len(points) - 1)
+    below = np.minimum(np.floor(x).astype(int), len(points) - 2)
+    mixed = points[below] + (x - below)[..., None] * (points[below + 1] - points[below])
+    rgb: NDArray[np.uint8] = np.floor(mixed + 0.5).astype(np.uint8)  # halves go up, as in the browser
+    return rgb
+
+
+def grey(heat: Heat) -> NDArray[np.uint8]:
+    """Draw a map white-to-black as the worked example does: the least value white, the greatest black.
+
+    Args:
+        heat: (H, W), finite.
+
+    Returns:
+        (H, W, 3), 8-bit RGB; white all over if the map holds one number everywhere.
+    """
+    return colour(unit(heat, span(heat)), COLOURS["grey"])

@@ -1,0 +1,1 @@
+"""Methods that read a layer: the class activation maps."""

@@ -1,0 +1,53 @@
+"""Guided Grad-CAM."""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from attribution.methods.activations.class_activation import STAGE
+from attribution.methods.activations.grad_cam import GradCAM
+from attribution.methods.citation import Citation
+from attribution.methods.gradients.guided_backprop import GuidedBackprop
+from attribution.methods.method import Computed, Cost, Method
+from attribution.network.model import Model
+from attribution.network.scorer import Scorer
+from attribution.settings import setting
+
+
+@dataclass(frozen=True)
+class GuidedGradCAM(Method):
+    """Guided backpropagation, masked by Grad-CAM.
+
+    Attributes:
+        stage: Of Grad-CAM. Default: 0.
+    """
+
+    key: ClassVar[str] = "guided_grad_cam"
+    title: ClassVar[str] = "Guided Grad-CAM"
+    group: ClassVar[str] = "activations"
+    per_value: ClassVar[bool] = True
+    power: ClassVar[int] = 2
+    shares_forward: ClassVar[bool] = True
+    idea: ClassVar[str] = (
+        "Guided backpropagation is sharp but hardly knows the class; Grad-CAM knows the class but is coarse. "
+        "Their product is sharp inside the region of the class."
+    )
+    formula: ClassVar[str] = r"\text{guided backpropagation} \odot \text{Grad-CAM}"
+    shows: ClassVar[str] = "Sharp structure inside the region that the class is read from."
+    cannot: ClassVar[str] = "Why this structure: only the region is chosen by the class, not the detail in it."
+    passes: ClassVar[str] = "The region changes with the class."
+    fails: ClassVar[str] = "The detail stays nearly the same when upper weights are random (Adebayo et al. 2018)."
+    deviation: ClassVar[str] = GradCAM.deviation
+    source: ClassVar[Citation] = GradCAM.source
+
+    stage: int = setting(STAGE, 0)
+
+    def cost(self, size: tuple[int, int]) -> Cost:
+        return Cost(0, 2)
+
+    def refusal(self, model: Model) -> str | None:
+        return GradCAM(self.stage).refusal(model) or GuidedBackprop().refusal(model)
+
+    def compute(self, scorer: Scorer) -> Computed:
+        region, guided = GradCAM(self.stage).compute(scorer), GuidedBackprop().compute(scorer)
+        values = region.values.sum(0) * guided.values
+        return replace(guided, values=values, notes=(*region.notes, *guided.notes))

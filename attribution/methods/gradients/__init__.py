@@ -1,0 +1,1 @@
+"""Methods that send the photo's signal back: gradients and rectifier rules."""

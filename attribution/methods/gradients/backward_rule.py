@@ -1,0 +1,62 @@
+"""What gradient, guided backpropagation and Zeiler-Fergus share: one forward pass, one backward pass under a rule."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from attribution.methods.method import Computed, Cost, Method
+from attribution.network.model import Model
+from attribution.network.rectifiers import Interception
+from attribution.network.scorer import Scorer
+from attribution.refusal import Refusal
+
+
+@dataclass(frozen=True)
+class BackwardRule(Method):
+    """Send the signal back through the network, each rectifier by one rule.
+
+    Attributes:
+        rule: A key of `rectifiers.RULES`.
+        needs_rectifiers: Whether the map is only the plain gradient where no rectifier is intercepted.
+        ignores_gates: Whether the rule ignores which rectifiers the photo opened.
+    """
+
+    rule: ClassVar[str]
+    needs_rectifiers: ClassVar[bool] = True
+    ignores_gates: ClassVar[bool] = False
+    per_value: ClassVar[bool] = True
+    shares_forward: ClassVar[bool] = True
+    chosen: ClassVar[bool] = True
+
+    def cost(self, size: tuple[int, int]) -> Cost:
+        return Cost(0, 1)
+
+    def refusal(self, model: Model) -> str | None:
+        return self._refusal(model.operators)
+
+    def compute(self, scorer: Scorer) -> Computed:
+        seen = scorer.interception
+        if reason := self._refusal(seen):
+            raise Refusal(reason)
+        return Computed(scorer.backward(self.rule), rectifiers=seen, notes=tuple(self._notes(scorer, seen)))
+
+    def _refusal(self, seen: Interception) -> str | None:
+        if not self.needs_rectifiers or seen.count:
+            return None
+        instead = f"only {', '.join(seen.others)}" if seen.others else "no activation that is known"
+        return (
+            f"{self.title} changes how rectifiers pass the signal back, and this network has none ({instead}); "
+            "its map would be the plain gradient, so choose that."
+        )
+
+    def _notes(self, scorer: Scorer, seen: Interception) -> list[str]:
+        notes = []
+        if self.needs_rectifiers and seen.others:
+            notes.append(f"The rule holds for rectifiers; {', '.join(seen.others)} kept the plain derivative.")
+        if self.ignores_gates and scorer.model.fixed_adjoint:
+            depends = (
+                "cannot depend on the photo"
+                if scorer.target.fixed_signal
+                else ("depends on the photo only through the probabilities of the classes")
+            )
+            notes.append(f"This network has no max-pooling and no gates, so under this rule the map {depends}.")
+        return notes

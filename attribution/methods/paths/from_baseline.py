@@ -1,0 +1,68 @@
+"""What the methods that walk from a baseline to the photo share: one path for each baseline, and their mean."""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from attribution.baselines import BASELINES
+from attribution.baselines.baseline import Baseline
+from attribution.baselines.constant import Black
+from attribution.methods.method import Computed, Cost, Method
+from attribution.network.scorer import Scorer, Tick
+from attribution.settings import Number, Part, setting
+
+
+@dataclass(frozen=True)
+class FromBaseline(Method):
+    """Share the score difference from a baseline among the pixels.
+
+    Attributes:
+        steps: Gradient evaluations along the path, 1 to 1000. Default: 25.
+        baseline: Where the path starts, a value of BASELINES; the maps of several are averaged. Default: black.
+    """
+
+    group: ClassVar[str] = "paths"
+    complete: ClassVar[bool] = True
+
+    steps: int = setting(
+        Number("Gradients taken along the path; more steps bring the map closer to the integral.", 1, 1000), 25
+    )
+    baseline: Baseline = setting(Part("Image at which the path starts.", BASELINES), Black())
+
+    @abstractmethod
+    def walk(self, scorer: Scorer, baseline: Tensor, tick: Tick) -> tuple[Tensor, float | None]:
+        """One path.
+
+        Args:
+            scorer: Of the photo and the target.
+            baseline: (3, H, W).
+            tick: Called between chunks with the fraction done and what gives the map of this path so far.
+
+        Returns:
+            The map, (3, H, W), and the score of the baseline if the walk came to know it.
+        """
+
+    def cost(self, size: tuple[int, int]) -> Cost:
+        return Cost(self.steps * self.baseline.count, self.steps * self.baseline.count)
+
+    def compute(self, scorer: Scorer) -> Computed:
+        values, scores = torch.zeros_like(scorer.x), []
+        baselines = self.baseline.images(scorer.x)  # (K, 3, H, W)
+        for number, baseline in enumerate(baselines):
+            found, score = self.walk(scorer, baseline, partial(_tick, scorer, values.clone(), number, len(baselines)))
+            values += found
+            scores.append(float(scorer.scores(baseline[None])[0]) if score is None else score)
+        return Computed(values / len(baselines), baseline_score=sum(scores) / len(scores))
+
+
+def _tick(
+    scorer: Scorer, earlier: Tensor, number: int, of: int, fraction: float, path: Callable[[], Tensor] | None
+) -> None:
+    """Report one path of several: the map so far is the mean over the paths that are done and this one."""
+    so_far = path and (lambda: (earlier + path()) / (number + 1))
+    scorer.tick((number + fraction) / of, so_far)

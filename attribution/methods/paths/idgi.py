@@ -1,0 +1,65 @@
+"""IDGI: integrated gradients in the direction that counts."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from attribution.methods.citation import Citation
+from attribution.methods.paths.from_baseline import FromBaseline
+from attribution.methods.paths.quadrature import left
+from attribution.methods.paths.straight_path import between
+from attribution.network.scorer import Scorer, Tick
+
+
+@dataclass(frozen=True)
+class IDGI(FromBaseline):
+    """What the score gains in each step, shared among the pixels by the squares of their gradients."""
+
+    key: ClassVar[str] = "idgi"
+    title: ClassVar[str] = "IDGI"
+    idea: ClassVar[str] = (
+        "Most of a step along the path runs across the gradient and changes nothing but adds noise to the map. "
+        "So what the score gains in step k is shared out by the squared gradient g there alone."
+    )
+    formula: ClassVar[str] = r"\sum_{k} \frac{g_k \odot g_k}{\lVert g_k \rVert^2}\,\big(F(x_{k+1}) - F(x_k)\big)"
+    shows: ClassVar[str] = "The score difference, shared by how strongly each value could have moved the score."
+    cannot: ClassVar[str] = "Evidence for and against within one step: all values of a step have one sign."
+    passes: ClassVar[str] = "Completeness at any number of steps; pixels that equal the baseline are not blind."
+    fails: ClassVar[str] = "Known answers: of a linear function the share of a value is not weight times change."
+    deviation: ClassVar[str] = "The gain of a step without any gradient is shared by that of its neighbour."
+    source: ClassVar[Citation] = Citation(
+        ("Ruo Yang", "Binghui Wang", "Mustafa Bilgic"),
+        2023,
+        "IDGI: A Framework to Eliminate Explanation Noise from Integrated Gradients",
+        "2303.14242",
+        "CVPR",
+    )
+
+    def walk(self, scorer: Scorer, baseline: Tensor, tick: Tick) -> tuple[Tensor, float | None]:
+        nodes, _ = left(self.steps)
+        values, difference = torch.zeros_like(baseline), scorer.x - baseline
+        share: Tensor | None = None  # of the last node that has a gradient
+        first: float | None = None
+        settled = 0.0  # the score up to which all gain is shared out
+        for piece in scorer.pieces(self.steps):
+            alphas = torch.from_numpy(nodes[piece.start : piece.stop])
+            gradients, scores = scorer.gradients(between(baseline, difference, alphas))
+            if first is None:
+                first = settled = float(scores[0])
+            for gradient, score in zip(gradients, scores.tolist(), strict=True):
+                if share is not None:
+                    values.add_(share, alpha=score - settled)
+                    settled = score
+                share = _share(gradient) if gradient.any() else share
+            tick(piece.stop / self.steps, values.clone)
+        if share is not None:
+            values.add_(share, alpha=scorer.score - settled)
+        return values, first
+
+
+def _share(gradient: Tensor) -> Tensor:
+    """Squares over their sum; the squares of small numbers must not underflow."""
+    squares = (gradient / gradient.abs().max()).square()
+    return squares / squares.sum()

@@ -1,0 +1,1 @@
+"""Methods that hide parts of the photo and watch the score."""

@@ -1,0 +1,1 @@
+"""A frozen network, and the one place that runs it."""

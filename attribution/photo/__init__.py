@@ -1,0 +1,1 @@
+"""A photo: decoded, upright, and prepared for a network."""

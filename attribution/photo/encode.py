@@ -1,0 +1,27 @@
+"""Pixels -> 8-bit RGB -> a PNG file or an address that holds it."""
+
+import base64
+import io
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+
+def eight_bit(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    """Pixels in [0, 1], (..., 3, H, W), to 8-bit RGB, (..., H, W, 3)."""
+    rgb: NDArray[np.uint8] = np.rint(np.clip(np.moveaxis(pixels, -3, -1), 0, 1) * 255).astype(np.uint8)
+    return rgb
+
+
+def png(image: Image.Image | NDArray[np.uint8]) -> bytes:
+    """Encode 8-bit RGB, (H, W, 3), as a PNG file."""
+    file = io.BytesIO()
+    (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(file, "PNG")
+    return file.getvalue()
+
+
+def data_url(image: Image.Image | NDArray[np.uint8]) -> str:
+    """8-bit RGB, (H, W, 3), as an address that holds the whole picture."""
+    return f"data:image/png;base64,{base64.b64encode(png(image)).decode()}"

@@ -1,0 +1,75 @@
+"""From a photo to what the network sees."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from attribution.refusal import Refusal
+
+Interpolation = Literal["bilinear", "bicubic"]
+RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """From a photo to what the network sees.
+
+    Attributes:
+        size: (H, W) of the network's input.
+        mean: Per channel, subtracted from pixels in [0, 1].
+        std: Per channel, divided by.
+        crop: Side of the centre square over the shorter side of the photo. Default: 0.875.
+        interpolation: "bilinear" or "bicubic" (default).
+    """
+
+    size: tuple[int, int]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    crop: float = 0.875
+    interpolation: Interpolation = "bicubic"
+
+    def __post_init__(self) -> None:
+        """Refuse what no photo could be prepared with."""
+        if not 0 < self.crop <= 1:
+            raise Refusal(f"The crop must be above 0 and at most 1, got {self.crop}.")
+        if self.interpolation not in get_args(Interpolation):
+            raise Refusal(f"The interpolation must be bilinear or bicubic, got {self.interpolation!r}.")
+        if len(self.size) != 2 or min(self.size) < 1:
+            raise Refusal(f"The size {self.size} must be (height, width), each at least 1.")
+        if len(self.mean) != 3 or len(self.std) != 3 or not all(each > 0 for each in self.std):
+            raise Refusal(f"Mean {self.mean} and std {self.std} must be three numbers each, and std must be positive.")
+
+    def box(self, image: Image.Image, across: float = 0.5, down: float = 0.5) -> tuple[float, float, float, float]:
+        """The square of an image that the network sees.
+
+        Args:
+            image: Of any size.
+            across: Where it lies, from 0 (left) to 1 (right). Default: 0.5, the centre.
+            down: Where it lies, from 0 (top) to 1 (bottom). Default: 0.5.
+
+        Returns:
+            Left, top, right and bottom in pixels of the image.
+        """
+        side = self.crop * min(image.size)
+        left, top = across * (image.width - side), down * (image.height - side)
+        return left, top, left + side, top + side
+
+    def prepare(self, image: Image.Image, across: float = 0.5, down: float = 0.5) -> Tensor:
+        """Cut out a square and resize it.
+
+        Args:
+            image: An RGB image of any size.
+            across: As for `box`.
+            down: As for `box`.
+
+        Returns:
+            (3, H, W), float32 on the CPU, pixels in [0, 1]: exactly what the network sees.
+        """
+        height, width = self.size
+        upright = ImageOps.exif_transpose(image).convert("RGB")
+        small = upright.resize((width, height), RESAMPLING[self.interpolation], box=self.box(upright, across, down))
+        return torch.from_numpy(np.array(small, dtype=np.float32) / 255).permute(2, 0, 1).contiguous()

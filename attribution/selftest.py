@@ -1,0 +1,56 @@
+"""Whether this installation works: one real map, compared with what must hold."""
+
+import time
+
+from attribution.engine import attribute
+from attribution.methods.paths.integrated_gradients import IntegratedGradients
+from attribution.models import DEFAULT, load_model
+from attribution.photo.samples import FIRST, open_sample
+from attribution.refusal import Refusal
+
+SHOWN = "German shepherd"  # what the first sample photo shows
+REMEDY = "install the requirements again, or choose another device"
+
+
+def check(device: str = "auto") -> str:
+    """Explain the first sample photo by the default model and integrated gradients.
+
+    Args:
+        device: "auto" (default), "cpu", "cuda", "cuda:1" or "mps".
+
+    Returns:
+        One line for people.
+
+    Raises:
+        Refusal: If there is no map, or its prediction, its shape or its sum is wrong.
+    """
+    try:
+        return _checked(device)
+    except Refusal:
+        raise
+    except Exception as error:  # whatever it is, nothing can be explained here
+        first = (str(error).splitlines() or [""])[0]
+        raise Refusal(f"No map could be computed on {device} ({type(error).__name__}: {first}); {REMEDY}.") from error
+
+
+def _checked(device: str) -> str:
+    started = time.perf_counter()
+    model = load_model(DEFAULT, device)
+    x = model.prepare(open_sample(FIRST))
+    result = attribute(model, x, IntegratedGradients())  # refuses values that are not finite
+    where = f"{model.name} on {model.device}"
+    _, name, probability = result.prediction[0]
+    if name != SHOWN:
+        raise Refusal(f"{where} takes the {SHOWN} of the sample photo for {name}; {REMEDY}.")
+    if result.values.shape != tuple(x.shape):
+        raise Refusal(f"{where} gives a map of shape {result.values.shape} for {tuple(x.shape)}; {REMEDY}.")
+    if result.relative_delta is None or result.doubtful:  # None where the photo scores no more than black
+        raise Refusal(
+            f"{where} gives a map that sums to {result.values.sum():.3g} where the scores of the sample photo and of "
+            f"black are {result.score:.3g} and {result.baseline_score:.3g}; {REMEDY}."
+        )
+    seconds = time.perf_counter() - started
+    return (
+        f"{where}: {name}, probability {probability:.3f}; integrated gradients account for the score within "
+        f"{result.relative_delta:.1%}; {seconds:.1f} s"
+    )

@@ -1,0 +1,1 @@
+"""The machine beneath: files, downloads, memory, the log."""

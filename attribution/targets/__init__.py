@@ -1,0 +1,1 @@
+"""The number that is explained."""

@@ -1,0 +1,1 @@
+"""Long work and the cache of its results, without streamlit."""

@@ -1,0 +1,235 @@
+"""Analysis: everything that defines one, and how a worker computes it. No network runs outside `Analysis.compute`."""
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from attribution.engine import compare
+from attribution.methods.method import Method
+from attribution.models import MODELS, load_model
+from attribution.network.model import Model
+from attribution.photo.encode import data_url, eight_bit
+from attribution.refusal import Refusal
+from attribution.result import Attribution
+from attribution.settings import plain, write
+from attribution.system.memory import VARIABLE, share
+from attribution.targets.target import Target
+from attribution.work.cache import LOADED, NETWORKS, Recent
+from attribution.work.jobs import Job
+
+PATH_IMAGES = 6
+COPIES = 2.2  # a network in memory over its file: the one that was given, the one that runs
+COMPUTING = "Computing the maps"
+TELLING = 20  # images sent through the network from which on the time of a map tells the pace
+GROWTH = 0.5  # seconds between two pictures of a map that grows
+
+
+@dataclass(frozen=True, eq=False)
+class Strip:
+    """Images along the path of one method: positions, (S,), and as many pictures.
+
+    They travel inside the page: a picture that the server offers by an address is gone once the page was drawn again.
+    """
+
+    method: Method
+    alphas: NDArray[np.float64]
+    urls: list[str]
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What is known of an analysis, also while it is being computed.
+
+    Attributes:
+        analysis: What was asked for.
+        prediction: The most probable classes, as `Model.predict` gives them.
+        classes: All class names.
+        results: By the place of their method; those that are finished.
+        growing: By the place of their method; maps that are not finished.
+        strips: Images along the paths.
+    """
+
+    analysis: "Analysis"
+    prediction: list[tuple[int, str, float]]
+    classes: tuple[str, ...]
+    strips: list[Strip]
+    results: dict[int, Attribution | Refusal] = field(default_factory=dict)
+    growing: dict[int, Attribution] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Analysis:
+    """One photo, model, target and choice of methods.
+
+    Attributes:
+        x: (3, H, W), the prepared photo.
+        full: (H, W) of the same part of the original photo.
+        photo: Its name, for people.
+        model: A key of MODELS.
+        device: As `attribution.load_model` takes it.
+        target: Class and score.
+        methods: With their settings.
+    """
+
+    x: Tensor
+    full: tuple[int, int]
+    photo: str
+    model: str
+    device: str
+    target: Target
+    methods: tuple[Method, ...]
+
+    @cached_property
+    def key(self) -> str:
+        """SHA-256 of everything that the outcome depends on."""
+        parts = [self.photo, str(self.full), self._key(), *map(self._key, self.methods)]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    @property
+    def subject(self) -> str:
+        """SHA-256 of the photo, model, device and target."""
+        return self._key()
+
+    def _key(self, method: Method | None = None) -> str:
+        """SHA-256 of everything that the map of one method depends on."""
+        rest = (self._pixels, self.model, self.device, self.target, method and write(method))
+        return hashlib.sha256(repr(rest).encode()).hexdigest()
+
+    @cached_property
+    def _pixels(self) -> str:
+        return hashlib.sha256(self.x.numpy().tobytes()).hexdigest()
+
+    def compute(self, job: Job[Outcome]) -> Outcome:
+        """Load the model if need be, predict, and make the maps; report everything to the job."""
+        return self.explain(loaded(self, job), job.report, self._strips())
+
+    def explain(
+        self, model: Model, report: Callable[[float, str, Outcome | None], None], strips: list[Strip]
+    ) -> Outcome:
+        """Predict and make the maps that are not known yet.
+
+        Args:
+            model: The one of this analysis.
+            strips: Images along the paths, for the outcome.
+            report: Called often with the fraction done, what is being done, and what is known if that is new.
+        """
+        known = self._known()
+        missing = [place for place in range(len(self.methods)) if place not in known]
+        prediction = model.predict(self.x, also=self.target.index)
+        _predictions.put(self._key(), (prediction, model.classes))
+        outcome = Outcome(self, prediction, model.classes, strips, known)
+        grown, done = time.monotonic(), 0.0
+        report(done, COMPUTING, outcome)
+
+        def finished(place: int, result: Attribution | Refusal) -> None:
+            nonlocal outcome
+            if isinstance(result, Attribution) and (passes := result.forwards + result.backwards) >= TELLING:
+                _pace[self.model, self.device] = result.seconds / passes
+            _results.put(self._key(self.methods[missing[place]]), result)
+            outcome = replace(outcome, results={**outcome.results, missing[place]: result})
+            report(done, COMPUTING, outcome)
+
+        def progressed(fraction: float, partial: Attribution | None) -> None:
+            nonlocal grown, done
+            so_far, done = None, fraction
+            if partial and time.monotonic() - grown > GROWTH:
+                grown = time.monotonic()
+                place = next(place for place in missing if _made_by(self.methods[place], partial))
+                so_far = replace(outcome, growing={place: partial})
+            report(fraction, COMPUTING, so_far)
+
+        methods = [self.methods[place] for place in missing]
+        compare(model, self.x, methods, self.target, on_progress=progressed, on_result=finished)
+        return outcome
+
+    def remembered(self) -> Outcome | None:
+        """The outcome, if all of it is remembered."""
+        known, predicted = self._known(), _predictions.get(self._key())
+        if predicted is None or len(known) < len(self.methods):
+            return None
+        return Outcome(self, *predicted, self._strips(), known)
+
+    def _known(self) -> dict[int, Attribution | Refusal]:
+        found = {place: _results.get(self._key(method)) for place, method in enumerate(self.methods)}
+        return {place: result for place, result in found.items() if result is not None}
+
+    def _strips(self) -> list[Strip]:
+        return [strip for method in self.methods if (strip := self._strip(method))]
+
+    def _strip(self, method: Method) -> Strip | None:
+        key = (self._pixels, write(method))  # whatever the model and the target are
+        if (strip := _strips.get(key)) is None and (path := method.path_images(self.x, PATH_IMAGES)):
+            strip = Strip(method, path[0], [data_url(image) for image in eight_bit(path[1].numpy())])
+            _strips.put(key, strip)
+        return strip
+
+
+@dataclass(frozen=True, eq=False)
+class OnAnalysis:
+    """What the tasks of the other pages share: the analysis that they start from."""
+
+    analysis: Analysis
+
+    @property
+    def device(self) -> str:
+        """Whose worker does it."""
+        return self.analysis.device
+
+    @property
+    def model(self) -> str:
+        """Key of the model."""
+        return self.analysis.model
+
+
+def with_methods(analysis: Analysis | str) -> Analysis | str:
+    """An analysis that has a method; else a sentence that says what is missing."""
+    if isinstance(analysis, str) or analysis.methods:
+        return analysis
+    return "No method is chosen; choose one or more in the sidebar."
+
+
+def _made_by(method: Method, result: Attribution) -> bool:
+    return (method.key, plain(method)) == (result.method, result.settings)
+
+
+_pace: dict[tuple[str, str], float] = {}  # seconds for each image sent forward or back, by model and device
+_models: Recent[Model] = Recent("models", LOADED)
+_strips: Recent[Strip] = Recent("strips")
+_results: Recent[Attribution | Refusal] = Recent("maps")
+_predictions: Recent[tuple[list[tuple[int, str, float]], tuple[str, ...]]] = Recent("predictions")
+
+
+def estimate(method: Method, model: str, device: str) -> float | None:
+    """Seconds that a map will take, by the pace of the last one; None before there was one on this model."""
+    pace = _pace.get((model, device))
+    return pace and pace * method.cost(MODELS[model].facts().preprocessing.size).passes
+
+
+def loaded(analysis: Analysis, job: Job[Any]) -> Model:
+    """The model of an analysis, loaded if need be; the job is told of the download."""
+    name, device = analysis.model, analysis.device
+    job.report(0.0, f"Loading {name}")
+
+    def downloading(size: int, total: int) -> None:
+        of = f" of {total / 1e6:.0f}" if total else ""
+        job.report(size / total if total else 0.0, f"Downloading {name}: {size / 1e6:.0f}{of} MB")
+
+    model = _models.get((name, device))
+    if model is None:
+        size = COPIES * MODELS[name].facts().download * 1e6
+        if size > share(NETWORKS):
+            raise Refusal(
+                f"{name} takes about {size / 1e6:.0f} MB, more than this server may spend on networks "
+                f"({share(NETWORKS) / 1e6:.0f} MB); choose a smaller model, or raise {VARIABLE}."
+            )
+        LOADED.make_room(size)  # before it is read
+        model = load_model(name, device, downloading)
+        _models.put((name, device), model)
+    return model

@@ -1,0 +1,65 @@
+"""The task of the sanity page: what a worker computes for it."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from attribution.checks.sanity import Randomisation, Sanity, Stage, randomise
+from attribution.settings import write
+from attribution.work.analysis import Analysis, OnAnalysis, loaded
+from attribution.work.cache import Recent
+from attribution.work.jobs import Job
+
+
+@dataclass(frozen=True, eq=False)
+class Tried:
+    """What is known, also while it is being computed.
+
+    Attributes:
+        analysis: Whose methods are checked.
+        sanity: With the stages that are there.
+        finished: Whether that is all.
+    """
+
+    analysis: Analysis
+    sanity: Sanity
+    finished: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class SanityTask(OnAnalysis):
+    """Check the methods of an analysis."""
+
+    plan: Randomisation
+
+    @cached_property
+    def key(self) -> str:
+        """Everything that the outcome depends on."""
+        return f"sanity {self.analysis.key} {write(self.plan, full=True)}"
+
+    def compute(self, job: Job[Tried]) -> Tried:
+        """Load the model if need be, and take the network apart."""
+        analysis, plan = self.analysis, self.plan
+        model = loaded(analysis, job)
+        tried = Tried(analysis, Sanity(analysis.methods, plan, (), {}))
+
+        def progressed(fraction: float) -> None:
+            job.report(fraction, f"{len(tried.sanity.stages)} networks explained; {fraction:.0%} done")
+
+        def staged(stage: Stage) -> None:
+            nonlocal tried
+            tried = replace(tried, sanity=replace(tried.sanity, stages=(*tried.sanity.stages, stage)))
+            job.report(job.fraction, so_far=tried)
+
+        found = randomise(
+            model, analysis.x, analysis.methods, analysis.target, plan, on_progress=progressed, on_stage=staged
+        )
+        tried = Tried(analysis, found, finished=True)
+        _tried.put(self.key, tried)
+        return tried
+
+    def remembered(self) -> Tried | None:
+        """The outcome, if it was computed already."""
+        return _tried.get(self.key)
+
+
+_tried: Recent[Tried] = Recent("sanity")
