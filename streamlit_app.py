@@ -39,8 +39,8 @@ with error_card():
     )
     restore_session()
     link = st.sidebar.container()
-    st.session_state.analysis, methods = choose()
+    chosen, st.session_state.analysis = choose()
     with link:
-        show_link(methods, page.url_path)
+        show_link(chosen, page.url_path)
     show_sentences()
     page.run()

@@ -14,13 +14,16 @@ The source of every method stands in its class.
 
 from attribution import baselines as baselines
 from attribution import export as export
+from attribution.analysis import Analysis as Analysis
 from attribution.baselines import BASELINES as BASELINES
+from attribution.baselines import read_baseline as read_baseline
 from attribution.checks import faithfulness as faithfulness
 from attribution.checks import sanity as sanity
 from attribution.drawing.view import View as View
 from attribution.engine import attribute as attribute
 from attribution.engine import compare as compare
 from attribution.methods import METHODS as METHODS
+from attribution.methods import read_method as read_method
 from attribution.methods.activations.grad_cam import GradCAM as GradCAM
 from attribution.methods.activations.guided_grad_cam import GuidedGradCAM as GuidedGradCAM
 from attribution.methods.activations.hires_cam import HiResCAM as HiResCAM
@@ -48,3 +51,4 @@ from attribution.result import Attribution as Attribution
 from attribution.result import Results as Results
 from attribution.result import load as load
 from attribution.targets.target import Target as Target
+from attribution.targets.target import read_target as read_target

@@ -1,9 +1,9 @@
-"""The command line: python -m attribution explain|sanity|faithfulness|check|models|methods|baselines."""
+"""The command line: attribution explain|sanity|faithfulness|check|models|methods|baselines."""
 
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
@@ -11,21 +11,20 @@ import torch
 from torch import Tensor
 
 from attribution import export
+from attribution.analysis import Analysis
 from attribution.baselines import BASELINES
 from attribution.checks.faithfulness import Trial, measure
 from attribution.checks.sanity import Randomisation, randomise
 from attribution.engine import compare
 from attribution.methods import METHODS
-from attribution.methods.method import Method
-from attribution.models import DEFAULT, MODELS, load_model
+from attribution.models import MODELS, load_model
 from attribution.network.model import Model
 from attribution.photo.decode import open_image
 from attribution.refusal import Refusal
-from attribution.result import VERSION, Attribution
+from attribution.result import VERSION, Attribution, Results
 from attribution.selftest import check
-from attribution.settings import Configurable, default, described, read, restore
+from attribution.settings import Configurable, Setting, Several, default, described, restore
 from attribution.system.memory import budget
-from attribution.targets.target import SCORES, Target
 
 
 class _Parser(argparse.ArgumentParser):
@@ -58,22 +57,25 @@ class _Bar:
 
 
 @dataclass(frozen=True, eq=False)
-class _Wanted:
-    """What is asked for one photo."""
+class _Request:
+    """One photo of a command, and what it is to be explained by."""
 
-    photo: str
+    analysis: Analysis
     folder: Path
     model: Model
     x: Tensor
-    methods: Sequence[Method]
-    target: Target
-    plan: Any  # the settings of the check
+    check: Any  # the settings of `sanity` and `faithfulness`
     bar: _Bar
     options: argparse.Namespace
 
+    def compare(self) -> Results:
+        """Make the maps."""
+        analysis = self.analysis
+        return compare(self.model, self.x, analysis.methods, analysis.full_target, on_progress=self.bar)
+
 
 class _Served(NamedTuple):
-    """Lines for a person, none if there was no map; and what was refused."""
+    """The lines for a person, none if there is no map; and the refusals."""
 
     lines: list[str]
     refusals: list[Refusal]
@@ -85,19 +87,19 @@ def _complain(sentence: object) -> None:
 
 
 C = TypeVar("C", bound=Configurable)
-One = Callable[[_Wanted], _Served]
+Serve = Callable[[_Request], _Served]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        Exit status: 0, or 2 if something could not be served; `check` ends with 1 instead, as health checks of
-            containers ask for. One line on standard error says what.
+        Exit status: 0, or 2 if something could not be served; `check` exits with 1 instead, as health checks of
+            containers require. One line on standard error names the reason.
     """
     options = _parser().parse_args(arguments)
     try:
-        budget()  # refuses what it cannot read, before anything else is blamed
+        budget()  # refuses a variable that it cannot read, before anything else is blamed
         return options.run(options)  # type: ignore[no-any-return]
     except Refusal as refusal:
         _complain(refusal)
@@ -124,25 +126,24 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _photos(commands: Any, name: str, does: str, one: One) -> argparse.ArgumentParser:
-    """A command that does something with each of several photos."""
+def _photos(commands: Any, name: str, does: str, serve: Serve) -> argparse.ArgumentParser:
+    """Add a command that serves each of several photos."""
     command: argparse.ArgumentParser = commands.add_parser(name, help=does, description=f"{does.capitalize()}.")
     command.add_argument("photos", nargs="+", metavar="PHOTO", help="one or more files")
-    command.add_argument("--model", default=DEFAULT, help=f"default: {DEFAULT}; 'models' lists them")
-    command.add_argument(
-        "--methods",
-        "--method",
-        nargs="+",
-        metavar="METHOD",
-        default=[key for key, method in METHODS.items() if method.chosen],
-        help="such as gradient integrated_gradients:steps=50,baseline=white; default: the worked example's four",
-    )
-    command.add_argument("--target", metavar="CLASS|INDEX", help="default: the predicted class")
-    command.add_argument("--versus", metavar="CLASS|INDEX", help="a second class: why the target and not this one")
-    command.add_argument("--score", default="probability", choices=SCORES, help="default: probability")
+    for setting, kind in described(Analysis).items():
+        names, extra = [f"--{setting}"], dict[str, Any]()
+        if setting == "photo":
+            continue
+        if isinstance(kind, Several):
+            names.append(f"--{setting.removesuffix('s')}")
+            extra = {
+                "nargs": "+",
+                "help": f"{kind.help} Such as gradient integrated_gradients:steps=50.",
+            }
+        _flag(command, names, kind, default(Analysis, setting), **extra)
     _device(command)
     command.add_argument("--out", type=Path, default=Path("out"), metavar="DIR", help="default: out")
-    command.set_defaults(run=_each_photo, one=one, plan=None)
+    command.set_defaults(run=_each_photo, serve=serve, check=None)
     return command
 
 
@@ -151,60 +152,62 @@ def _device(command: argparse.ArgumentParser) -> None:
 
 
 def _flags(command: argparse.ArgumentParser, cls: type[Configurable]) -> None:
-    """One option for each setting."""
-    command.set_defaults(plan=cls)
+    """Add one option for each setting of a check."""
+    command.set_defaults(check=cls)
     for name, kind in described(cls).items():
-        usual = kind.plain(default(cls, name))
-        said = f"{kind.help} May be {kind.range}. Default: {usual}".replace("%", "%%")
-        command.add_argument(f"--{name.replace('_', '-')}", default=str(usual), metavar="VALUE", help=said)
+        _flag(command, [f"--{name.replace('_', '-')}"], kind, default(cls, name))
 
 
-def _chosen(options: argparse.Namespace, cls: type[C]) -> C:
-    """What `_flags` asked for."""
-    return restore(cls, {name: getattr(options, name) for name in described(cls)})
+def _flag(command: argparse.ArgumentParser, names: Sequence[str], kind: Setting, value: Any, **extra: Any) -> None:
+    """Add one option for a setting; None where it is not given."""
+    usual = str(kind.plain(value))
+    text = f"{kind.help} Must be {kind.range}." + (f" Default: {usual}." if usual else "")
+    command.add_argument(*names, **{"metavar": "VALUE", "help": text.replace("%", "%%"), **extra})
+
+
+def _chosen(options: argparse.Namespace, cls: type[C], **known: Any) -> C:
+    """Make a value with settings from the options that were given."""
+    given = {name: getattr(options, name, None) for name in described(cls)} | known
+    return restore(cls, {name: content for name, content in given.items() if content is not None})
 
 
 def _each_photo(options: argparse.Namespace) -> int:
-    methods = [read(text, METHODS) for text in options.methods]
-    plan = options.plan and _chosen(options, options.plan)
-    bar = _Bar(f"loading {options.model}")
+    methods = None if options.methods is None else Several.SEPARATOR.join(options.methods)
+    check = options.check and _chosen(options, options.check)
+    asked = _chosen(options, Analysis, methods=methods, target=None, versus=None)
+    bar = _Bar(f"loading {asked.model}")
     try:
-        model = load_model(options.model, options.device, bar.download)
+        model = load_model(asked.model, options.device, bar.download)
     finally:
         bar.clear()
     index, versus = (None if text is None else model.find_class(text) for text in (options.target, options.versus))
-    if index is not None and index == versus:
-        raise Refusal(f"{model.classes[index]} cannot be compared with itself; choose another second class.")
-    target = Target(index, options.score, versus)
+    asked = replace(asked, target=index, versus=versus)
+    asked.full_target.check(len(model.classes))  # once, and not for each photo
     status, taken = 0, set[str]()
     for photo in options.photos:
         folder = _free(options.out, Path(photo).stem, taken)
-        for sentence in _one_photo(photo, folder, model, methods, target, plan, options):
+        name = Path(photo).name.encode(errors="replace").decode()  # a name may hold bytes that are no text
+        for sentence in _one_photo(photo, folder, model, replace(asked, photo=name), check, options):
             _complain(sentence)
             status = 2
     return status
 
 
 def _one_photo(
-    photo: str,
-    folder: Path,
-    model: Model,
-    methods: Sequence[Method],
-    target: Target,
-    plan: Any,
-    options: argparse.Namespace,
+    photo: str, folder: Path, model: Model, analysis: Analysis, check: Any, options: argparse.Namespace
 ) -> list[str]:
     """Serve one photo into its folder; return a sentence for everything that could not be served."""
     try:
-        x = model.prepare(open_image(photo))
+        across, down = (part / 100 for part in analysis.crop)
+        x = model.preprocessing.prepare(open_image(photo), across, down)
     except Refusal as refusal:  # names the photo
         return [str(refusal)]
     bar = _Bar(photo)
     try:
-        served = options.one(_Wanted(photo, folder, model, x, methods, target, plan, bar, options))
+        served = options.serve(_Request(analysis, folder, model, x, check, bar, options))
     except Refusal as refusal:
         return [f"{photo}: {refusal}"]
-    except (RuntimeError, MemoryError) as error:  # the other photos are still done
+    except (RuntimeError, MemoryError) as error:  # the other photos are still served
         first = (str(error).splitlines() or [type(error).__name__])[0]
         return [f"{photo}: the network failed ({first}); try another model or device."]
     finally:
@@ -216,54 +219,53 @@ def _one_photo(
     return [f"{photo}: {refusal}" for refusal in served.refusals]
 
 
-def _explain_one(wanted: _Wanted) -> _Served:
-    results = compare(wanted.model, wanted.x, wanted.methods, wanted.target, on_progress=wanted.bar)
-    maps, refusals = _parted(results)
-    if not maps:
-        return _Served([], refusals)
-    name = Path(wanted.photo).name.encode(errors="replace").decode()  # a name may hold bytes that are no text
-    export.folder(results, wanted.folder, name)
-    if wanted.options.report:
-        export.report(results, wanted.folder / "report.html", heading=name)
-    if wanted.options.figure:
-        export.figure(results, wanted.folder / "figure.png")
-    return _Served(_told(maps), refusals)
+def _explain_one(request: _Request) -> _Served:
+    results, analysis = request.compare(), request.analysis
+    if not results.maps:
+        return _Served([], results.refusals)
+    export.folder(results, request.folder, analysis.photo, analysis.crop)
+    if request.options.report:
+        export.report(results, request.folder / "report.html", heading=analysis.photo)
+    if request.options.figure:
+        export.figure(results, request.folder / "figure.png")
+    return _Served(_summary(results.maps), results.refusals)
 
 
-def _sanity_one(wanted: _Wanted) -> _Served:
-    found = randomise(wanted.model, wanted.x, wanted.methods, wanted.target, wanted.plan, on_progress=wanted.bar)
-    _, refusals = _parted(found.stages[0].results)
-    export.sanity(found, wanted.folder)
-    return _Served([f"{found.sentence(each)} {found.swapped(each)}" for each in range(len(found.methods))], refusals)
+def _sanity_one(request: _Request) -> _Served:
+    analysis = request.analysis
+    found = randomise(
+        request.model,
+        request.x,
+        analysis.methods,
+        analysis.full_target,
+        request.check,
+        on_progress=request.bar,
+    )
+    export.sanity(found, request.folder)
+    sentences = [f"{found.sentence(each)} {found.swapped(each)}" for each in range(len(found.methods))]
+    return _Served(sentences, Results(found.stages[0].results).refusals)
 
 
-def _faithfulness_one(wanted: _Wanted) -> _Served:
-    results = compare(wanted.model, wanted.x, wanted.methods, wanted.target, on_progress=wanted.bar)
-    maps, refusals = _parted(results)
-    if not maps:
-        return _Served([], refusals)
-    found = measure(wanted.model, maps, wanted.plan, on_progress=wanted.bar)
-    export.faithfulness(found, wanted.folder)
-    return _Served([found.sentence(place) for place in range(found.count)], refusals)
+def _faithfulness_one(request: _Request) -> _Served:
+    results = request.compare()
+    if not results.maps:
+        return _Served([], results.refusals)
+    found = measure(request.model, results.maps, request.check, on_progress=request.bar)
+    export.faithfulness(found, request.folder)
+    return _Served([found.sentence(place) for place in range(found.count)], results.refusals)
 
 
-def _parted(results: Sequence[Attribution | Refusal]) -> tuple[list[Attribution], list[Refusal]]:
-    """Maps, and what refused."""
-    maps = [result for result in results if isinstance(result, Attribution)]
-    return maps, [result for result in results if isinstance(result, Refusal)]
-
-
-def _told(maps: Sequence[Attribution]) -> list[str]:
+def _summary(maps: Sequence[Attribution]) -> list[str]:
     index, name, probability = maps[0].prediction[0]
     return [
-        f"{name} ({index}), probability {probability:.3f}",
-        f"explained: {maps[0].explained}, {maps[0].score:.3g} {maps[0].target.unit}",
+        f"predicted: {name} ({index}), probability {probability:.3f}",
+        f"explained: {maps[0].explained}, {maps[0].target.quantity(maps[0].score)}",
         *(f"{result.method}: {result.account}" for result in maps if result.account),
     ]
 
 
 def _free(out: Path, stem: str, taken: set[str]) -> Path:
-    """A folder of its own for each photo of one call, also where two photos bear one name."""
+    """Return a folder of its own for each photo of one command, also where two photos have one name."""
     name, count = stem, 1
     while name in taken:
         count += 1

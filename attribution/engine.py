@@ -180,7 +180,7 @@ class _Run:
             explained=self.scorer.target.words(self.model.classes),
             prediction=self.scorer.prediction,
             converges=self.method.converges,
-            unit=self.scorer.target.unit + {1: "", 2: "\u00b2"}[self.method.power],
+            unit=self.method.unit.format(score=self.scorer.target.unit),
             versions={
                 **_VERSIONS,
                 "device": str(self.model.device),

@@ -7,11 +7,14 @@ the outermost pair may be written as a colon: `integrated_gradients:steps=50,bas
 """
 
 import dataclasses
+import hashlib
+import operator
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self, TypeVar
+from urllib.parse import quote, unquote
 
 from attribution.refusal import Refusal
 
@@ -140,6 +143,84 @@ class ColourSetting(Setting):
 
 
 @dataclass(frozen=True)
+class Text(Setting):
+    """Any text, such as the name of a photo; percent-encoded in a text form."""
+
+    @property
+    def range(self) -> str:
+        return "a text"
+
+    def check(self, value: Any) -> str:
+        if not isinstance(value, str):
+            raise self._refuse(value)
+        return value
+
+    def read(self, text: str) -> str:
+        return unquote(text)
+
+    def plain(self, value: Any) -> str:
+        return quote(value, safe=" ", errors="replace")
+
+
+@dataclass(frozen=True)
+class Index(Setting):
+    """A class index, or None; its text is empty for None."""
+
+    @property
+    def range(self) -> str:
+        return "a class index; use model.find_class for a name"
+
+    def check(self, value: Any) -> int | None:
+        if value is None:
+            return None
+        try:
+            if isinstance(value, bool):
+                raise TypeError
+            return operator.index(value)  # also of numpy
+        except TypeError:
+            raise self._refuse(value) from None
+
+    def read(self, text: str) -> int | str | None:
+        if text.isascii() and text.removeprefix("-").isdecimal() and len(text) < 10:
+            return int(text)
+        return text or None
+
+    def plain(self, value: Any) -> int | str:
+        return "" if value is None else int(value)
+
+
+@dataclass(frozen=True)
+class Pair(Setting):
+    """Two numbers in a closed range; their text is `50/20`, and `50,20` where no bracket encloses it."""
+
+    low: float
+    high: float
+
+    @property
+    def range(self) -> str:
+        return f"two numbers from {self.low:g} to {self.high:g}, such as 50/20"
+
+    def check(self, value: Any) -> tuple[float, float]:
+        try:
+            one, other = (float(part) for part in value if not isinstance(part, bool | str))
+        except (TypeError, ValueError):
+            raise self._refuse(value) from None
+        if not all(self.low <= part <= self.high for part in (one, other)):
+            raise self._refuse(value)
+        return one, other
+
+    def read(self, text: str) -> tuple[float, float] | str:
+        try:
+            one, other = (float(part) for part in re.split("[/,]", text))
+        except ValueError:
+            return text
+        return one, other
+
+    def plain(self, value: Any) -> str:
+        return "/".join(f"{part:.12g}" for part in value)
+
+
+@dataclass(frozen=True)
 class Part(Setting):
     """A value with settings of its own, such as a baseline, from a registry."""
 
@@ -161,6 +242,29 @@ class Part(Setting):
 
     def plain(self, value: Any) -> str:
         return write(value, full=True)
+
+
+@dataclass(frozen=True)
+class Several(Setting):
+    """Several values with settings of their own, such as methods, from one registry; `~` separates their texts."""
+
+    registry: Mapping[str, type["Configurable"]]
+
+    SEPARATOR: ClassVar[str] = "~"
+
+    @property
+    def range(self) -> str:
+        return f"some of {', '.join(self.registry)}"
+
+    def check(self, value: Any) -> tuple["Configurable", ...]:
+        values = self.read(value) if isinstance(value, str) else tuple(value)
+        return tuple(Part(self.help, self.registry).check(each) for each in values)
+
+    def read(self, text: str) -> tuple["Configurable", ...]:
+        return tuple(read(each, self.registry) for each in text.split(self.SEPARATOR) if each.strip())
+
+    def plain(self, value: Any) -> str:
+        return self.SEPARATOR.join(map(write, value))
 
 
 def setting(kind: Setting, default: Any) -> Any:
@@ -241,6 +345,12 @@ def write(value: Configurable, full: bool = False) -> str:
         if full or getattr(value, name) != default(type(value), name)
     )
     return f"{value.key}({inside})" if inside else value.key
+
+
+def digest(*parts: object) -> str:
+    """Return the SHA-256 of values and texts, for use as a key; a value counts with all of its settings."""
+    texts = (write(part, full=True) if isinstance(part, Configurable) else str(part) for part in parts)
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
 
 
 def read(text: str, registry: Mapping[str, type[C]]) -> C:

@@ -83,7 +83,7 @@ def test_guided_grad_cam_is_the_product_and_captums_but_for_the_enlargement() ->
         at.attribute(model, x, method, target) for method in (at.GuidedGradCAM(), at.GradCAM(), at.GuidedBackprop())
     )
     np.testing.assert_allclose(product.values, region.values.sum(0) * guided.values, atol=1e-12)
-    assert product.unit == "z\u00b2"
+    assert product.unit == "logit\u00b2 per pixel value"
     assert product.rectifiers == guided.rectifiers
     twin = zoo_net("vgg11", 5).double()
     for module in twin.modules():

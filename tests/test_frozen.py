@@ -220,5 +220,5 @@ def test_the_graph_is_freed_with_the_call(monkeypatch: pytest.MonkeyPatch, liste
 def test_an_index_from_numpy_is_an_index() -> None:
     assert at.Target(np.int64(3)) == at.Target(3)  # type: ignore[arg-type]
     for wrong in (True, 1.0, "tabby"):
-        with pytest.raises(at.Refusal, match="must be an index"):
+        with pytest.raises(at.Refusal, match="index must be a class index"):
             at.Target(wrong)  # type: ignore[arg-type]

@@ -6,7 +6,6 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
-import streamlit as st
 from hypothesis import example, given, settings
 from hypothesis import strategies as some
 from streamlit.testing.v1 import AppTest
@@ -14,9 +13,8 @@ from streamlit.testing.v1 import AppTest
 import attribution as at
 from attribution.photo.samples import SAMPLES
 from attribution.settings import Choice, Number, Part, described
-from attribution.ui.address import parse, query
-from attribution.ui.forms import held
-from attribution.work.analysis import Analysis
+from attribution.ui.address import UPLOADED, parse, query
+from attribution.work.analysis import PreparedAnalysis
 
 ROOT = Path(__file__).parents[1]
 
@@ -38,41 +36,58 @@ def values(cls: type[Any]) -> some.SearchStrategy[Any]:
     return some.builds(cls, **{name: of(kind) for name, kind in described(cls).items()})
 
 
-CHOICES = some.fixed_dictionaries(
-    {
-        "source": some.just("Samples"),
-        "sample": some.sampled_from(sorted(SAMPLES)),
-        "across": some.integers(0, 100),
-        "down": some.integers(0, 100),
-        "model": some.sampled_from(["squeezenet1_1", "efficientnet_lite0"]),
-        "target": some.integers(-1, 999),
-        "versus": some.integers(-1, 999),
-        "score": some.sampled_from(["probability", "log_odds", "logit"]),
-    }
-)
+INDEX = some.none() | some.integers(0, 999)
 METHODS = some.lists(some.sampled_from(sorted(at.METHODS)), unique=True).flatmap(
     lambda keys: some.tuples(*(values(at.METHODS[key]) for key in keys))
 )
+ANALYSES = some.builds(
+    at.Analysis,
+    photo=some.sampled_from(sorted(SAMPLES)),
+    crop=some.tuples(some.integers(0, 100), some.integers(0, 100)),
+    model=some.sampled_from(["squeezenet1_1", "efficientnet_lite0"]),
+    target=INDEX,
+    versus=INDEX,
+    score=some.sampled_from(["probability", "log_odds", "logit"]),
+    methods=METHODS,
+)
 
 
-@given(choices=CHOICES, methods=METHODS)
+@given(analysis=ANALYSES.filter(lambda analysis: analysis.target is None or analysis.target != analysis.versus))
 @settings(max_examples=200, deadline=None)
-def test_what_the_sidebar_holds_comes_back_from_its_link(choices: dict[str, Any], methods: tuple[Any, ...]) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            st, "session_state", type("State", (dict,), {"__getattr__": dict.__getitem__, "to_dict": dict})(choices)
-        )
-        link = query(methods)
+def test_an_analysis_comes_back_from_its_link(analysis: at.Analysis) -> None:
+    link = query(analysis)
     assert len(link) < 2000
     found = parse(dict(parse_qsl(link, keep_blank_values=True)))
     assert found.sentences == []
-    usual = {"source": "Samples", "sample": "german_shepherd_on_grass", "across": 50, "down": 50}
-    usual |= {"model": "squeezenet1_1", "target": -1, "versus": -1, "score": "probability"}
-    assert {**usual, **{key: value for key, value in found.state.items() if key in usual}} == choices
-    chosen = found.state.get("methods", [key for key, method in at.METHODS.items() if method.chosen])
-    assert chosen == [method.key for method in methods]
-    for method in methods:
-        assert held(type(method), method.key, found.state) == method
+    assert found.analysis == analysis
+
+
+# Links as earlier versions wrote them: each must still be read.
+EARLIER = {
+    "photo=espresso&crop=10,90&model=efficientnet_lite0&target=281&versus=207&score=log_odds": at.Analysis(
+        "espresso", (10, 90), "efficientnet_lite0", 281, 207, "log_odds"
+    ),
+    "methods=gradient~integrated_gradients(steps=50,baseline=constant(colour=%23808080),rule=left)": at.Analysis(
+        methods=(at.Gradient(), at.IntegratedGradients(50, at.baselines.Constant((128 / 255,) * 3), "left"))
+    ),
+    "target=235&utm_source=mail": at.Analysis(target=235),
+    "methods=": at.Analysis(methods=()),
+    "photo=upload&crop=0,100": at.Analysis("upload", (0, 100)),
+    "score=logit&view=heat&clip=98&zoom=0.1,0.2,0.5&sanity=sanity(stages=3)&baselines=black~blur(sigma=3)": at.Analysis(
+        score="logit"
+    ),
+}
+
+
+@pytest.mark.parametrize("link", EARLIER)
+def test_a_link_of_an_earlier_version_is_still_read(link: str) -> None:
+    found = parse(dict(parse_qsl(link, keep_blank_values=True)))
+    assert found.analysis == EARLIER[link]
+    assert found.sentences == ([UPLOADED] if "upload" in link else [])
+    if "view" in link:
+        assert (found.view, found.window) == (at.View("heat", clip=98), (0.1, 0.2, 0.5))
+        assert found.state["sanity.stages"] == 3
+        assert (found.state["baselines"], found.state["baselines.blur.sigma"]) == (["black", "blur"], 3.0)
 
 
 PARTS = ("photo", "crop", "model", "target", "versus", "score", "methods", "path", "baselines", "zoom")
@@ -90,7 +105,7 @@ LINKS = some.dictionaries(some.one_of(some.sampled_from(NAMES), some.text(max_si
 def test_any_link_is_read(parts: dict[str, str]) -> None:
     found = parse(parts)
     assert all(sentence.endswith(".") and "\n" not in sentence.strip() for sentence in found.sentences)
-    assert set(found.state.get("methods", [])) <= set(at.METHODS)
+    assert {method.key for method in found.analysis.methods} <= set(at.METHODS)
     x, y, size = found.window
     assert 0 <= x <= 1
     assert 0 <= y <= 1
@@ -106,7 +121,7 @@ def opened(link: dict[str, str]) -> AppTest:
 
 @pytest.mark.parametrize("examples", [25, pytest.param(1000, marks=pytest.mark.slow)])
 def test_no_link_gives_an_exception_on_the_page(examples: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Analysis, "compute", lambda self, job: None)  # what is computed is tested elsewhere
+    monkeypatch.setattr(PreparedAnalysis, "compute", lambda self, job: None)  # what is computed is tested elsewhere
 
     @given(parts=LINKS)
     @settings(max_examples=examples, deadline=None)
@@ -146,5 +161,5 @@ def test_a_link_sets_every_widget_and_says_what_it_could_not(monkeypatch: pytest
 
 def test_a_link_to_an_upload_says_that_the_photo_is_missing() -> None:
     app = opened({"photo": "upload", "methods": "gradient"})
-    assert "a photo that is not part of it" in "\n".join(text.value for text in app.text)
+    assert "a photo that it cannot contain" in "\n".join(text.value for text in app.text)
     assert app.session_state.source == "Upload"

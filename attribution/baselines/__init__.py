@@ -5,8 +5,21 @@ Every class of the registry is also a name of this package: `attribution.baselin
 
 from attribution.baselines.baseline import Baseline
 from attribution.registry import discover
+from attribution.settings import read
 
 BASELINES: dict[str, type[Baseline]] = discover(__name__, Baseline)  # type: ignore[type-abstract]
+
+
+def read_baseline(text: str) -> Baseline:
+    """Make a baseline from its text form.
+
+    Args:
+        text: Such as `blur(sigma=10)`, or a colour alone such as `#808080`.
+
+    Raises:
+        Refusal: If the name or a setting is unknown, or a value is out of its range.
+    """
+    return read(text, BASELINES)
 
 
 def __getattr__(name: str) -> type[Baseline]:

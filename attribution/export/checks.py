@@ -134,7 +134,7 @@ def _faithfulness_picture(found: Faithfulness) -> bytes:
             axis.plot(curve.counts / each.ranks.size, curve.scores, line, color=colour, label=label)
         axis.set_title({"deletion": "Deletion: lower is better", "insertion": "Insertion: higher is better"}[name])
         axis.set_xlabel("share of the pixels")
-        axis.set_ylabel(f"score, {found.target.unit}")
+        axis.set_ylabel(found.target.axis)
         axis.legend(fontsize=6)
     return _png(sheet)
 

@@ -12,19 +12,26 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
+from attribution.analysis import Analysis
 from attribution.drawing.heatmap import grey, reduce
 from attribution.export.maps import Results, named, refused
 from attribution.export.reproduce import script
 from attribution.methods import METHODS
 from attribution.photo.encode import eight_bit, png
 from attribution.result import Attribution
+from attribution.settings import plain
 from attribution.system.files import store, store_all, storing
 
 FOLDER = "attribution-maps"  # in the ZIP; no package of this name
 DRAWN = "sum of absolute values over channels, least value white, greatest black"
 
 
-def folder(results: Results, path: str | os.PathLike[str], photo: str = "photo") -> None:
+def folder(
+    results: Results,
+    path: str | os.PathLike[str],
+    photo: str = "photo",
+    crop: tuple[float, float] = (50.0, 50.0),
+) -> None:
     """Write a folder: one PNG a map, the raw values, and what is needed to compute them again.
 
     `attributions.npz` holds `pixels`, (3, H, W) in [0, 1], and each map's raw values under the name of its PNG;
@@ -35,11 +42,12 @@ def folder(results: Results, path: str | os.PathLike[str], photo: str = "photo")
         results: Of one photo, as `compare` gives them.
         path: Made if it is missing. Files of the same names are replaced, and maps that an earlier manifest lists.
         photo: Name of the photo, for the manifest. Default: photo.
+        crop: Position of the network's square on the photo, for the manifest. Default: the centre.
 
     Raises:
         Refusal: If there is no map, the maps are of several photos, or the disk does not take them.
     """
-    contents, path = _files(results, photo), Path(path)
+    contents, path = _files(results, photo, crop), Path(path)
     earlier = _listed(path)
     store_all(path, contents)
     for name in earlier - set(contents):
@@ -47,20 +55,26 @@ def folder(results: Results, path: str | os.PathLike[str], photo: str = "photo")
             (path / name).unlink(missing_ok=True)
 
 
-def archive(results: Results, file: str | os.PathLike[str] | BinaryIO, photo: str = "photo") -> None:
+def archive(
+    results: Results,
+    file: str | os.PathLike[str] | BinaryIO,
+    photo: str = "photo",
+    crop: tuple[float, float] = (50.0, 50.0),
+) -> None:
     """Write the same as one ZIP.
 
     Args:
         results: Of one photo, as `compare` gives them.
         file: A path or an open binary file.
         photo: Name of the photo, for the manifest. Default: photo.
+        crop: Position of the network's square on the photo, for the manifest. Default: the centre.
 
     Raises:
         Refusal: If there is no map, the maps are of several photos, or the disk does not take them.
     """
     whole = io.BytesIO()
     with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as packed:
-        for name, content in _files(results, photo).items():
+        for name, content in _files(results, photo, crop).items():
             packed.writestr(f"{FOLDER}/{name}", content)
     store(file, whole.getvalue())
 
@@ -70,13 +84,14 @@ def picture(result: Attribution) -> Image.Image:
     return Image.fromarray(grey(reduce(result.values)))
 
 
-def _files(results: Results, photo: str) -> dict[str, bytes]:
+def _files(results: Results, photo: str, crop: tuple[float, float]) -> dict[str, bytes]:
     maps = named(results)
     first = next(iter(maps.values()))
     arrays = {"pixels": first.pixels, **{name: result.values for name, result in maps.items()}}
     manifest = {
         "photo": photo,
         "model": first.model,
+        "analysis": plain(Analysis.of(list(maps.values()), photo, crop)),
         "pixels_sha256": _sha256(first.pixels),
         "prediction": [{"index": i, "class": name, "probability": p} for i, name, p in first.prediction],
         "drawn": DRAWN,

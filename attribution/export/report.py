@@ -69,7 +69,7 @@ def _map(name: str, result: Attribution) -> str:
     _, height, width = result.values.shape
     label = f"{title(result)} map for {result.explained}"
     packed = pack_map(result.values, result.unit, Place(GROUP, name, label, (height, width), f"{result.model}-{name}"))
-    score = f"{result.explained}: {result.score:.4g} {result.target.unit}"
+    score = f"{result.explained}: {result.target.quantity(result.score)}"
     cannot = f"Cannot show: {METHODS[result.method].cannot}"
     lines = [score, settings(result), computed(result), result.marked_account, *result.notes, cannot]
     return "\n".join(

@@ -1,15 +1,15 @@
-"""A short script that computes maps again and says how close it came."""
+"""A short script that computes maps again and reports the difference."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from attribution.methods import METHODS
 from attribution.models import MODELS
 from attribution.result import Attribution
-from attribution.settings import Configurable, described, restore
+from attribution.settings import restore, write
 
-TEMPLATE = '''"""Computes the maps of this folder again and compares them with the saved ones.
+TEMPLATE = '''"""Compute the maps of this folder again, and compare them with the saved ones.
 
-Run it with the project's Python, from the project's folder: PYTHONPATH=. python path/to/reproduce.py
+Run it where the package `attribution` is installed, or in a clone of it: PYTHONPATH=. python path/to/reproduce.py
 """
 
 import sys
@@ -21,50 +21,44 @@ import torch
 try:
     import attribution as at
 except ImportError:
-    sys.exit("Run this from the project's folder: PYTHONPATH=. python path/to/reproduce.py")
-{imports}
+    sys.exit("Install the package attribution, or run this in a clone of it: PYTHONPATH=. python path/to/reproduce.py")
 
 torch.set_num_threads({threads})
 saved = np.load(Path(__file__).with_name("attributions.npz"))
+x = torch.from_numpy(saved["pixels"])
 {model}
 weights = {weights!r}  # SHA-256
-print("weights:", "the same" if model.weights == weights else "DIFFERENT")
-maps = {{
+print("weights:", "identical" if model.weights == weights else "DIFFERENT")
+maps = {{  # name: (method, target)
 {maps}
 }}
 worst = 0.0
 for name, (method, target) in maps.items():
-    found = at.attribute(model, torch.from_numpy(saved["pixels"]), method, target, chunk={chunk}).values
+    found = at.attribute(model, x, at.read_method(method), at.read_target(target), chunk={chunk}).values
     off = np.abs(found - saved[name]).max() / (np.abs(saved[name]).max() or 1.0)
     same = found.tobytes() == saved[name].tobytes()
-    print(f"{{name}}: {{'same bytes' if same else f'within {{off:.1e}} of its largest value'}}")
+    print(f"{{name}}: {{'identical' if same else f'differs by {{off:.1e}} of the largest value'}}")
     worst = max(worst, off)
 sys.exit(int(worst > 1e-5))
 '''
 
 
 def script(maps: Mapping[str, Attribution]) -> str:
-    """Write the script.
+    """Return the script, which uses public names only.
 
     Args:
         maps: Name in attributions.npz to map; all of one photo and one model.
     """
-    methods = {name: restore(METHODS[result.method], result.settings) for name, result in maps.items()}
     first = next(iter(maps.values()))
     load = f"at.load_model({first.model!r}, device={first.versions.get('device', 'cpu')!r})"
     return TEMPLATE.format(
-        imports="\n".join(sorted({line for method in methods.values() for line in _imports(method)})),
         threads=int(first.versions.get("threads", 1)),
         weights=first.versions.get("weights", ""),
         model=f"model = {load}" if first.model in MODELS else "model = at.Model(...)  # put your own model here",
-        maps="\n".join(f'    "{name}": ({methods[name]!r}, at.{maps[name].target!r}),' for name in maps),
+        maps="\n".join(f'    "{name}": ("{_method(each)}", "{write(each.target)}"),' for name, each in maps.items()),
         chunk=int(first.chunk),
     )
 
 
-def _imports(value: Configurable) -> Iterator[str]:
-    """What `repr(value)` needs."""
-    yield f"from {type(value).__module__} import {type(value).__name__}"
-    for name in described(type(value)):
-        if isinstance(part := getattr(value, name), Configurable):
-            yield from _imports(part)
+def _method(result: Attribution) -> str:
+    return write(restore(METHODS[result.method], result.settings), full=True)

@@ -2,6 +2,7 @@
 
 from attribution.methods.method import GROUPS, Method
 from attribution.registry import discover
+from attribution.settings import read
 
 METHODS: dict[str, type[Method]] = dict(
     sorted(
@@ -9,3 +10,15 @@ METHODS: dict[str, type[Method]] = dict(
         key=lambda entry: (not entry[1].chosen, GROUPS.index(entry[1].group)),  # what is shown first stands first
     )
 )
+
+
+def read_method(text: str) -> Method:
+    """Make a method from its text form.
+
+    Args:
+        text: Such as `integrated_gradients(steps=50,baseline=white)`; settings that are left out have their defaults.
+
+    Raises:
+        Refusal: If the name or a setting is unknown, or a value is out of its range.
+    """
+    return read(text, METHODS)

@@ -71,6 +71,7 @@ class Method(Configurable):
         complete: Whether the values sum to the score difference from the baseline.
         blind: Whether a value that equals the baseline gets nothing, whatever it does.
         converges: Whether more steps bring delta down.
+        unit: Unit of the values, with {score} for that of the score.
         per_value: Whether the values are per unit of pixel value, not yet multiplied by a distance.
         power: Of the score in the unit of the values. Default: 1.
         shares_forward: Whether it asks the scorer only about the photo itself; such methods run first.
@@ -89,6 +90,7 @@ class Method(Configurable):
     complete: ClassVar[bool] = False
     blind: ClassVar[bool] = False
     converges: ClassVar[bool] = True
+    unit: ClassVar[str] = "{score}"
     per_value: ClassVar[bool] = False
     power: ClassVar[int] = 1
     shares_forward: ClassVar[bool] = False

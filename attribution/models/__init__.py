@@ -14,6 +14,20 @@ MODELS: dict[str, ModelRecord] = {
 }
 
 
+def find(name: str) -> ModelRecord:
+    """Return the record of a model.
+
+    Args:
+        name: A key of MODELS.
+
+    Raises:
+        Refusal: If there is none.
+    """
+    if name not in MODELS:
+        raise Refusal(f"There is no model {name!r}; choose one of {', '.join(MODELS)}.")
+    return MODELS[name]
+
+
 def load_model(name: str, device: str = "auto", on_progress: Progress | None = None) -> Model:
     """Load a model of the registry.
 
@@ -25,9 +39,7 @@ def load_model(name: str, device: str = "auto", on_progress: Progress | None = N
     Raises:
         Refusal: If the name or device is unknown, or weights could not be downloaded.
     """
-    if name not in MODELS:
-        raise Refusal(f"There is no model {name!r}; choose one of {', '.join(MODELS)}.")
-    record = MODELS[name]
+    record = find(name)
     try:
         net = record.build(on_progress)
     except Unreachable as error:

@@ -1,64 +1,73 @@
-"""Which score is explained.
+"""The explained target: a class and its score."""
 
-A probability is sigmoid(L) of its log-odds L = z_c - logsumexp(z_others). The gradient of L is exact in float32 where
-autograd through softmax gives zeros or a wrong direction, because 1 - p has been lost to rounding. So L is
-back-propagated and the result multiplied by d sigmoid / dL = sigmoid(L) * sigmoid(-L).
-"""
-
-import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import ClassVar, Self
 
-import torch
 from torch import Tensor
 
 from attribution.refusal import Refusal
+from attribution.registry import discover
+from attribution.settings import Choice, Configurable, Index, read, setting
+from attribution.targets.probability import Probability
+from attribution.targets.score import Score
 
-Score = Literal["probability", "log_odds", "logit"]
-SCORES: tuple[Score, ...] = get_args(Score)
+DEFAULT_SCORE = Probability.key
+SCORES: dict[str, type[Score]] = dict(
+    sorted(
+        discover("attribution.targets", Score).items(),  # type: ignore[type-abstract]
+        key=lambda entry: entry[0] != DEFAULT_SCORE,
+    )
+)
 
 
 @dataclass(frozen=True)
-class Target:
+class Target(Configurable):
     """The score of one class, or of one class against another.
 
     Attributes:
-        index: Class index; None means the predicted class.
-        score: "probability" (the softmax probability, default), "log_odds" (in nats) or "logit".
-        versus: Index of a second class, for "why this and not that": then the log-odds and the logit are
+        index: Class index. Default: None, the predicted class.
+        score: A key of SCORES: "probability" (the softmax probability, default), "log_odds" (in nats) or "logit".
+        versus: Index of a second class, for "why this class and not that one": the log-odds and the logit are then
             z_c - z_v, and the probability is sigmoid(z_c - z_v). Default: None, against all other classes.
 
     Raises:
         Refusal: If the score is unknown or the two classes are the same.
     """
 
-    index: int | None = None
-    score: Score = "probability"
-    versus: int | None = None
+    key: ClassVar[str] = "target"
+    title: ClassVar[str] = "Target"
+
+    index: int | None = setting(Index("Explained class. Default: the predicted class."), None)
+    score: str = setting(Choice("Explained score.", tuple(SCORES)), DEFAULT_SCORE)
+    versus: int | None = setting(Index("Second class, to compare with. Default: all other classes."), None)
 
     def __post_init__(self) -> None:
-        """Refuse what needs no model to be refused."""
-        for name in ("index", "versus"):
-            if (index := getattr(self, name)) is not None:
-                object.__setattr__(self, name, _whole(index))
-        if self.score not in SCORES:
-            raise Refusal(f"The score must be one of {', '.join(SCORES)}, got {self.score!r}.")
+        super().__post_init__()
         if self.versus is not None and self.versus == self.index:
-            raise Refusal(f"The class {self.index} cannot be compared with itself; choose another second class.")
+            raise Refusal(f"Class {self.index} cannot be compared with itself; choose another second class.")
+
+    @classmethod
+    def shorthand(cls, text: str) -> Self | None:
+        return cls(int(text)) if text.isascii() and text.isdecimal() else None
+
+    @property
+    def kind(self) -> type[Score]:
+        """The score as a class."""
+        return SCORES[self.score]
 
     def check(self, classes: int) -> None:
         """Check both indices.
 
         Raises:
-            Refusal: If one is not an index of so many classes.
+            Refusal: If an index is not below the number of classes.
         """
         for index in (self.index, self.versus):
             if index is not None and not 0 <= index < classes:
                 raise Refusal(f"There is no class {index}; choose an index from 0 to {classes - 1}.")
 
     def resolve(self, logits: Tensor) -> "Target":
-        """Fill in the predicted class and check both indices.
+        """Fill in the predicted class, and check both indices.
 
         Args:
             logits: (K,), of the image to be explained.
@@ -67,61 +76,66 @@ class Target:
             Refusal: If an index is not one of the K classes, or the predicted class is the second one.
         """
         self.check(len(logits))
-        if self.index is None and self.versus == (index := int(logits.argmax())):
-            raise Refusal(f"The predicted class is {index}, the one to compare with; choose another second class.")
         return self if self.index is not None else replace(self, index=int(logits.argmax()))
 
     def potential(self, logits: Tensor) -> Tensor:
-        """What is back-propagated: the log-odds, or the logit.
+        """Return the back-propagated quantity, such as the log-odds.
 
         Args:
             logits: (N, K); gradients flow through.
 
         Returns:
-            (N,), of the logits' dtype.
+            (N,), in the dtype of the logits.
         """
-        chosen = logits[:, self.index]
-        if self.versus is not None:
-            return chosen - logits[:, self.versus]
-        if self.score == "logit":
-            return chosen
         assert self.index is not None
-        others = torch.cat([logits[:, : self.index], logits[:, self.index + 1 :]], 1)  # (N, K - 1)
-        return chosen - others.logsumexp(1)
+        if self.versus is not None:
+            return logits[:, self.index] - logits[:, self.versus]
+        return self.kind.potential(logits, self.index)
 
     def value(self, potential: Tensor) -> Tensor:
-        """The score, (N,), from the potential."""
-        return potential.sigmoid() if self.score == "probability" else potential
+        """Return the score, (N,), at a potential."""
+        return self.kind.value(potential)
 
     def slope(self, potential: Tensor) -> Tensor:
-        """D score / d potential, (N,)."""
-        if self.score == "probability":
-            return potential.sigmoid() * (-potential).sigmoid()
-        return torch.ones_like(potential)
+        """Return the derivative of the score with respect to the potential, (N,)."""
+        return self.kind.slope(potential)
 
     def words(self, classes: Sequence[str]) -> str:
-        """The explained class and score for people, once the class is known; the probability goes without saying."""
+        """Return the class and the score for people, once the class is known; the default score is left out."""
         assert self.index is not None
         versus = "" if self.versus is None else f" against {classes[self.versus]}"
-        score = "" if self.score == "probability" else f", {self.score.replace('_', '-')}"
+        score = "" if self.score == DEFAULT_SCORE else f", {self.kind.title.lower()}"
         return f"{classes[self.index]}{versus}{score}"
+
+    def quantity(self, value: float) -> str:
+        """Return a value of the score in words, such as "probability 0.997" or "log-odds 5.81 nats"."""
+        name, unit = self.kind.title.lower(), self.kind.unit
+        return f"{name} {value:.3g}" + (f" {unit}" if unit != name else "")
+
+    @property
+    def axis(self) -> str:
+        """The label of an axis: "probability", "log-odds, nats" or "logit"."""
+        name, unit = self.kind.title.lower(), self.kind.unit
+        return name if unit == name else f"{name}, {unit}"
 
     @property
     def unit(self) -> str:
-        """Of the score, short enough for a colour bar."""
-        return {"probability": "p", "log_odds": "nats", "logit": "z"}[self.score]
+        """The unit of the score."""
+        return self.kind.unit
 
     @property
     def fixed_signal(self) -> bool:
-        """Whether the gradient of the score with respect to the logits is the same for every image."""
-        return self.score == "logit" or (self.score == "log_odds" and self.versus is not None)
+        """True if the gradient of the score with respect to the logits is the same for every image."""
+        return self.kind.has_fixed_signal(self.versus is not None)
 
 
-def _whole(index: object) -> int:
-    """A class index as an int, also from numpy."""
-    try:
-        if isinstance(index, bool):
-            raise TypeError
-        return operator.index(index)  # type: ignore[arg-type]
-    except TypeError:
-        raise Refusal(f"A class must be an index, got {index!r}; use model.find_class for a name.") from None
+def read_target(text: str) -> Target:
+    """Make a target from its text form.
+
+    Args:
+        text: `target(index=235,score=log_odds,versus=207)`, or a class index alone.
+
+    Raises:
+        Refusal: If the text is no target.
+    """
+    return read(text, {Target.key: Target})

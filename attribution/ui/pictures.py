@@ -77,8 +77,8 @@ def show_header(outcome: Outcome) -> None:
     """The photo, the predictions and the controls of the viewer, in the height of one picture."""
     analysis = outcome.analysis
     explained = next((result for result in outcome.results.values() if isinstance(result, Attribution)), None)
-    score = f", explained: {explained.explained}, {explained.score:#.3g} {explained.target.unit}" if explained else ""
-    st.text(f"{analysis.photo} by {analysis.model} on {analysis.device}{score}")
+    score = f" Explaining: {explained.explained} ({explained.target.quantity(explained.score)})." if explained else ""
+    st.text(f"{analysis.photo}, {analysis.model} on {analysis.device}.{score}")
     photo, beside = st.columns([1, COLUMNS - 1])
     with photo, st.container(key="map-photo", gap="xsmall"):
         place = _place(outcome, "photo", "The photo as the network sees it")

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from attribution.methods.method import Method
+from attribution.analysis import Analysis
 from attribution.ui import panels
 from attribution.ui.address import UPLOADED, query
 from attribution.ui.pictures import GROUP
@@ -11,16 +11,16 @@ from attribution.viewer.message import pack_link
 UPLOAD = "Your photo is not part of the link."
 
 
-def show_link(methods: tuple[Method, ...], page: str) -> None:
+def show_link(analysis: Analysis, page: str) -> None:
     """Show the button.
 
     Args:
-        methods: What is chosen in the sidebar.
+        analysis: What is chosen in the sidebar.
         page: Which page is open.
     """
     state = st.session_state
     note = "" if state.source == "Samples" else UPLOAD
-    packed = pack_link(GROUP, state.view, state.window, query(methods), page, note)
+    packed = pack_link(GROUP, state.view, state.window, query(analysis), page, note)
     panels.show(packed, "link")
 
 

@@ -1,13 +1,15 @@
 """The sidebar that all pages share: it chooses everything that defines an analysis."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import streamlit as st
 from PIL import Image
 
+from attribution.analysis import Analysis
 from attribution.methods import METHODS
 from attribution.methods.method import GROUPS, Method
-from attribution.models import DEFAULT, MODELS
+from attribution.models import MODELS
 from attribution.models.record import Facts
 from attribution.network.device import available_devices
 from attribution.photo.decode import MAX_BYTES, open_image
@@ -15,25 +17,15 @@ from attribution.photo.preprocessing import Preprocessing
 from attribution.photo.samples import FIRST, SAMPLES, open_sample, sample_title
 from attribution.refusal import Refusal
 from attribution.settings import described
-from attribution.targets.target import SCORES, Score, Target
+from attribution.targets.target import SCORES
 from attribution.ui.crop.crop import show_crop
-from attribution.ui.forms import ask, held, reset
-from attribution.work.analysis import Analysis, estimate
+from attribution.ui.forms import ask, fill, held, reset
+from attribution.work.analysis import PreparedAnalysis, estimate
 from attribution.work.cache import DECODED, Recent
 
 SLOW = 2  # seconds from which on the picker tells them
 _photos: Recent[Image.Image | Refusal] = Recent("photos", DECODED)
 OPEN = -1  # stands for the predicted class, or for all other classes
-MEANINGS: dict[Score, str] = {
-    "probability": "Probability p: the softmax output, in [0, 1]. It saturates where the network is sure.",
-    "log_odds": "Log-odds: log p / (1 - p), in nats. The same question, but it never saturates.",
-    "logit": "Logit z: the class's own output before softmax. It also holds what all classes share.",
-}
-MEANINGS_VERSUS: dict[Score, str] = {
-    "probability": "Probability p of the target if these two classes were the only ones: sigmoid(z1 - z2).",
-    "log_odds": "Log-odds between the two classes, in nats: the difference of their logits, z1 - z2.",
-    "logit": "The difference of the two logits, z1 - z2; the same as their log-odds.",
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,53 +44,80 @@ class _Upload:
     name: str
 
 
-def choose() -> tuple[Analysis | str, tuple[Method, ...]]:
+def choose() -> tuple[Analysis, PreparedAnalysis | str]:
     """Show the sidebar.
 
     Returns:
-        The analysis that is chosen, or a sentence that says what is missing; and the methods.
+        What is chosen; and the same with its photo, ready to be computed, or a sentence that says what is missing.
     """
-    _defaults()
-    refusal = ""
+    fill_sidebar(Analysis(), overwrite=False)
+    state = st.session_state
+    refusal = "There is no photo yet; choose one in the sidebar."
     with st.sidebar:
         try:
             photo = _photo()
-        except Refusal as refused:  # what stands below is shown all the same, and keeps its values
+        except Refusal as refused:  # the rest of the sidebar is shown all the same, and keeps its values
             photo, refusal = None, str(refused)
             st.caption(refusal)  # here, too: on a phone the sidebar covers the page
         under_photo = st.container()
         facts = _model()
         if photo:
             with under_photo:
-                across, down = _crop(photo, facts.preprocessing)
+                _crop(photo, facts.preprocessing)
         device = _device()
-        target = _target(facts.classes)
+        _target(facts.classes)
         methods = _methods()
+    analysis = Analysis(
+        photo=state.sample if state.source == "Samples" else state.source.lower(),
+        crop=(state.across, state.down),
+        model=state.model,
+        target=None if state.target == OPEN else state.target,
+        versus=None if state.versus == OPEN else state.versus,
+        score=state.score,
+        methods=methods,
+    )
     if photo is None:
-        return refusal or "There is no photo yet; choose one in the sidebar.", methods
-    if isinstance(target, str):
-        return target, methods
-    left, top, right, bottom = facts.preprocessing.box(photo.image, across, down)
+        return analysis, refusal
+    try:
+        return analysis, _prepared(analysis, photo, facts.preprocessing, device)
+    except Refusal as refused:
+        return analysis, str(refused)
+
+
+def _prepared(analysis: Analysis, photo: Photo, preprocessing: Preprocessing, device: str) -> PreparedAnalysis:
+    across, down = (part / 100 for part in analysis.crop)
+    left, top, right, bottom = preprocessing.box(photo.image, across, down)
     full = (max(1, round(bottom - top)), max(1, round(right - left)))
-    x = facts.preprocessing.prepare(photo.image, across, down)
-    return Analysis(x, full, photo.title, st.session_state.model, device, target, methods), methods
+    x = preprocessing.prepare(photo.image, across, down)
+    return PreparedAnalysis(analysis, x, full, photo.title, device, analysis.full_target)
 
 
-def _defaults() -> None:
-    """What the widgets show that nobody has touched and no link has set."""
-    usual = {
-        "source": "Samples",
-        "sample": FIRST,
-        "across": 50,
-        "down": 50,
-        "model": DEFAULT,
-        "target": OPEN,
-        "versus": OPEN,
-        "score": SCORES[0],
-        "methods": [key for key, method in METHODS.items() if method.chosen],
+def fill_sidebar(analysis: Analysis, overwrite: bool = True) -> None:
+    """Set the sidebar's widgets, before they are shown, to what `choose` would return.
+
+    Args:
+        analysis: With a sample photo, or the name of a source of photos.
+        overwrite: True if widgets that have a value get the new one.
+    """
+    sampled = analysis.photo in SAMPLES
+    across, down = analysis.crop
+    values: dict[str, Any] = {
+        "source": "Samples" if sampled else analysis.photo.capitalize(),
+        "sample": analysis.photo if sampled else FIRST,
+        "across": round(across),
+        "down": round(down),
+        "model": analysis.model,
+        "target": OPEN if analysis.target is None else analysis.target,
+        "versus": OPEN if analysis.versus is None else analysis.versus,
+        "score": analysis.score,
+        "methods": [method.key for method in analysis.methods],
     }
-    for key, value in usual.items():
-        st.session_state.setdefault(key, value)
+    for key, value in values.items():
+        if overwrite or key not in st.session_state:
+            st.session_state[key] = value
+    if overwrite:
+        for method in analysis.methods:
+            fill(method, method.key, st.session_state)  # type: ignore[arg-type]
 
 
 def _photo() -> Photo | None:
@@ -156,13 +175,11 @@ def _let_go() -> None:
     st.session_state.pop("upload_held", None)
 
 
-def _crop(photo: Photo, preprocessing: Preprocessing) -> tuple[float, float]:
-    """Where the square lies that the network sees; it can be moved on the photo."""
+def _crop(photo: Photo, preprocessing: Preprocessing) -> None:
+    """Show the square that the network sees; it can be moved on the photo."""
     state = st.session_state
-    across, down = state.across / 100, state.down / 100
-    show_crop(photo.image, photo.name, preprocessing, across, down, _move)
+    show_crop(photo.image, photo.name, preprocessing, state.across / 100, state.down / 100, _move)
     st.caption("The network sees the square; drag it to move it.")
-    return across, down
 
 
 def _move(across: float, down: float) -> None:
@@ -194,9 +211,7 @@ def _device() -> str:
     return st.selectbox("Device", devices, key="device", help="Where the network runs; the first is the fastest.")
 
 
-def _target(classes: tuple[str, ...]) -> Target | str:
-    """The class and the score, or a sentence that says why they cannot be."""
-
+def _target(classes: tuple[str, ...]) -> None:
     def label(index: int) -> str:
         return "Predicted class" if index == OPEN else f"{classes[index]} ({index})"
 
@@ -205,25 +220,15 @@ def _target(classes: tuple[str, ...]) -> Target | str:
 
     options = [OPEN, *range(len(classes))]
     hint = "Type to find a class of the list, or click a bar of the predictions."
-    index = st.selectbox("Target class", options, format_func=label, key="target", help=hint)
+    st.selectbox("Target class", options, format_func=label, key="target", help=hint)
     versus = st.selectbox(
         "Against", options, format_func=other, key="versus", help="A second class: why the target and not this one."
     )
-    score = (
-        st.segmented_control(
-            "Score",
-            SCORES,
-            required=True,
-            format_func=lambda score: score.replace("_", "-").capitalize(),
-            key="score",
-            width="stretch",
-        )
-        or SCORES[0]
+    st.segmented_control(
+        "Score", list(SCORES), required=True, format_func=lambda key: SCORES[key].title, key="score", width="stretch"
     )
-    st.caption((MEANINGS if versus == OPEN else MEANINGS_VERSUS)[score])
-    if index == versus != OPEN:
-        return f"{classes[index]} cannot be compared with itself; choose another second class."
-    return Target(None if index == OPEN else index, score, None if versus == OPEN else versus)
+    score = SCORES[st.session_state.score]
+    st.caption(score.meaning if versus == OPEN else score.meaning_versus)
 
 
 def _methods() -> tuple[Method, ...]:

@@ -67,7 +67,7 @@ def _dialog(outcome: Outcome, view: View, window: Window) -> None:
         "The raw values, the pixels that the network saw, pictures, a manifest, the papers, and a script that "
         "computes all of it again. It holds no file name and no metadata of your photo.",
         "attribution.zip",
-        lambda file: export.archive(results, file, photo),
+        lambda file: export.archive(results, file, photo, outcome.analysis.analysis.crop),
     )
 
 

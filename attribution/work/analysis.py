@@ -1,4 +1,4 @@
-"""Analysis: everything that defines one, and how a worker computes it. No network runs outside `Analysis.compute`."""
+"""The maps of an analysis, as a worker computes them. No network runs outside `compute`."""
 
 import hashlib
 import time
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from attribution.analysis import Analysis
 from attribution.engine import compare
 from attribution.methods.method import Method
 from attribution.models import MODELS, load_model
@@ -18,7 +19,7 @@ from attribution.network.model import Model
 from attribution.photo.encode import data_url, eight_bit
 from attribution.refusal import Refusal
 from attribution.result import Attribution
-from attribution.settings import plain, write
+from attribution.settings import digest, plain, write
 from attribution.system.memory import VARIABLE, share
 from attribution.targets.target import Target
 from attribution.work.cache import LOADED, NETWORKS, Recent
@@ -56,7 +57,7 @@ class Outcome:
         strips: Images along the paths.
     """
 
-    analysis: "Analysis"
+    analysis: "PreparedAnalysis"
     prediction: list[tuple[int, str, float]]
     classes: tuple[str, ...]
     strips: list[Strip]
@@ -65,42 +66,52 @@ class Outcome:
 
 
 @dataclass(frozen=True, eq=False)
-class Analysis:
-    """One photo, model, target and choice of methods.
+class PreparedAnalysis:
+    """An analysis with its photo as the network sees it, ready to be computed.
 
     Attributes:
+        analysis: The photo's name, the model, the target and the methods.
         x: (3, H, W), the prepared photo.
-        full: (H, W) of the same part of the original photo.
-        photo: Its name, for people.
-        model: A key of MODELS.
+        full: (H, W) of the same square of the original photo.
+        photo: Name of the photo, for people.
         device: As `attribution.load_model` takes it.
         target: Class and score.
-        methods: With their settings.
     """
 
+    analysis: Analysis
     x: Tensor
     full: tuple[int, int]
     photo: str
-    model: str
     device: str
     target: Target
-    methods: tuple[Method, ...]
+
+    @property
+    def model(self) -> str:
+        """Key of the model."""
+        return self.analysis.model
+
+    @property
+    def methods(self) -> tuple[Method, ...]:
+        """The methods with their settings."""
+        return self.analysis.methods
+
+    def with_methods(self, methods: tuple[Method, ...]) -> "PreparedAnalysis":
+        """Return the same analysis with other methods."""
+        return replace(self, analysis=replace(self.analysis, methods=methods))
 
     @cached_property
     def key(self) -> str:
         """SHA-256 of everything that the outcome depends on."""
-        parts = [self.photo, str(self.full), self._key(), *map(self._key, self.methods)]
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+        return digest(self.photo, self.full, self.subject, *self.methods)
 
-    @property
+    @cached_property
     def subject(self) -> str:
-        """SHA-256 of the photo, model, device and target."""
-        return self._key()
+        """SHA-256 of the pixels, the model, the device and the target."""
+        return digest(self._pixels, self.model, self.device, self.target)
 
-    def _key(self, method: Method | None = None) -> str:
-        """SHA-256 of everything that the map of one method depends on."""
-        rest = (self._pixels, self.model, self.device, self.target, method and write(method))
-        return hashlib.sha256(repr(rest).encode()).hexdigest()
+    def _key(self, method: Method) -> str:
+        """Return the SHA-256 of everything that the map of one method depends on."""
+        return digest(self.subject, method)
 
     @cached_property
     def _pixels(self) -> str:
@@ -123,7 +134,7 @@ class Analysis:
         known = self._known()
         missing = [place for place in range(len(self.methods)) if place not in known]
         prediction = model.predict(self.x, also=self.target.index)
-        _predictions.put(self._key(), (prediction, model.classes))
+        _predictions.put(self.subject, (prediction, model.classes))
         outcome = Outcome(self, prediction, model.classes, strips, known)
         grown, done = time.monotonic(), 0.0
         report(done, COMPUTING, outcome)
@@ -151,7 +162,7 @@ class Analysis:
 
     def remembered(self) -> Outcome | None:
         """The outcome, if all of it is remembered."""
-        known, predicted = self._known(), _predictions.get(self._key())
+        known, predicted = self._known(), _predictions.get(self.subject)
         if predicted is None or len(known) < len(self.methods):
             return None
         return Outcome(self, *predicted, self._strips(), known)
@@ -175,7 +186,7 @@ class Analysis:
 class OnAnalysis:
     """What the tasks of the other pages share: the analysis that they start from."""
 
-    analysis: Analysis
+    analysis: PreparedAnalysis
 
     @property
     def device(self) -> str:
@@ -188,8 +199,8 @@ class OnAnalysis:
         return self.analysis.model
 
 
-def with_methods(analysis: Analysis | str) -> Analysis | str:
-    """An analysis that has a method; else a sentence that says what is missing."""
+def require_methods(analysis: PreparedAnalysis | str) -> PreparedAnalysis | str:
+    """Return the analysis if it has a method, else a sentence that says what is missing."""
     if isinstance(analysis, str) or analysis.methods:
         return analysis
     return "No method is chosen; choose one or more in the sidebar."
@@ -212,7 +223,7 @@ def estimate(method: Method, model: str, device: str) -> float | None:
     return pace and pace * method.cost(MODELS[model].facts().preprocessing.size).passes
 
 
-def loaded(analysis: Analysis, job: Job[Any]) -> Model:
+def loaded(analysis: PreparedAnalysis, job: Job[Any]) -> Model:
     """The model of an analysis, loaded if need be; the job is told of the download."""
     name, device = analysis.model, analysis.device
     job.report(0.0, f"Loading {name}")

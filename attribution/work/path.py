@@ -17,7 +17,7 @@ from attribution.methods.method import Method
 from attribution.network.model import Model
 from attribution.photo.encode import eight_bit
 from attribution.settings import Configurable, Number, Part, setting, write
-from attribution.work.analysis import Analysis, OnAnalysis, Outcome, loaded
+from attribution.work.analysis import OnAnalysis, Outcome, PreparedAnalysis, loaded
 from attribution.work.cache import Recent
 from attribution.work.jobs import Job
 
@@ -40,7 +40,7 @@ class PathChoice(Configurable):
 class Traced:
     """A study, and what it was made of."""
 
-    analysis: Analysis
+    analysis: PreparedAnalysis
     choice: PathChoice
     study: Study
 
@@ -112,10 +112,10 @@ class BaselineTask(OnAnalysis):
     baselines: tuple[Baseline, ...]
 
     @classmethod
-    def of(cls, analysis: Analysis, method: Method, baselines: tuple[Baseline, ...]) -> "BaselineTask":
+    def of(cls, analysis: PreparedAnalysis, method: Method, baselines: tuple[Baseline, ...]) -> "BaselineTask":
         """The task for a method that has a setting `baseline`."""
         changes: Any = [{"baseline": baseline} for baseline in baselines]
-        return cls(replace(analysis, methods=tuple(replace(method, **change) for change in changes)), baselines)
+        return cls(analysis.with_methods(tuple(replace(method, **change) for change in changes)), baselines)
 
     @cached_property
     def key(self) -> str:
@@ -151,7 +151,7 @@ class BaselineTask(OnAnalysis):
         return Start(baseline, eight_bit(images[0].numpy()), entropy, (name, share), blind)
 
 
-def _key(analysis: Analysis, rest: str) -> str:
+def _key(analysis: PreparedAnalysis, rest: str) -> str:
     return hashlib.sha256(f"{analysis.subject} {rest}".encode()).hexdigest()
 
 

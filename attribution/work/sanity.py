@@ -5,7 +5,7 @@ from functools import cached_property
 
 from attribution.checks.sanity import Randomisation, Sanity, Stage, randomise
 from attribution.settings import write
-from attribution.work.analysis import Analysis, OnAnalysis, loaded
+from attribution.work.analysis import OnAnalysis, PreparedAnalysis, loaded
 from attribution.work.cache import Recent
 from attribution.work.jobs import Job
 
@@ -20,7 +20,7 @@ class Tried:
         finished: Whether that is all.
     """
 
-    analysis: Analysis
+    analysis: PreparedAnalysis
     sanity: Sanity
     finished: bool = False
 

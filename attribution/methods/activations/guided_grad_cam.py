@@ -26,6 +26,7 @@ class GuidedGradCAM(Method):
     group: ClassVar[str] = "activations"
     per_value: ClassVar[bool] = True
     power: ClassVar[int] = 2
+    unit: ClassVar[str] = "{score}\u00b2 per pixel value"
     shares_forward: ClassVar[bool] = True
     idea: ClassVar[str] = (
         "Guided backpropagation is sharp but hardly knows the class; Grad-CAM knows the class but is coarse. "

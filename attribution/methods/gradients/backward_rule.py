@@ -24,6 +24,7 @@ class BackwardRule(Method):
     needs_rectifiers: ClassVar[bool] = True
     ignores_gates: ClassVar[bool] = False
     per_value: ClassVar[bool] = True
+    unit: ClassVar[str] = "{score} per pixel value"
     shares_forward: ClassVar[bool] = True
     chosen: ClassVar[bool] = True
 

@@ -28,6 +28,7 @@ class NoisyGradients(Method):
 
     group: ClassVar[str] = "gradients"
     per_value: ClassVar[bool] = True
+    unit: ClassVar[str] = "{score} per pixel value"
 
     samples: int = setting(Number("Noisy copies of the photo.", 1, 500), 25)
     sigma: float = setting(Number("Standard deviation of the noise, over the photo's range of values.", 0.0, 1.0), 0.15)

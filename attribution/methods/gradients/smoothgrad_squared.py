@@ -16,6 +16,7 @@ class SmoothGradSquared(NoisyGradients):
     key: ClassVar[str] = "smoothgrad_squared"
     title: ClassVar[str] = "SmoothGrad squared"
     power: ClassVar[int] = 2
+    unit: ClassVar[str] = "({score} per pixel value)\u00b2"
     idea: ClassVar[str] = (
         "In a mean, gradients of opposite sign cancel. "
         "The mean of squares keeps every pixel that matters in either way."

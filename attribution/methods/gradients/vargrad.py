@@ -16,6 +16,7 @@ class VarGrad(NoisyGradients):
     key: ClassVar[str] = "vargrad"
     title: ClassVar[str] = "VarGrad"
     power: ClassVar[int] = 2
+    unit: ClassVar[str] = "({score} per pixel value)\u00b2"
     idea: ClassVar[str] = (
         "Where a little noise changes the gradient, the network decides. The map is the variance over noisy copies."
     )

@@ -18,7 +18,7 @@ from attribution.ui.pictures import COLUMNS, GROUP, NARROWEST
 from attribution.ui.take import ask_to_take, offer
 from attribution.ui.watch import show
 from attribution.viewer.message import Place, pack_map, pack_photo, pack_toolbar
-from attribution.work.analysis import Analysis
+from attribution.work.analysis import PreparedAnalysis
 from attribution.work.path import FIRST_BASELINES, NEAR, BaselineTask, Comparison, Start
 
 
@@ -59,7 +59,7 @@ def draw(comparison: Comparison) -> None:
         show_together(found, analysis, grid)
 
 
-def show_start(start: Start, analysis: Analysis, result: Attribution | Refusal | None) -> None:
+def show_start(start: Start, analysis: PreparedAnalysis, result: Attribution | Refusal | None) -> None:
     """One baseline: its image, its map, and what is known of both."""
     st.markdown(f":small[**{start.baseline.title}**]")
     framed = ImageOps.expand(Image.fromarray(start.image), 2, "grey")  # white stands on white
@@ -70,7 +70,7 @@ def show_start(start: Start, analysis: Analysis, result: Attribution | Refusal |
         place = Place(GROUP, start.baseline.key, f"Map from the baseline {start.baseline.title}", analysis.full)
         panels.show(panels.packed_once(result, place), f"panel-{start.baseline.key}")
         name, share = start.top
-        st.text(f"Score of the baseline: {result.baseline_score:.3g} {result.target.unit}")
+        st.text(f"Baseline: {result.target.quantity(result.baseline_score or 0.0)}")
         if (count := start.baseline.count) == 1:
             st.text(f"Entropy {start.entropy:.1f} bits; predicted: {name}, {share:.0%}")
         else:
@@ -82,7 +82,9 @@ def show_start(start: Start, analysis: Analysis, result: Attribution | Refusal |
         st.skeleton(height=220)
 
 
-def show_together(found: list[Attribution], analysis: Analysis, grid: "st.delta_generator.DeltaGenerator") -> None:
+def show_together(
+    found: list[Attribution], analysis: PreparedAnalysis, grid: "st.delta_generator.DeltaGenerator"
+) -> None:
     """The mean of the maps, and their standard deviation over the baselines."""
     maps = np.stack([result.values for result in found])  # (B, 3, H, W)
     sizes = np.abs(maps).sum((1, 2, 3), keepdims=True).clip(min=np.finfo(np.float32).tiny)  # (B, 1, 1, 1)

@@ -11,7 +11,7 @@ from attribution.ui.forms import ask
 from attribution.ui.pictures import NARROWEST
 from attribution.ui.table import show_table
 from attribution.ui.watch import rerun_all, show
-from attribution.work.analysis import with_methods
+from attribution.work.analysis import require_methods
 from attribution.work.faithfulness import Tested, TrialTask
 
 BETTER = {"deletion": "lower is better", "insertion": "higher is better"}
@@ -63,7 +63,7 @@ def show_curves(found: Faithfulness, name: str, finished: bool) -> None:
             hovertemplate="%{x:.0f} % changed: %{y:.3g}",
         )
     figure.update_xaxes(title="pixels changed, %")
-    figure.update_yaxes(title=f"score, {found.target.unit}")
+    figure.update_yaxes(title=found.target.axis)
     legend = {"orientation": "h", "yanchor": "top", "y": -0.25}
     figure.update_layout(height=400, margin={"l": 0, "r": 0, "t": 10, "b": 0}, legend=legend)
     st.markdown(f"**{name.capitalize()}**, {BETTER[name]}")
@@ -144,7 +144,7 @@ def show_image(found: Faithfulness, findings: Findings, name: str, share: float)
     share, score = curve.counts[point] / findings.ranks.size, curve.scores[point]
     image = (found.deleted if name == "deletion" else found.inserted)(findings, share)
     st.image(data_url(eight_bit(image.numpy())), width="stretch", alt=f"{findings.name}, {100 * share:.3g}% changed")
-    st.caption(f"{findings.name}: score {score:.3g} {found.target.unit}")
+    st.caption(f"{findings.name}: {found.target.quantity(score)}")
 
 
 def _number(value: float | None, form: str) -> str:
@@ -161,6 +161,6 @@ with right:
         "has found what the network needs; beside it stand three maps that know nothing of the network. A click on "
         "a curve shows the image there."
     )
-analysis = with_methods(st.session_state.analysis)
+analysis = require_methods(st.session_state.analysis)
 task = analysis if isinstance(analysis, str) else TrialTask(analysis, trial)
 show("faithfulness", task, st.session_state.automatic, draw, tick=1.5)

@@ -14,7 +14,7 @@ from attribution.ui.forms import ask
 from attribution.ui.pictures import COLUMNS, GROUP
 from attribution.ui.watch import show
 from attribution.viewer.message import Place, pack_map, pack_photo, pack_toolbar
-from attribution.work.analysis import with_methods
+from attribution.work.analysis import require_methods
 from attribution.work.sanity import SanityTask, Tried
 
 IN_A_STRIP, NARROWEST = 7, 120  # panels in a row on a desk; pixels of one, so that a phone shows two side by side
@@ -73,7 +73,7 @@ def show_stage(stage: Stage, title: str, key: str, place: int, tried: Tried) -> 
         st.info(f"{title}: {result}")
         return
     kept = "" if stage is tried.sanity.stages[0] else f"\n{_correlation(alike)}"
-    below = f"{result.explained}, {result.score:#.3g} {result.target.unit}{kept}"
+    below = f"{result.explained}, {result.target.quantity(result.score)}{kept}"
     panel, label = f"{method.key}-{key}", f"{method.title} map, {title}"
     where = Place(GROUP, panel, label, tried.analysis.full, title=title, below=below)
     panels.show(panels.packed_once(result, where), f"map-{panel}")
@@ -148,6 +148,6 @@ with right:
         "Without its weights the network knows nothing, so a map that stays has not shown what it knew "
         "(Adebayo et al. 2018, arXiv:1810.03292)."
     )
-analysis = with_methods(st.session_state.analysis)
+analysis = require_methods(st.session_state.analysis)
 task = analysis if isinstance(analysis, str) else SanityTask(analysis, plan)
 show("sanity", task, st.session_state.automatic, draw)

@@ -1,0 +1,25 @@
+"""The log-odds of a class against all others."""
+
+from typing import ClassVar
+
+from torch import Tensor
+
+from attribution.targets.score import Score, log_odds
+
+
+class LogOdds(Score):
+    """log p / (1 - p), in nats; against a second class z_c - z_v."""
+
+    key: ClassVar[str] = "log_odds"
+    title: ClassVar[str] = "Log-odds"
+    unit: ClassVar[str] = "nats"
+    meaning: ClassVar[str] = "Log-odds: log p / (1 \u2212 p), in nats. It never saturates."
+    meaning_versus: ClassVar[str] = "Log-odds between the two classes, in nats: the logit difference z1 \u2212 z2."
+
+    @staticmethod
+    def potential(logits: Tensor, index: int) -> Tensor:
+        return log_odds(logits, index)
+
+    @classmethod
+    def has_fixed_signal(cls, versus: bool) -> bool:
+        return versus  # then it is a difference of logits

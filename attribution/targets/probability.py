@@ -1,0 +1,40 @@
+"""The softmax probability of a class.
+
+It is sigmoid(L) of the log-odds L. The gradient of L is exact in float32, whereas autograd through softmax returns
+zeros or a wrong direction once 1 - p has been lost to rounding. So L is back-propagated, and the result is multiplied
+by d sigmoid / dL = sigmoid(L) * sigmoid(-L).
+"""
+
+from typing import ClassVar
+
+from torch import Tensor
+
+from attribution.targets.score import Score, log_odds
+
+
+class Probability(Score):
+    """The softmax probability; against a second class sigmoid(z_c - z_v)."""
+
+    key: ClassVar[str] = "probability"
+    title: ClassVar[str] = "Probability"
+    unit: ClassVar[str] = "probability"
+    meaning: ClassVar[str] = "Softmax probability p, from 0 to 1. It saturates where the network is certain."
+    meaning_versus: ClassVar[str] = (
+        "Probability of the target if these two classes were the only ones: sigmoid(z1 \u2212 z2)."
+    )
+
+    @staticmethod
+    def potential(logits: Tensor, index: int) -> Tensor:
+        return log_odds(logits, index)
+
+    @staticmethod
+    def value(potential: Tensor) -> Tensor:
+        return potential.sigmoid()
+
+    @staticmethod
+    def slope(potential: Tensor) -> Tensor:
+        return potential.sigmoid() * (-potential).sigmoid()
+
+    @classmethod
+    def has_fixed_signal(cls, versus: bool) -> bool:
+        return False
