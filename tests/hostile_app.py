@@ -5,14 +5,17 @@ import runpy
 from collections.abc import Callable
 from pathlib import Path
 
+import streamlit as st
 import torch
 from torch import Tensor, nn
 
+import door
 from attribution.models import MODELS
 from attribution.models.record import Facts, ModelRecord
 from attribution.photo.preprocessing import Preprocessing
 from attribution.system.download import Progress, fetch
 
+ROOT = Path(__file__).parents[1]
 CLASSES = ("<b>bold</b>", "![x](https://tracker.example/a.png)", "$a_b$ :red[c]", "<img src=x onerror=alert(1)>", "e")
 
 
@@ -43,13 +46,23 @@ def download(progress: Progress | None) -> nn.Module:
     return Net("constant")
 
 
-builds: dict[str, Callable[[Progress | None], nn.Module]] = {
+NETWORKS: dict[str, Callable[[Progress | None], nn.Module]] = {
     **{kind: lambda progress, kind=kind: Net(kind) for kind in ("constant", "zero", "broken")},
     "raising": lambda progress: fail(RuntimeError("secret of the server")),
     "exhausting": lambda progress: fail(MemoryError()),
     "downloading": download,
 }
-for kind, build in builds.items():
-    facts = Facts(Preprocessing((32, 32), (0, 0, 0), (1, 1, 1), 1.0), CLASSES, 60, 0, "none", "this test")
-    MODELS[kind] = ModelRecord(kind, True, lambda facts=facts: facts, build)
-runpy.run_path(str(Path(__file__).parents[1] / "streamlit_app.py"))
+
+
+def main() -> None:
+    """Draw the dashboard, with these networks beside its own."""
+    for kind, build in NETWORKS.items():
+        facts = Facts(Preprocessing((32, 32), (0, 0, 0), (1, 1, 1), 1.0), CLASSES, 60, 0, "none", "this test")
+        MODELS[kind] = ModelRecord(kind, True, lambda facts=facts: facts, build)
+    runpy.run_path(str(ROOT / "streamlit_app.py"), run_name="__main__")
+
+
+if __name__ == "__main__":
+    main()
+else:  # imported by the server
+    app = st.App(__file__, middleware=door.install(30_000_000), lifespan=door.lifespan)

@@ -27,6 +27,11 @@ class Session:
         widgets: Names of the widgets, by their labels.
         elements: Of the run that is going on, or was the last.
         kept: Messages that the server need not send again.
+        states: Of the widgets, as the page would send them.
+        fragment: Of the page, which looks at the job.
+        page: Name of the page in the address; empty for the first.
+        query: The address after its question mark.
+        name: Of the session, as the server calls it.
     """
 
     address: str
@@ -35,6 +40,9 @@ class Session:
     kept: dict[str, ForwardMsg] = field(default_factory=dict)
     states: dict[str, WidgetState] = field(default_factory=dict)
     fragment: str = ""
+    page: str = ""
+    query: str = ""
+    name: str = ""
     waiting: list[int] = field(default_factory=list)
     socket: websockets.ClientConnection | None = None
 
@@ -55,8 +63,18 @@ class Session:
         state.fragment_id = fragment
         state.widget_states.widgets.extend(self.states.values())
         state.cached_message_hashes.extend(self.kept)
+        state.page_name, state.query_string = self.page, self.query
+        await self.send(asked)
+        await self.finish()
+
+    async def send(self, message: BackMsg) -> None:
+        """Send a message, whatever comes of it."""
         assert self.socket
-        await self.socket.send(asked.SerializeToString())
+        await self.socket.send(message.SerializeToString())
+
+    async def finish(self) -> None:
+        """Take in what comes until the run has ended."""
+        assert self.socket
         while True:
             message = ForwardMsg()
             message.ParseFromString(await self.socket.recv())
@@ -71,7 +89,7 @@ class Session:
         elif message.metadata.cacheable:
             self.kept[message.hash] = message
         if kind == "new_session":
-            self.elements = []
+            self.elements, self.name = [], message.new_session.initialize.session_id or self.name
         elif kind == "script_finished":
             return message.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN
         elif message.WhichOneof("type") == "delta" and message.delta.HasField("new_element"):
@@ -93,7 +111,7 @@ class Session:
         """Look at the job as the page does, until it has ended."""
         while self.busy:
             said = [each.progress.text for each in self.elements if each.WhichOneof("type") == "progress"]
-            self.waiting = [int(number) for text in said for number in re.findall(r"for (\d+) other", text)]
+            self.waiting = [int(number) for text in said for number in re.findall(r"behind (\d+) anal", text)]
             await asyncio.sleep(self.after)
             await self.run(self.fragment)
 
@@ -110,6 +128,19 @@ class Session:
             state.string_value = value
         else:
             state.double_value = value
+        self.states[state.id] = state
+
+    def set_upload(self, file: str, name: str) -> None:
+        """Choose the uploader, and have it hold a file that was uploaded under an id."""
+        source = next(each.button_group for each in self.elements if each.WhichOneof("type") == "button_group")
+        chosen = WidgetState(id=source.id)
+        chosen.string_array_value.data.append("Upload")
+        self.states[chosen.id] = chosen
+        uploader = next(each.file_uploader for each in self.elements if each.WhichOneof("type") == "file_uploader")
+        state = WidgetState(id=uploader.id)
+        info = state.file_uploader_state_value.uploaded_file_info.add()
+        info.file_id, info.name, info.size = file, name, 1
+        info.file_urls.file_id = file
         self.states[state.id] = state
 
     async def choose(self, settings: Mapping[str, str | float]) -> float:

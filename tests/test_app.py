@@ -15,6 +15,7 @@ import attribution as at
 from attribution.checks import convergence
 from attribution.settings import described
 from attribution.ui import watch
+from attribution.ui.session import session
 from attribution.work.jobs import Job
 
 ROOT = Path(__file__).parents[1]
@@ -28,7 +29,7 @@ def app() -> AppTest:
 
 def finished(app: AppTest) -> AppTest:
     """Run until the worker is done, as the browser's timer would."""
-    return until(app, lambda: not app.session_state["watch-explore"].job.active)
+    return until(app, lambda: not app.session_state["session"].watches["explore"].job.active)
 
 
 def until(app: AppTest, condition: Callable[[], bool]) -> AppTest:
@@ -43,7 +44,7 @@ def until(app: AppTest, condition: Callable[[], bool]) -> AppTest:
 
 
 def results(app: AppTest) -> list[at.Attribution]:
-    outcome = app.session_state["watch-explore"].outcome
+    outcome = app.session_state["session"].watches["explore"].outcome
     return [outcome.results[place] for place in range(len(outcome.analysis.methods))]
 
 
@@ -57,7 +58,7 @@ def texts(app: AppTest) -> str:
 
 
 def test_it_opens_with_the_shepherd_and_four_maps(app: AppTest) -> None:
-    outcome = app.session_state["watch-explore"].outcome
+    outcome = app.session_state["session"].watches["explore"].outcome
     assert methods_shown(app) == FIRST == ["gradient", "guided_backprop", "zeiler_fergus", "integrated_gradients"]
     assert outcome.prediction[0][1] == "German shepherd"
     assert "German shepherd" in texts(app)
@@ -107,16 +108,16 @@ def test_any_class_can_be_the_target(app: AppTest) -> None:
 def test_the_other_embedded_model_says_that_zeiler_fergus_hardly_sees_the_photo(app: AppTest) -> None:
     app.selectbox(key="model").set_value("efficientnet_lite0").run()
     finished(app)
-    assert app.session_state["watch-explore"].outcome.prediction[0][1] == "German shepherd"
+    assert app.session_state["session"].watches["explore"].outcome.prediction[0][1] == "German shepherd"
     assert "no max-pooling and no gates" in texts(app)
 
 
 @pytest.mark.parametrize("sample", ["dog_over_cat", "espresso"])
 def test_another_sample_photo(app: AppTest, sample: str) -> None:
-    before = app.session_state["watch-explore"].outcome.analysis.key
+    before = app.session_state["session"].watches["explore"].outcome.analysis.key
     app.selectbox(key="sample").set_value(sample).run()
     finished(app)
-    assert app.session_state["watch-explore"].outcome.analysis.key != before
+    assert app.session_state["session"].watches["explore"].outcome.analysis.key != before
 
 
 def test_an_uploaded_photo_is_explained(app: AppTest, samples: Path) -> None:
@@ -125,7 +126,7 @@ def test_an_uploaded_photo_is_explained(app: AppTest, samples: Path) -> None:
     assert methods_shown(app) == FIRST  # the old maps stay
     app.file_uploader(key="upload").upload("mine.jpg", (samples / "giant_panda.jpg").read_bytes()).run()
     finished(app)
-    assert app.session_state["watch-explore"].outcome.prediction[0][1] == "giant panda"
+    assert app.session_state["session"].watches["explore"].outcome.prediction[0][1] == "giant panda"
 
 
 @pytest.mark.parametrize("content", [b"no photo", b"", b"\xff\xd8\xff\xe0 cut off"])
@@ -159,12 +160,12 @@ def test_a_model_that_needs_a_network_says_so_without_one(
 
 
 def test_cancel_keeps_the_old_maps_and_compute_starts_again(app: AppTest) -> None:
-    before = app.session_state["watch-explore"].outcome
+    before = app.session_state["session"].watches["explore"].outcome
     app.number_input(key="integrated_gradients.steps").set_value(1000).run()
-    assert app.session_state["watch-explore"].job.active
+    assert app.session_state["session"].watches["explore"].job.active
     next(button for button in app.button if button.label == "Cancel").click().run()
-    until(app, lambda: app.session_state["watch-explore"].job.state == "cancelled")
-    assert app.session_state["watch-explore"].outcome is before
+    until(app, lambda: app.session_state["session"].watches["explore"].job.state == "cancelled")
+    assert app.session_state["session"].watches["explore"].outcome is before
     assert "Cancelled" in texts(app)
     app.number_input(key="integrated_gradients.steps").set_value(4).run()
     finished(app)
@@ -191,13 +192,13 @@ def test_the_methods_page_describes_every_method_and_the_choices_survive_it(app:
         assert method.cannot in texts(app)
     app.switch_page("attribution/ui/pages/explore.py").run()
     assert app.selectbox(key="sample").value == "espresso"
-    assert app.session_state["watch-explore"].outcome.analysis.photo == "Espresso"
+    assert app.session_state["session"].watches["explore"].outcome.analysis.photo == "Espresso"
 
 
 def test_a_change_waits_for_a_click_when_automatic_is_off(app: AppTest) -> None:
     app.toggle(key="automatic").set_value(False).run()
     app.number_input(key="integrated_gradients.steps").set_value(4).run()
-    assert not app.session_state["watch-explore"].job.active
+    assert not app.session_state["session"].watches["explore"].job.active
     assert "The choices have changed" in texts(app)
     next(button for button in app.button if button.label == "Compute").click().run()
     finished(app)
@@ -224,11 +225,11 @@ def test_score_and_second_class_reach_the_engine(app: AppTest) -> None:
 
 
 def test_the_crop_can_be_moved(app: AppTest) -> None:
-    before = app.session_state["watch-explore"].outcome.analysis
+    before = app.session_state["session"].watches["explore"].outcome.analysis
     app.session_state.across = 100
     app.run()
     finished(app)
-    after = app.session_state["watch-explore"].outcome.analysis
+    after = app.session_state["session"].watches["explore"].outcome.analysis
     assert after.key != before.key
     assert after.full == before.full
     app.selectbox(key="sample").set_value("espresso").run()
@@ -244,7 +245,7 @@ def test_hiding_a_method_computes_nothing_again(app: AppTest) -> None:
 
 def page_done(app: AppTest, page: str) -> AppTest:
     app.switch_page(f"attribution/ui/pages/{page}.py").run()
-    return until(app, lambda: not app.session_state[f"watch-{page}"].job.active)
+    return until(app, lambda: not app.session_state["session"].watches[page].job.active)
 
 
 def test_the_path_page_measures_the_path_of_the_session(app: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -254,14 +255,14 @@ def test_the_path_page_measures_the_path_of_the_session(app: AppTest, monkeypatc
     app.session_state["path.steps"] = 8
     app.selectbox(key="sample").set_value("espresso").run()
     page_done(app, "path")
-    found = app.session_state["watch-path"].outcome.study
+    found = app.session_state["session"].watches["path"].outcome.study
     assert found.explained == "espresso"
     assert {figures.rule for figures in found.figures} >= {"adaptive", "midpoint"}
     assert "Map error below 5%: adaptive" in texts(app)
     assert "All rules with 8 gradients" in "\n".join(each.value for each in app.subheader)
     app.slider(key="path.steps").set_value(12).run()
-    until(app, lambda: not app.session_state["watch-path"].job.active)
-    assert app.session_state["watch-path"].outcome.study.steps == 12
+    until(app, lambda: not app.session_state["session"].watches["path"].job.active)
+    assert app.session_state["session"].watches["path"].outcome.study.steps == 12
     page_done(app, "explore")
     page_done(app, "path")
     assert app.slider(key="path.steps").value == 12
@@ -281,19 +282,19 @@ def test_the_baseline_page_explains_by_a_method_that_starts_there(app: AppTest, 
 
 def test_the_baseline_page_makes_one_map_for_each_baseline(app: AppTest) -> None:
     page_done(app, "baselines")
-    found = app.session_state["watch-baselines"].outcome
+    found = app.session_state["session"].watches["baselines"].outcome
     assert [start.baseline.key for start in found.starts] == ["black", "white", "uniform_noise", "blur"]
     maps = [found.outcome.results[number].values for number in range(4)]
     assert len({each.tobytes() for each in maps}) == 4
     assert all(0 <= start.entropy <= 10 and 0 <= start.blind <= 1 for start in found.starts)
     assert "Blind pixels" in texts(app)
     app.pills(key="baselines").set_value(["grey", "blur"]).run()
-    until(app, lambda: not app.session_state["watch-baselines"].job.active)
-    starts = app.session_state["watch-baselines"].outcome.starts
+    until(app, lambda: not app.session_state["session"].watches["baselines"].job.active)
+    starts = app.session_state["session"].watches["baselines"].outcome.starts
     assert [start.baseline.key for start in starts] == ["grey", "blur"]
     app.slider(key="baselines.blur.sigma").set_value(3.0).run()
-    until(app, lambda: not app.session_state["watch-baselines"].job.active)
-    assert app.session_state["watch-baselines"].outcome.starts[1].baseline == at.baselines.Blur(3.0)
+    until(app, lambda: not app.session_state["session"].watches["baselines"].job.active)
+    assert app.session_state["session"].watches["baselines"].outcome.starts[1].baseline == at.baselines.Blur(3.0)
     app.pills(key="baselines").set_value([]).run()
     assert "No baseline is chosen" in texts(app)
 
@@ -302,18 +303,18 @@ def test_the_sanity_page_takes_the_network_apart(app: AppTest) -> None:
     show(app, ["gradient", "guided_backprop"])
     app.session_state["sanity.stages"] = 3
     page_done(app, "sanity")
-    tried = app.session_state["watch-sanity"].outcome
+    tried = app.session_state["session"].watches["sanity"].outcome
     assert [len(stage.results) for stage in tried.sanity.stages] == [2, 2, 2, 2]
     assert re.search(r"Guided backpropagation keeps 0\.\d\d of its map after all weights are random", texts(app))
     assert tried.sanity.swap.results[0].target.index != tried.sanity.stages[0].results[0].target.index
     assert f"Its map of another class, {tried.sanity.swap.results[1].explained}, is alike to" in texts(app)
     assert "no map to compare" not in texts(app)
     app.selectbox(key="sanity.target_class").set_value("picked_again").run()
-    until(app, lambda: not app.session_state["watch-sanity"].job.active)
-    again = app.session_state["watch-sanity"].outcome.sanity
+    until(app, lambda: not app.session_state["session"].watches["sanity"].job.active)
+    again = app.session_state["session"].watches["sanity"].outcome.sanity
     assert len({stage.results[0].target.index for stage in again.stages}) > 1
     app.slider(key="sanity.stages").set_value(2).run()
-    assert app.session_state["watch-sanity"].job.active
+    assert app.session_state["session"].watches["sanity"].job.active
     next(button for button in app.button if button.label == "Cancel").click().run()
     assert "Cancelled" in texts(app)
 
@@ -324,15 +325,15 @@ def test_the_faithfulness_page_tries_the_maps(app: AppTest) -> None:
     for name, number in (("steps", 5), ("samples", 3), ("moves", 1)):
         app.session_state[f"faithfulness.{name}"] = number
     page_done(app, "faithfulness")
-    tested = app.session_state["watch-faithfulness"].outcome
+    tested = app.session_state["session"].watches["faithfulness"].outcome
     assert tested.finished
     assert [each.name for each in tested.found.findings[: tested.found.count]] == ["Gradient"]
     assert "Gradient beats" in texts(app)
     assert "squeezenet1_1 has no stage 9" in texts(app)
     app.selectbox(key="faithfulness.deleted_to").set_value("black").run()
-    until(app, lambda: not app.session_state["watch-faithfulness"].job.active)
-    assert app.session_state["watch-faithfulness"].outcome.found.trial.deleted_to == at.baselines.Black()
-    assert app.session_state["watch-faithfulness"].outcome.outcome.results[0] is tested.outcome.results[0]
+    until(app, lambda: not app.session_state["session"].watches["faithfulness"].job.active)
+    assert app.session_state["session"].watches["faithfulness"].outcome.found.trial.deleted_to == at.baselines.Black()
+    assert app.session_state["session"].watches["faithfulness"].outcome.outcome.results[0] is tested.outcome.results[0]
 
 
 def test_a_job_that_ends_while_the_page_is_drawn_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -352,7 +353,7 @@ def test_a_job_that_ends_while_the_page_is_drawn_is_looked_at_again(monkeypatch:
     def draw(found: str) -> None:
         st.text(found)
         halfway.set()
-        job = st.session_state["watch-halves"].job
+        job = session().watches["halves"].job
         while job.active:
             time.sleep(0.001)
 
@@ -364,7 +365,7 @@ def test_a_job_that_ends_while_the_page_is_drawn_is_looked_at_again(monkeypatch:
         from attribution.ui import watch
 
         task, draw = watch.halves
-        watch.show("halves", task, True, draw)
+        watch.show("halves", task, draw)
 
     app = AppTest.from_function(script, default_timeout=60).run()
     while not app.text:  # the job has not begun yet

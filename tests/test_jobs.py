@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from attribution import Refusal
-from attribution.ui import watch
-from attribution.work.jobs import Job, Jobs
+from attribution.ui import session
+from attribution.work.jobs import MAX_PER_ADDRESS, RESERVED_PLACES, Job, Jobs
 
 WAIT = 10.0  # seconds after which a test fails, far beyond what any step takes
 Work = Callable[[Job[Any]], Any]
@@ -145,10 +145,10 @@ def test_many_sessions_asking_at_once_start_one_run(jobs: Jobs[Any], gates: Call
         found.append(jobs.submit("cpu", "key", owner, gate))
 
     sessions = [threading.Thread(target=ask, args=(f"session {number}",)) for number in range(8)]
-    for session in sessions:
-        session.start()
-    for session in sessions:
-        session.join(WAIT)
+    for each in sessions:
+        each.start()
+    for each in sessions:
+        each.join(WAIT)
     gate.opened.set()
     settle(jobs)
     assert len(found) == 8
@@ -297,7 +297,7 @@ def test_a_full_queue_is_refused_and_takes_jobs_again_later(jobs: Jobs[Any], gat
     gate = gates()
     started(jobs, gate)
     waiting = [jobs.submit("cpu", f"waiting {n}", f"session {n}", give(n)) for n in range(3)]
-    with pytest.raises(Refusal, match=r"3 analyses are waiting already; try again in a minute\.$"):
+    with pytest.raises(Refusal, match=r"3 analyses are queued already; try again in a minute\.$"):
         jobs.submit("cpu", "too many", "zoe", never)
     assert jobs.submit("cpu", "waiting 1", "zoe", never) is waiting[1], "sharing needs no place in the queue"
     gate.opened.set()
@@ -450,8 +450,8 @@ def test_the_jobs_of_sessions_that_are_gone_stop_and_leave_the_line(gates: Calla
     jobs.submit("cpu", "third", "dan", never)
     gone |= {"ann", "bob", "cid"}
     assert jobs.ahead(shared) == 0  # bob's has left, and dan still waits for the third
-    assert waiting.state == "cancelled"
     last = jobs.submit("cpu", "fourth", "eve", lambda job: order.append("fourth"))  # there is room for it
+    assert waiting.state == "cancelled"
     gate.opened.set()
     settle_after(last)
     assert running.state == "cancelled"
@@ -537,7 +537,7 @@ def test_a_job_without_memory_says_so_and_the_next_one_runs(jobs: Jobs[Any], err
     job = jobs.submit("cpu", "key", "ann", fail)
     after = jobs.submit("cpu", "other", "bob", give(1))
     settle(jobs)
-    assert re.fullmatch(r"The memory is used up; choose a smaller model \(error \w{8}\); the details .*", job.sentence)
+    assert re.fullmatch(r"Out of memory; choose a smaller model \(error \w{8}\); the details .*", job.sentence)
     assert after.result == 1
 
 
@@ -555,11 +555,31 @@ def test_the_log_says_who_what_and_how_long(jobs: Jobs[Any], caplog: pytest.LogC
 def test_a_session_that_is_gone_stays_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     connected = {"theirs"}
     server = SimpleNamespace(is_active_session=connected.__contains__)
-    monkeypatch.setattr(watch.st.runtime, "exists", lambda: True)
-    monkeypatch.setattr(watch.st.runtime, "get_instance", lambda: server)
-    monkeypatch.setitem(watch._sessions, "ann", "theirs")
-    assert watch._alive("ann")
+    monkeypatch.setattr(session.st.runtime, "exists", lambda: True)
+    monkeypatch.setattr(session.st.runtime, "get_instance", lambda: server)
+    ann = session.Session("ann", "theirs")
+    session._sessions["ann"] = ann
+    assert session.is_connected("ann")
     connected.clear()
-    assert [watch._alive("ann") for _ in range(3)] == [False] * 3
+    assert [session.is_connected("ann") for _ in range(3)] == [False] * 3
     connected.add("theirs")
-    assert watch._alive("ann")  # a line that broke and was mended
+    assert session.is_connected("ann")  # a line that broke and was mended
+    del ann
+    assert not session.is_connected("ann")
+    assert "ann" not in session._sessions  # nothing is kept of a session that has ended
+
+
+def test_the_last_places_are_reserved_for_other_addresses(gates: Callable[..., Gate]) -> None:
+    jobs: Jobs[Any] = Jobs(queue=MAX_PER_ADDRESS + RESERVED_PLACES)
+    gate = gates()
+    started(jobs, gate)
+    for n in range(MAX_PER_ADDRESS):
+        jobs.submit("cpu", f"job {n}", f"session {n}", give(n), address="192.0.2.1")
+    with pytest.raises(Refusal, match=rf"{MAX_PER_ADDRESS} analyses from your network are queued already; try again"):
+        jobs.submit("cpu", "one more", "zoe", never, address="192.0.2.1")
+    jobs.submit("cpu", "newer", "session 0", give(0), address="192.0.2.1")  # takes over a place of its own
+    for n in range(RESERVED_PLACES):
+        jobs.submit("cpu", f"other {n}", f"other session {n}", give(n), address=f"198.51.100.{n}")
+    with pytest.raises(Refusal, match="analyses are queued already"):
+        jobs.submit("cpu", "too many", "eve", never, address="203.0.113.1")
+    gate.opened.set()

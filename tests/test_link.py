@@ -139,19 +139,19 @@ def test_a_link_sets_every_widget_and_says_what_it_could_not(monkeypatch: pytest
     parts |= {"score": "log_odds", "methods": "gradient~integrated_gradients(steps=7,baseline=#ff0080)~nonsense"}
     app = opened(parts | {"clip": "97.5", "zoom": "0.1,0.2,0.5", "blend": "7"})
     deadline = time.monotonic() + 60
-    while app.session_state["watch-explore"].job.active:
+    while app.session_state["session"].watches["explore"].job.active:
         assert time.monotonic() < deadline
         time.sleep(0.1)
     app.run()
     assert not app.exception
-    analysis = app.session_state["watch-explore"].outcome.analysis
+    analysis = app.session_state["session"].watches["explore"].outcome.analysis
     assert (analysis.photo, analysis.model) == ("Espresso", "efficientnet_lite0")
     assert analysis.target == at.Target(281, "log_odds", 207)
     colour = at.baselines.Constant((1.0, 0.0, 128 / 255))
     assert analysis.methods == (at.Gradient(), at.IntegratedGradients(7, colour))
     assert (app.session_state.across, app.session_state.down) == (10, 90)
-    assert app.session_state.view == at.View(clip=97.5)
-    assert app.session_state.window == (0.1, 0.2, 0.5)
+    assert app.session_state["session"].view == at.View(clip=97.5)
+    assert app.session_state["session"].window == (0.1, 0.2, 0.5)
     said = "\n".join(text.value for text in app.text)
     assert "A part of the link is left out: There is no 'nonsense' here" in said
     assert "The link's 'blend' is left out: View: blend must be a number from 0 to 1" in said

@@ -19,7 +19,7 @@ from attribution.network.scorer import Scorer
 from attribution.system import memory
 from attribution.system.memory import budget
 from attribution.ui import sidebar
-from attribution.work.analysis import Analysis, loaded
+from attribution.work.analysis import PreparedAnalysis, loaded
 from attribution.work.cache import DECODED, Recent, Store, bytes_of
 
 
@@ -139,7 +139,7 @@ def test_a_model_that_does_not_fit_is_refused_before_it_is_loaded(
 
     monkeypatch.setattr(analysis, "load_model", lambda *_: pytest.fail("it must not be loaded"))
     megabytes("900")
-    asked = Analysis(shepherd, (227, 227), "photo", "vgg16", "cpu", at.Target(), ())
+    asked = PreparedAnalysis(at.Analysis(model="vgg16"), shepherd, (227, 227), "photo", "cpu", at.Target())
     with pytest.raises(at.Refusal, match=r"^vgg16 takes about 1\d\d\d MB, more than .* choose a smaller"):
         loaded(asked, Job("key", lambda job: None, "ann"))
 
@@ -151,10 +151,11 @@ def test_a_photo_that_is_taken_away_is_kept_no_longer_and_a_refusal_is_remembere
         import streamlit as st
 
         from attribution.refusal import Refusal
-        from attribution.ui.sidebar import _decoded, _let_go
+        from attribution.ui.session import session
+        from attribution.ui.sidebar import _decoded
 
         if "data" not in st.session_state:
-            _let_go()
+            session().upload = None
             return
         try:
             st.text(_decoded(st.session_state.name, st.session_state.data).size)

@@ -92,8 +92,9 @@ def test_a_phone_keeps_its_address_bar_too(page: Page) -> None:
 
 
 def taken(page: Page, button: str) -> Path:
-    with page.expect_download() as download:
+    with page.expect_download() as download, page.expect_response(lambda answer: "/media/" in answer.url) as answer:
         page.get_by_role("button", name=button).click()
+    assert answer.value.headers["cache-control"] == "no-store"
     return download.value.path()
 
 

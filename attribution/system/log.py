@@ -9,6 +9,7 @@ import re
 import sys
 from datetime import UTC, datetime
 
+MAX_LINE = 2000  # characters; a longer line is cut off
 FIELDS = ("session", "job", "task", "model", "state", "seconds", "reason")
 
 
@@ -21,7 +22,9 @@ class _Lines(logging.Formatter):
             **{name: getattr(record, name) for name in FIELDS if getattr(record, name, "") != ""},
         }
         line = " ".join(f"{name}={_quoted(str(value))}" for name, value in parts.items())
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        if record.exc_info:
+            line = f"{line}\n{self.formatException(record.exc_info)}"
+        return "\n".join(each if len(each) <= MAX_LINE else f"{each[: MAX_LINE - 3]}..." for each in line.split("\n"))
 
 
 class _StandardError(logging.Handler):

@@ -22,7 +22,9 @@ from attribution.models import find
 from attribution.photo.samples import SAMPLES
 from attribution.refusal import Refusal
 from attribution.settings import C, Configurable, Several, described, plain, read, restore, write
+from attribution.ui.events import read_window
 from attribution.ui.forms import fill, held
+from attribution.ui.session import session
 from attribution.ui.sidebar import fill_sidebar
 from attribution.viewer.message import WHOLE, Window
 from attribution.work.path import FIRST_BASELINES, PathChoice
@@ -56,13 +58,13 @@ class Restored:
 
 def restore_session() -> None:
     """Set the widgets and the view from the address, when a session begins."""
-    state = st.session_state
-    if "view" in state:
+    state = session()
+    if state.restored:
         return
     asked = parse(st.query_params.to_dict())
     fill_sidebar(asked.analysis)
-    state.keep_crop = asked.analysis.photo in SOURCES
-    state.update(asked.state)
+    st.session_state.update(asked.state)
+    state.restored, state.keep_crop = True, asked.analysis.photo in SOURCES
     state.view, state.window, state.sentences = asked.view, asked.window, asked.sentences
 
 
@@ -113,7 +115,11 @@ def _read_part(name: str, text: str, found: Restored) -> None:
     elif name in PAGES:
         fill(read(text, {name: PAGES[name]}), name, found.state)
     elif name == "zoom":
-        found.window = read_window(text)
+        try:
+            found.window = read_window(text)
+        except ValueError as error:
+            sides = "left and top from 0 to 1 and a side from 0.01 to 1"
+            raise Refusal(f"a zoom is {sides}, such as 0.1,0.2,0.5, not {text!r}.") from error
     else:
         raise Refusal("a link has no such part.")
 
@@ -141,18 +147,3 @@ def _several(text: str, registry: Mapping[str, type[C]], found: Restored) -> lis
             continue
         values.append(value)
     return values
-
-
-def read_window(text: str) -> Window:
-    """Read the part of the photo in view: `left,top,side`, as shares of the photo's sides.
-
-    Raises:
-        Refusal: If it is none.
-    """
-    try:
-        x, y, size = (float(each) for each in text.split(","))
-    except ValueError:
-        x = y = size = -1.0
-    if not (0.01 <= size <= 1 and 0 <= x <= 1 and 0 <= y <= 1):
-        raise Refusal(f"a zoom is left and top from 0 to 1 and a side from 0.01 to 1, not {text!r}.")
-    return x, y, size

@@ -7,6 +7,7 @@ import streamlit as st
 from streamlit.errors import FragmentHandledException
 
 from attribution.system.incident import report
+from attribution.ui.session import session
 
 
 class Failure(Exception):
@@ -27,6 +28,6 @@ def error_card() -> Iterator[None]:
     except FragmentHandledException:  # Streamlit has drawn a card of its own inside the fragment
         raise
     except Exception as error:
-        sentence = report(error, "This page could not be shown", session=st.session_state.get("owner", ""))
+        sentence = report(error, "This page could not be shown", session=session().owner)
         st.exception(Failure(f"{sentence} Reload it to go on."))
         st.stop()

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import streamlit as st
 
+from attribution.refusal import Refusal
 from attribution.settings import Choice, ColourSetting, Configurable, Number, Part, Setting, default, described
 
 C = TypeVar("C", bound=Configurable)
@@ -23,7 +24,8 @@ def ask(cls: type[C], key: str) -> C:
     values = {}
     for name, kind in described(cls).items():
         usual, place = default(cls, name), f"{key}.{name}"
-        st.session_state.setdefault(place, _shown(kind, usual))
+        if place not in st.session_state or not _offered(kind, st.session_state[place]):
+            st.session_state[place] = _shown(kind, usual)
         values[name] = _widget(kind, name.replace("_", " ").capitalize(), usual, place)
     return cls(**values)
 
@@ -54,7 +56,9 @@ def held(cls: type[C], key: str, state: Mapping[str, Any]) -> C:
     values = {}
     for name, kind in described(cls).items():
         place, usual = f"{key}.{name}", default(cls, name)
-        shown = state.get(place, _shown(kind, usual))
+        shown: Any = state.get(place)
+        if not _offered(kind, shown):
+            shown = _shown(kind, usual)
         if isinstance(kind, Part):
             values[name] = held(kind.registry[shown], f"{place}.{shown}", state) if place in state else usual
         else:
@@ -65,6 +69,17 @@ def held(cls: type[C], key: str, state: Mapping[str, Any]) -> C:
 def reset(cls: type[Configurable], key: str) -> None:
     """Give the widgets of a form their defaults; to be called from a callback."""
     fill(cls(), key, st.session_state)  # type: ignore[arg-type]
+
+
+def _offered(kind: Setting, shown: Any) -> bool:
+    """True if a widget of this kind can show a value; a browser may send any."""
+    if isinstance(kind, Part):
+        return isinstance(shown, str) and shown in kind.registry
+    try:
+        kind.check(kind.read(shown) if isinstance(kind, ColourSetting) else shown)
+    except (Refusal, TypeError):
+        return False
+    return True
 
 
 def _shown(kind: Setting, value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Mount the linked viewer's panels on a page of the dashboard."""
+"""Panels of the linked viewer on a page of the dashboard."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,37 +7,42 @@ from weakref import WeakKeyDictionary
 import streamlit as st
 
 from attribution.result import Attribution
+from attribution.ui.events import read_mark, read_view, received
+from attribution.ui.session import rerun_page, session
 from attribution.viewer.message import Place, module, pack_map, style
 
 _mount = st.components.v2.component("linked_viewer", css=style(), js=module())
-
-
 _messages: WeakKeyDictionary[Attribution, dict[Place, bytes]] = WeakKeyDictionary()
 
 
 def packed_once(result: Attribution, place: Place) -> bytes:
-    """The message of a finished map, made once however often it is shown."""
+    """Return the message of a finished map, packed once however often it is shown."""
     known = _messages.setdefault(result, {})
     if place not in known:
         known[place] = pack_map(result.values, result.unit, place)
     return known[place]
 
 
-def show(packed: bytes, key: str, **on: Callable[[Any], None]) -> None:
+def show(packed: bytes, key: str, marks: bool = False) -> None:
     """Show a panel, the toolbar or the link.
 
     Args:
-        packed: What a `pack_` function gave.
+        packed: What a `pack_` function returned.
         key: Unique on the page, and the same from run to run.
-        on: By name of what the browser sends (`pixel`, `take`), what is called with it.
+        marks: True if a click marks a pixel, whose values the page then shows.
     """
 
-    def relay(name: str) -> Callable[[], None]:
-        def called() -> None:
-            if (sent := st.session_state[key].get(name)) is not None:
-                on[name](sent)
+    def marked() -> None:
+        if event := received(key, "pixel", read_mark):
+            (session().mark,) = event
 
-        return called
+    def exporting() -> None:
+        if event := received(key, "take", read_view):
+            session().export = event
+            rerun_page()
 
-    callbacks: dict[str, Any] = {f"on_{name}_change": relay(name) for name in on}
-    _mount(data=packed, key=key, **callbacks)
+    callbacks: dict[str, Callable[[], None]] = {"on_take_change": exporting}
+    if marks:
+        callbacks["on_pixel_change"] = marked
+    mount: Any = _mount
+    mount(data=packed, key=key, **callbacks)

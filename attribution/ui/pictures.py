@@ -12,8 +12,9 @@ from attribution.photo.encode import eight_bit
 from attribution.refusal import Refusal
 from attribution.result import Attribution
 from attribution.ui import panels
-from attribution.ui.take import ask_to_take
-from attribution.ui.watch import rerun_all
+from attribution.ui.events import read_point, received
+from attribution.ui.session import rerun_page, session
+from attribution.ui.sidebar import explain_class
 from attribution.viewer.message import Place, pack_partial, pack_photo, pack_toolbar
 from attribution.work.analysis import Outcome, Strip
 
@@ -32,10 +33,10 @@ def show_prediction(outcome: Outcome) -> None:
     spoken = ", ".join(f"{name} {share:.1%}" for _, name, share in outcome.prediction)
 
     def clicked() -> None:
-        points = st.session_state.bars.selection.points
-        if points:
-            st.session_state.target = outcome.prediction[points[0]["point_index"]][0]
-            rerun_all()
+        place = received("bars", "selection", lambda sent: round(read_point(sent, "point_index")))
+        if place is not None and 0 <= place < len(outcome.prediction):
+            explain_class(outcome.prediction[place][0])
+            rerun_page()
 
     with st.container(key="prediction"):
         st.plotly_chart(
@@ -82,11 +83,10 @@ def show_header(outcome: Outcome) -> None:
     photo, beside = st.columns([1, COLUMNS - 1])
     with photo, st.container(key="map-photo", gap="xsmall"):
         place = _place(outcome, "photo", "The photo as the network sees it")
-        panels.show(pack_photo(eight_bit(analysis.x.numpy()), place), "panel-photo", pixel=_mark)
+        panels.show(pack_photo(eight_bit(analysis.x.numpy()), place), "panel-photo", marks=True)
     with beside:
         show_prediction(outcome)
-        packed = pack_toolbar(GROUP, st.session_state.view, st.session_state.window)
-        panels.show(packed, "toolbar", take=ask_to_take)
+        panels.show(pack_toolbar(GROUP, session().view, session().window), "toolbar")
 
 
 def show_maps(outcome: Outcome) -> None:
@@ -129,7 +129,7 @@ def _show_panel(result: Attribution, method: Method, outcome: Outcome, growing: 
     )
     place = _place(outcome, method.key, label)
     packed = pack_partial(result.values, result.unit, place) if growing else panels.packed_once(result, place)
-    panels.show(packed, f"panel-{method.key}", pixel=_mark)
+    panels.show(packed, f"panel-{method.key}", marks=True)
 
 
 def _place(outcome: Outcome, name: str, label: str) -> Place:
@@ -138,15 +138,11 @@ def _place(outcome: Outcome, name: str, label: str) -> Place:
     return Place(GROUP, name, label, analysis.full, file)
 
 
-def _mark(pixel: dict[str, int]) -> None:
-    st.session_state.pixel = (pixel["x"], pixel["y"]) if pixel else None
-
-
 def _show_mark(outcome: Outcome) -> None:
-    """The raw values of the pixel that was marked last, from the results themselves."""
-    if not (pixel := st.session_state.get("pixel")):
+    """Show the raw values of the pixel that was marked last, from the results themselves."""
+    if not (mark := session().mark):
         return
-    x, y = pixel
+    x, y = mark.x, mark.y
     values = [
         f"{method.title} {float(result.values[:, y, x].sum()):+.3g}"
         for place, method in enumerate(outcome.analysis.methods)

@@ -4,8 +4,9 @@ import streamlit as st
 
 from attribution.analysis import Analysis
 from attribution.ui import panels
-from attribution.ui.address import UPLOADED, query
+from attribution.ui.address import SOURCES, UPLOADED, query
 from attribution.ui.pictures import GROUP
+from attribution.ui.session import session
 from attribution.viewer.message import pack_link
 
 UPLOAD = "Your photo is not part of the link."
@@ -18,15 +19,15 @@ def show_link(analysis: Analysis, page: str) -> None:
         analysis: What is chosen in the sidebar.
         page: Which page is open.
     """
-    state = st.session_state
-    note = "" if state.source == "Samples" else UPLOAD
+    state = session()
+    note = UPLOAD if analysis.photo in SOURCES else ""
     packed = pack_link(GROUP, state.view, state.window, query(analysis), page, note)
     panels.show(packed, "link")
 
 
 def show_sentences() -> None:
     """What the link asked for and could not be served, until closed or mended. It is the link's text: no Markdown."""
-    state = st.session_state
+    state = session()
     if UPLOADED in state.sentences and not isinstance(state.analysis, str):  # there is a photo now
         state.sentences.remove(UPLOADED)
     if not state.sentences:

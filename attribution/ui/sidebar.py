@@ -1,5 +1,7 @@
 """The sidebar that all pages share: it chooses everything that defines an analysis."""
 
+import hashlib
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,11 +22,13 @@ from attribution.settings import described
 from attribution.targets.target import SCORES
 from attribution.ui.crop.crop import show_crop
 from attribution.ui.forms import ask, fill, held, reset
+from attribution.ui.session import Upload, session
 from attribution.work.analysis import PreparedAnalysis, estimate
 from attribution.work.cache import DECODED, Recent
 
 SLOW = 2  # seconds from which on the picker tells them
 _photos: Recent[Image.Image | Refusal] = Recent("photos", DECODED)
+SOURCES = ("Samples", "Upload", "Camera")
 OPEN = -1  # stands for the predicted class, or for all other classes
 
 
@@ -37,20 +41,13 @@ class Photo:
     image: Image.Image
 
 
-@dataclass(frozen=True)
-class _Upload:
-    """What a session holds of its upload: when it lets go of this, the photo is gone, too."""
-
-    name: str
-
-
 def choose() -> tuple[Analysis, PreparedAnalysis | str]:
     """Show the sidebar.
 
     Returns:
         What is chosen; and the same with its photo, ready to be computed, or a sentence that says what is missing.
     """
-    fill_sidebar(Analysis(), overwrite=False)
+    _mend()
     state = st.session_state
     refusal = "There is no photo yet; choose one in the sidebar."
     with st.sidebar:
@@ -61,6 +58,9 @@ def choose() -> tuple[Analysis, PreparedAnalysis | str]:
             st.caption(refusal)  # here, too: on a phone the sidebar covers the page
         under_photo = st.container()
         facts = _model()
+        classes = range(OPEN, len(facts.classes))
+        _keep("target", classes, OPEN)
+        _keep("versus", classes, OPEN)
         if photo:
             with under_photo:
                 _crop(photo, facts.preprocessing)
@@ -76,6 +76,7 @@ def choose() -> tuple[Analysis, PreparedAnalysis | str]:
         score=state.score,
         methods=methods,
     )
+    session().automatic = state.automatic
     if photo is None:
         return analysis, refusal
     try:
@@ -92,16 +93,27 @@ def _prepared(analysis: Analysis, photo: Photo, preprocessing: Preprocessing, de
     return PreparedAnalysis(analysis, x, full, photo.title, device, analysis.full_target)
 
 
-def fill_sidebar(analysis: Analysis, overwrite: bool = True) -> None:
+def fill_sidebar(analysis: Analysis) -> None:
     """Set the sidebar's widgets, before they are shown, to what `choose` would return.
 
     Args:
         analysis: With a sample photo, or the name of a source of photos.
-        overwrite: True if widgets that have a value get the new one.
     """
+    st.session_state.update(_widgets(analysis))
+    for method in analysis.methods:
+        fill(method, method.key, st.session_state)  # type: ignore[arg-type]
+
+
+def explain_class(index: int) -> None:
+    """Set the target class; called before the sidebar is shown, as from a callback."""
+    st.session_state.target = index
+
+
+def _widgets(analysis: Analysis) -> dict[str, Any]:
+    """Return the values of the widgets that show an analysis."""
     sampled = analysis.photo in SAMPLES
     across, down = analysis.crop
-    values: dict[str, Any] = {
+    return {
         "source": "Samples" if sampled else analysis.photo.capitalize(),
         "sample": analysis.photo if sampled else FIRST,
         "across": round(across),
@@ -112,19 +124,42 @@ def fill_sidebar(analysis: Analysis, overwrite: bool = True) -> None:
         "score": analysis.score,
         "methods": [method.key for method in analysis.methods],
     }
-    for key, value in values.items():
-        if overwrite or key not in st.session_state:
-            st.session_state[key] = value
-    if overwrite:
-        for method in analysis.methods:
-            fill(method, method.key, st.session_state)  # type: ignore[arg-type]
+
+
+def _mend() -> None:
+    """Set widgets to their defaults that have no value yet, or one that they do not offer."""
+    usual = _widgets(Analysis())
+    offered: dict[str, Container[Any]] = {
+        "source": SOURCES,
+        "sample": SAMPLES,
+        "across": range(101),
+        "down": range(101),
+        "model": MODELS,
+        "score": SCORES,
+    }
+    for key, value in usual.items():
+        if key in offered:
+            _keep(key, offered[key], value)
+        else:
+            st.session_state.setdefault(key, value)
+    _keep("device", available_devices(), available_devices()[0])
+    _keep("automatic", (True, False), True)
+
+
+def _keep(key: str, offered: Container[Any], usual: Any) -> None:
+    """Set a widget to its default if it has a value that it does not offer; unhashable ones are none of it."""
+    try:
+        known = key in st.session_state and st.session_state[key] in offered
+    except TypeError:
+        known = False
+    if not known:
+        st.session_state[key] = usual
 
 
 def _photo() -> Photo | None:
-    sources = ("Samples", "Upload", "Camera")
-    source = st.segmented_control("Photo", sources, required=True, key="source", width="stretch", on_change=_centre)
+    source = st.segmented_control("Photo", SOURCES, required=True, key="source", width="stretch", on_change=_centre)
     if source == "Samples":
-        _let_go()
+        session().upload = None
         name = st.selectbox(
             "Sample photo",
             list(SAMPLES),
@@ -147,32 +182,34 @@ def _photo() -> Photo | None:
     else:
         upload = st.camera_input("Take a photo", key="camera", on_change=_centre)
     if not upload:
-        _let_go()
+        session().upload = None
         return None
-    title = "Your photo" if source == "Upload" else "Your picture"
-    return Photo(upload.file_id, title, _decoded(upload.file_id, upload.getvalue()))
+    data = upload.getvalue()
+    content = hashlib.sha256(data).hexdigest()
+    return Photo(content, "Your photo" if source == "Upload" else "Your picture", _decoded(content, data))
 
 
-def _decoded(name: str, data: bytes) -> Image.Image:
-    """An upload, decoded once; again where others took its place in the meantime."""
-    state = st.session_state
-    if "upload_held" not in state or state.upload_held.name != name:
-        state.upload_held = _Upload(name)
-        _photos.drop_with(state.upload_held, name)
-    if (found := _photos.get(name)) is None:
+def _decoded(content: str, data: bytes) -> Image.Image:
+    """Return an upload, decoded once for this session; again where others took its place in the meantime.
+
+    Args:
+        content: SHA-256 of the file, since a browser chooses the id of a file.
+        data: The file.
+    """
+    state = session()
+    key = state.owner, content
+    if state.upload is None or state.upload.key != key:
+        state.upload = Upload(key)
+        _photos.drop_with(state.upload, key)
+    if (found := _photos.get(key)) is None:
         try:
             found = open_image(data)
-        except Refusal as refusal:  # remembered, too: to refuse can take as long as to decode
+        except Refusal as refusal:  # kept as well: to refuse can take as long as to decode
             found = Refusal(str(refusal))
-        _photos.put(name, found)
+        _photos.put(key, found)
     if isinstance(found, Refusal):
         raise Refusal(str(found))
     return found
-
-
-def _let_go() -> None:
-    """Nothing is kept of an upload that was taken away."""
-    st.session_state.pop("upload_held", None)
 
 
 def _crop(photo: Photo, preprocessing: Preprocessing) -> None:
@@ -187,9 +224,10 @@ def _move(across: float, down: float) -> None:
 
 
 def _centre() -> None:
-    """Another photo is seen from its middle, but not the one that a link asked for."""
-    if not st.session_state.pop("keep_crop", False):
+    """Show another photo from its centre, unless a link set its crop."""
+    if not session().keep_crop:
         _move(0.5, 0.5)
+    session().keep_crop = False
 
 
 def _model() -> Facts:
@@ -205,10 +243,10 @@ def _model() -> Facts:
 
 def _device() -> str:
     devices = available_devices()
-    if len(devices) == 1:
-        st.session_state.device = devices[0]
-        return devices[0]
-    return st.selectbox("Device", devices, key="device", help="Where the network runs; the first is the fastest.")
+    if len(devices) > 1:
+        st.selectbox("Device", devices, key="device", help="Device that runs the network; the first is the fastest.")
+    device: str = st.session_state.device
+    return device
 
 
 def _target(classes: tuple[str, ...]) -> None:
@@ -241,7 +279,6 @@ def _methods() -> tuple[Method, ...]:
                 keys = _pick(group.capitalize(), offered)
     st.toggle(
         "Compute automatically",
-        value=True,
         key="automatic",
         help="Off: a change waits until you press Compute. For slow models.",
     )
@@ -259,7 +296,7 @@ def _pick(label: str, offered: list[str]) -> list[str]:
 
     def choose() -> None:
         kept = [key for key in state.methods if key not in offered]
-        state.methods = [key for key in METHODS if key in state[place] or key in kept]
+        state.methods = [key for key in METHODS if key in (state[place] or ()) or key in kept]
 
     state[place] = [key for key in state.methods if key in offered]
     st.pills(

@@ -1,7 +1,7 @@
 """What a person takes away: a figure, a ZIP that reproduces, a report. Each is made when it is asked for."""
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
@@ -9,35 +9,20 @@ import streamlit as st
 from attribution import export
 from attribution.drawing.view import View
 from attribution.refusal import Refusal
-from attribution.settings import described, restore
 from attribution.ui.error_card import error_card
-from attribution.ui.watch import rerun_all
+from attribution.ui.session import session
 from attribution.viewer.message import Window
 from attribution.work.analysis import Outcome
 
 
-def ask_to_take(parts: Mapping[str, str]) -> None:
-    """Have the next run of the page offer the files.
-
-    Args:
-        parts: The view of the panels, as the browser has it.
-    """
-    state = st.session_state
-    view = restore(View, {name: text for name, text in parts.items() if name in described(View)})
-    x, y, size = (float(share) for share in parts.get("zoom", "0,0,1").split(","))
-    state.taking = view, (x, y, size)
-    rerun_all()
-
-
 def offer(outcome: Outcome | None) -> None:
-    """Show the dialog, if it was asked for and not closed since."""
-    taking: tuple[View, Window] | None = st.session_state.get("taking")
-    if taking and outcome:
-        _dialog(outcome, *taking)
+    """Show the dialog, if it was requested and not closed since."""
+    if (export := session().export) and outcome:
+        _dialog(outcome, *export)
 
 
 def _close() -> None:
-    st.session_state.taking = None
+    session().export = None
 
 
 @st.dialog("Take away", on_dismiss=_close)

@@ -1,26 +1,23 @@
-"""The jobs of this server, and how a page follows one: it asks, looks, shows what there is, and can cancel."""
+"""The watch of a page on its job: it submits a task, shows what has been found so far, and can cancel."""
 
-import atexit
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import streamlit as st
-from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from attribution.refusal import Refusal
 from attribution.ui.error_card import error_card
 from attribution.ui.next_look import ask_again
+from attribution.ui.session import address, is_connected, rerun_page, session
 from attribution.work.jobs import Job, Jobs
 
 R = TypeVar("R")
 TICK = 0.3  # seconds from the end of one look at a job to the next
-LEFT = 3.0  # seconds from which on the rest of a job is told
-LONGEST = 5.0  # seconds between two looks of a session that waits in the line
-PATIENCE = 5.0  # seconds that a server which is told to stop waits for its jobs; Docker kills it after 10
-UNKNOWN = 3.0  # seconds that are taken for a wait that cannot be told
-LAST = "What stands below is the last that was finished."
+SHORTEST_ESTIMATE = 3.0  # seconds; a shorter time left is not shown
+MAX_WAIT = 5.0  # seconds between two looks of a queued session, at most
+UNKNOWN_WAIT = 3.0  # seconds that an unknown time in the queue counts as
+LAST_RESULT = "Showing the last finished result."
 
 
 class Task(Protocol[R]):
@@ -28,124 +25,111 @@ class Task(Protocol[R]):
 
     @property
     def key(self) -> str:
-        """Changes whenever the result would."""
+        """Text that changes whenever the result would."""
 
     @property
     def device(self) -> str:
-        """Whose worker does it."""
+        """The device whose worker computes it."""
 
     @property
     def model(self) -> str:
         """Key of the model, for the log."""
 
     def compute(self, job: Job[R]) -> R:
-        """Do it; called on a worker's thread."""
+        """Return the result; called on a worker's thread."""
 
     def remembered(self) -> R | None:
-        """The result, if it is known already."""
+        """Return the result if it is in the cache."""
 
 
-_sessions: dict[str, str] = {}  # Streamlit's name of each session, by ours
-
-
-@st.cache_resource
-def _jobs() -> Jobs[Any]:
-    jobs: Jobs[Any] = Jobs(alive=_alive)
-    atexit.register(jobs.close, PATIENCE)
-    return jobs
-
-
-def _alive(owner: str) -> bool:
-    """Whether a browser is connected to a session."""
-    if not st.runtime.exists():  # a test without a server
-        return True
-    return st.runtime.get_instance().is_active_session(_sessions.get(owner, ""))
+JOBS: Jobs[Any] = Jobs(alive=is_connected)  # of this process; any browser can empty Streamlit's own caches
 
 
 @dataclass
 class Watch(Generic[R]):
-    """What one page of one session waits for.
+    """The job of one page of one session.
 
     Attributes:
-        job: The job that was asked for last.
-        outcome: The last result that was finished.
-        sentence: Why nothing could be asked for, for people.
-        refused: Whether asking again could help.
-        asked: Whether a button asked for the next run to compute.
-        waiting: Whether the choices have changed and wait for a button.
-        left: Whether this session has left its job.
-        looks: How often the page has looked.
+        job: The job that was submitted last.
+        outcome: The last finished result.
+        status: "following" the job; "requested" by a button; "outdated", when the choices have changed since; "left",
+            when this session has cancelled; "refused", with a sentence, when another try could help; "missing", with a
+            sentence, when something has to be chosen first.
+        sentence: The reason for "refused" and "missing".
+        looks: Number of looks at the job so far.
     """
 
     job: Job[R] | None = None
     outcome: R | None = None
+    status: Literal["following", "requested", "outdated", "left", "refused", "missing"] = "following"
     sentence: str = ""
-    refused: bool = False
-    asked: bool = False
-    waiting: bool = False
-    left: bool = False
     looks: int = 0
 
     def follow(self, task: Task[R] | str, automatic: bool) -> None:
-        """Make sure that what was chosen is computed, unless it waits for a click.
+        """Submit what was chosen, unless it is submitted already or has to wait for a click.
 
         Args:
             task: What was chosen, or a sentence that says what is missing.
-            automatic: Whether a change starts a job by itself. The first task of a page always does.
+            automatic: True if a change starts a job by itself. The first task of a page always does.
         """
-        self.sentence, self.refused = task if isinstance(task, str) else "", False
         if isinstance(task, str):
+            self.status, self.sentence = "missing", task
             return
+        requested, left = self.status == "requested", self.status == "left"
         changed = self.job is not None and self.job.key != task.key
-        asked, self.asked = self.asked, False
-        self.waiting = changed and not automatic and not asked
-        gone = self.job is not None and (self.job.state == "cancelled" or (self.job.active and not self.active()))
-        left = gone and not self.left  # for another page
-        if self.waiting or not (self.job is None or changed or asked or left):
-            return
-        self.left = False
+        ended = self.job is not None and (self.job.state == "cancelled" or (self.job.active and not self.active()))
+        if changed and not automatic and not requested:
+            self.status = "outdated"
+        elif self.job is None or changed or requested or (ended and not left):
+            self.status = "following"
+            self._submit(task)
+        elif not left:
+            self.status = "following"
+
+    def _submit(self, task: Task[R]) -> None:
+        owner = session().owner
         if remembered := task.remembered():
-            _jobs().cancel(_owner())
+            JOBS.cancel(owner)
             self.job = Job.done(task.key, remembered)
             return
-        about = {"session": _owner(), "task": type(task).__name__, "model": task.model}
+        about = {"session": owner, "task": type(task).__name__, "model": task.model}
         try:
-            self.job = _jobs().submit(task.device, task.key, _owner(), task.compute, about)
+            self.job = JOBS.submit(task.device, task.key, owner, task.compute, about, address())
         except Refusal as refusal:
-            self.sentence, self.refused = str(refusal), True
+            self.status, self.sentence = "refused", str(refusal)
 
     def active(self) -> bool:
-        """Whether this session waits for the job."""
-        return self.job is not None and self.job.active and not self.left and self.job.look(_owner())
+        """True if this session waits for the job."""
+        return self.job is not None and self.job.active and self.job.look(session().owner)
 
     def found(self, worth: Callable[[R], bool]) -> R | None:
-        """What is to be shown.
+        """Return the result to show.
 
         Args:
-            worth: Whether the outcome of a job at work shows more than the last one that was finished.
+            worth: True if the unfinished result of the job shows more than the last finished one.
         """
         if self.job and self.job.result is not None:
             self.outcome = self.job.result
         so_far = self.job.so_far if self.job and self.active() else None
         return so_far if so_far is not None and (self.outcome is None or worth(so_far)) else self.outcome
 
-    def patience(self, tick: float) -> float:
-        """Seconds until the next look: longer while others are served, so that a crowd does not slow them down."""
+    def pause(self, tick: float) -> float:
+        """Return the seconds until the next look: more while the job is queued, so that a crowd slows nobody down."""
         if self.job is None or self.job.state != "queued":
             return tick
-        wait = _jobs().wait(self.job)
-        return max(tick, min(LONGEST, (UNKNOWN if wait is None else wait) / 2))
+        wait = JOBS.wait(self.job)
+        return max(tick, min(MAX_WAIT, (UNKNOWN_WAIT if wait is None else wait) / 2))
 
     def show_state(self) -> None:
-        """One line about the job, with what can be done about it."""
-        last = f" {LAST}" if self.outcome is not None else ""
-        if self.sentence:
+        """Show one line about the job, and the buttons that go with it."""
+        last = f" {LAST_RESULT}" if self.outcome is not None else ""
+        if self.status in ("missing", "refused"):
             st.warning(self.sentence + last, icon=":material/info:")
-            if self.refused:
-                st.button("Try again", on_click=self.ask)
+            if self.status == "refused":
+                st.button("Try again", on_click=self.request)
         elif self.job is None:
             return
-        elif self.waiting:
+        elif self.status == "outdated":
             self._line("The choices have changed since this was computed.", "Compute")
         elif self.active():
             with st.container(horizontal=True, vertical_alignment="center"):
@@ -153,92 +137,82 @@ class Watch(Generic[R]):
                 st.button("Cancel", on_click=self._leave)
         elif self.job.state == "failed":
             st.error(self.job.sentence + last, icon=":material/error:")
-            st.button("Try again", on_click=self.ask)
-        elif self.job.state == "cancelled" or self.left:
+            st.button("Try again", on_click=self.request)
+        elif self.job.state == "cancelled" or self.status == "left":
             self._line(f"Cancelled.{last}", "Compute")
 
-    def ask(self) -> None:
+    def request(self) -> None:
         """Have the next run of the page compute what is chosen."""
-        self.asked = True
-        rerun_all()
+        self.status = "requested"
+        rerun_page()
 
     def _leave(self) -> None:
         """Cancel for this session; a job that another session waits for goes on."""
-        _jobs().cancel(_owner())
-        self.left = True
-        rerun_all()
+        JOBS.cancel(session().owner)
+        self.status = "left"
+        rerun_page()
 
     def _line(self, sentence: str, button: str) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.info(sentence, icon=":material/info:")
-            st.button(button, on_click=self.ask, type="primary")
-
-
-def rerun_all() -> None:
-    """Have the whole page run again; called by buttons inside what a page shows, which run that part only."""
-    st.session_state.whole = True
+            st.button(button, on_click=self.request, type="primary")
 
 
 def show(
     page: str,
     task: Task[R] | str,
-    automatic: bool,
     draw: Callable[[R], None],
     worth: Callable[[R], bool] = lambda so_far: True,
     tick: float = TICK,
 ) -> R | None:
-    """Follow a task and show what comes, without the sidebar, until all of it is there.
+    """Follow a task and show its results, without the sidebar, until it has finished.
 
     Args:
-        page: Where its watch is kept in the session.
+        page: Name of the page, under which the session keeps its watch.
         task: What was chosen, or a sentence that says what is missing.
-        automatic: As for `Watch.follow`.
-        draw: Shows a result, also one that is not finished.
+        draw: Shows a result, also an unfinished one.
         worth: As for `Watch.found`.
         tick: Seconds from the end of one look to the next.
 
     Returns:
-        What is shown.
+        The result on the page.
     """
-    watch: Watch[R] = st.session_state.setdefault(f"watch-{page}", Watch())
+    watch: Watch[R] = session().watches.setdefault(page, Watch())
 
     @error_card()
     def look(looking: bool) -> None:
-        if st.session_state.pop("whole", False):
+        if session().rerun:
+            session().rerun = False
             st.rerun()
-        active = watch.active()  # asked once: a job that ends while the page is drawn is seen by the next look
-        with st.container(key="state"):  # always there, so that what stands below keeps its place in the tree
+        active = watch.active()  # once: the next look sees a job that ends while the page is drawn
+        with st.container(key="state"):  # always, so that what follows keeps its place in the tree
             watch.show_state()
         found = watch.found(worth)
         if found is None:
             st.skeleton(height=300)
         else:
             draw(found)
-        if looking and not active:  # what came is there already; the page stops looking
+        if looking and not active:  # all results are on the page; it stops looking
             st.rerun()
-        if active:  # at the end, so that the browser has all of it before it asks again
+        if active:  # at the end, so that the browser has everything before it asks again
             watch.looks += 1
-            ask_again(watch.looks, watch.patience(tick))
+            ask_again(watch.looks, watch.pause(tick))
 
-    watch.follow(task, automatic)
+    watch.follow(task, session().automatic)
     st.fragment(look)(watch.active())
     return watch.found(worth)
 
 
-def _owner() -> str:
-    """This session, for the jobs."""
-    owner: str = st.session_state.setdefault("owner", uuid.uuid4().hex)
-    if context := get_script_run_ctx():
-        _sessions[owner] = context.session_id
-    return owner
-
-
 def _state(job: Job[Any]) -> str:
-    """What is being done and how long it takes, or how long the line is."""
+    """Return what is being done and the estimated time left, or the position in the queue."""
     if job.state != "queued":
-        left, behind = job.left or 0.0, _jobs().behind(job)
-        time = f", about {left:.0f} s left" if left >= LEFT else ""
-        return job.message + time + (f"; {behind} {'waits' if behind == 1 else 'wait'} behind it" if behind else "")
-    ahead, seconds = _jobs().ahead(job), _jobs().wait(job)
-    others = f"Waiting for {ahead + 1} other analyses" if ahead else "Waiting for another analysis to end"
-    return others if seconds is None else f"{others}, about {max(1, round(seconds))} s"
+        left, behind = job.left or 0.0, JOBS.behind(job)
+        time = f", about {left:.0f} s left" if left >= SHORTEST_ESTIMATE else ""
+        return job.message + time + (f"; {_analyses(behind)} queued behind this one" if behind else "")
+    ahead, seconds = JOBS.ahead(job), JOBS.wait(job)
+    queued = f"Queued behind {_analyses(ahead + 1)}"
+    return queued if seconds is None else f"{queued}, about {max(1, round(seconds))} s"
+
+
+def _analyses(count: int) -> str:
+    return "1 analysis" if count == 1 else f"{count} analyses"

@@ -1,8 +1,8 @@
-"""Work that takes time: one worker a device, a bounded queue, progress, cancel, single flight by key.
+"""Long work: one worker for each device, a bounded queue, progress, cancel, one job for each key.
 
-Knows nothing of networks or pages. A session asks with `Jobs.submit`, again and again if it likes: the same key gives
-the same job while it is at work. Its newest job replaces its older one and takes its place in the line. Sessions that
-ask for the same key share one job, which keeps its place and stops only when all of them have left it or are gone.
+It depends on neither networks nor pages. A session may submit the same key again and again: the job is the same while
+it is active. Its newest job replaces its older one and takes over its place in the queue. Sessions that submit the same
+key share one job, which keeps its place and stops only when all of them have left it or are disconnected.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Generic, Literal, TypeVar
 
 from attribution.refusal import Refusal
@@ -20,33 +20,36 @@ from attribution.system.memory import exhausted, give_back
 R = TypeVar("R")
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 
-QUEUE = 64  # jobs that may wait for one device, one a session
-LIMIT = 900.0  # seconds that a job may work
-TELLING = 0.1  # of a job, from which on its pace is told
-WEIGHT = 0.3  # of the last job in the mean time of a device's jobs
-SILENCE = 120.0  # seconds after which a session that does not look has gone; a hidden tab looks once a minute
+MAX_QUEUED = 64  # jobs queued for one device, one for each session
+MAX_PER_ADDRESS = 8  # jobs of one network address that may be queued while the queue is nearly full
+RESERVED_PLACES = 16  # places of the queue for addresses with fewer jobs; a class behind one address fits in the rest
+MAX_SECONDS = 900.0  # seconds that a job may run
+MIN_FRACTION = 0.1  # fraction done from which the time left is estimated
+NEWEST_WEIGHT = 0.3  # weight of the newest job in the mean duration of a device's jobs
+MAX_SILENCE = 120.0  # seconds without a look after which a session counts as gone; a hidden tab looks once a minute
 
 
 class Cancelled(Exception):
-    """Raised inside a job that nobody wants any more."""
+    """Raised inside a job that no session waits for any more."""
 
 
 class Overdue(Exception):
-    """Raised inside a job that has worked too long."""
+    """Raised inside a job that has run too long."""
 
 
 class Job(Generic[R]):
     """One piece of work.
 
     Attributes:
-        key: Jobs of one key give one result.
+        key: Text that identifies the result.
         state: "queued", "running", "done", "failed" or "cancelled".
-        fraction: Done so far, in [0, 1].
-        message: What is being done, for people.
-        so_far: What the work has found until now.
-        result: What the work returned, once the state is "done".
-        sentence: Why it failed, for people, once the state is "failed".
-        seconds: That it has worked so far, or did.
+        fraction: Fraction done, in [0, 1].
+        message: Current activity, for people.
+        so_far: Unfinished result; None before there is one.
+        result: Result of the work, once the state is "done".
+        sentence: Reason of the failure, for people, once the state is "failed".
+        seconds: Seconds that it has run so far, or in all.
+        address: Network address of the session that submitted it; empty if unknown.
     """
 
     def __init__(
@@ -56,9 +59,10 @@ class Job(Generic[R]):
         owner: str,
         about: Mapping[str, str] | None = None,
         alive: Callable[[str], bool] = lambda owner: True,
-        limit: float = LIMIT,
+        limit: float = MAX_SECONDS,
+        address: str = "",
     ) -> None:
-        """Wait to be run; arguments as for `Jobs` and `Jobs.submit`."""
+        """Make a queued job; arguments as for `Jobs` and `Jobs.submit`."""
         self.key = key
         self.state: State = "queued"
         self.fraction = 0.0
@@ -67,6 +71,7 @@ class Job(Generic[R]):
         self.result: R | None = None
         self.sentence = ""
         self.about = dict(about or {})
+        self.address = address
         self._alive, self._limit = alive, limit
         self._started = self._ended = 0.0
         self._work = work
@@ -75,19 +80,19 @@ class Job(Generic[R]):
 
     @classmethod
     def done(cls, key: str, result: R) -> "Job[R]":
-        """A job that had nothing to do, because its result was there."""
+        """Return a finished job for a result that is known already."""
         job = cls(key, lambda _: result, owner="")
         job.result, job.state = result, "done"
         return job
 
     @property
     def active(self) -> bool:
-        """Whether it is queued or running."""
+        """True if it is queued or running."""
         return self.state in ("queued", "running")
 
     @property
     def name(self) -> str:
-        """Its key in eight letters, for the log."""
+        """The key as eight hexadecimal digits, for the log."""
         return hashlib.sha256(self.key.encode()).hexdigest()[:8]
 
     @property
@@ -96,19 +101,19 @@ class Job(Generic[R]):
 
     @property
     def left(self) -> float | None:
-        """Seconds that it will still work, by what it has done so far; None before that can be told."""
-        if self.fraction < TELLING:
+        """The estimated seconds left, from the fraction done; None before there is an estimate."""
+        if self.fraction < MIN_FRACTION:
             return None
         return self.seconds * (1 - self.fraction) / self.fraction
 
     @property
     def wanted(self) -> bool:
-        """Whether some session still waits for it."""
+        """True if some session still waits for it."""
         now = time.monotonic()
-        return any(now - looked < SILENCE and self._alive(owner) for owner, looked in self._owners.copy().items())
+        return any(now - looked < MAX_SILENCE and self._alive(owner) for owner, looked in self._owners.copy().items())
 
     def look(self, owner: str) -> bool:
-        """Say that a session still waits for this job; False if it has left it."""
+        """Record that a session still waits for this job; return False if it has left it."""
         with self._lock:
             if owner not in self._owners:
                 return False
@@ -120,16 +125,16 @@ class Job(Generic[R]):
             self._owners[owner] = time.monotonic()
 
     def _leave(self, owner: str) -> bool:
-        """Let a session go; whether anybody is left."""
+        """Remove a session; return True if another one still waits."""
         with self._lock:
             self._owners.pop(owner, None)
             return bool(self._owners)
 
     def report(self, fraction: float, message: str = "", so_far: R | None = None) -> None:
-        """Called by the work, often; what is left out stays as it was.
+        """Record the progress; called often by the work. Arguments that are left out keep their last value.
 
         Raises:
-            Cancelled: If nobody wants the result any more.
+            Cancelled: If no session waits for the result any more.
             Overdue: If the work has taken too long.
         """
         if not self.wanted:
@@ -139,7 +144,7 @@ class Job(Generic[R]):
         self.fraction, self.message, self.so_far = fraction, message or self.message, so_far or self.so_far
 
     def _run(self) -> bool:
-        """Work; whether it came to its end."""
+        """Run the work; return True if it finished."""
         self._started = time.monotonic()
         try:
             self.result = self._work(self)
@@ -154,8 +159,8 @@ class Job(Generic[R]):
                 "smaller model."
             )
             self.state = "failed"
-        except BaseException as failure:  # whatever it is, the worker serves the next job
-            what = "The memory is used up; choose a smaller model" if exhausted(failure) else "Something went wrong"
+        except BaseException as failure:  # of whatever type: the worker serves the next job
+            what = "Out of memory; choose a smaller model" if exhausted(failure) else "Something went wrong"
             self.sentence, self.state = report(failure, what, job=self.name, **self.about), "failed"
         finally:
             self._ended = time.monotonic()
@@ -165,17 +170,17 @@ class Job(Generic[R]):
 
 
 class Jobs(Generic[R]):
-    """All work of this process."""
+    """All jobs of this process."""
 
     def __init__(
-        self, queue: int = QUEUE, alive: Callable[[str], bool] = lambda owner: True, limit: float = LIMIT
+        self, queue: int = MAX_QUEUED, alive: Callable[[str], bool] = lambda owner: True, limit: float = MAX_SECONDS
     ) -> None:
-        """Start nothing yet; a device's worker starts with its first job.
+        """Start no worker yet; that of a device starts with its first job.
 
         Args:
-            queue: Jobs that may wait for one device.
-            alive: Whether a session is still there; the jobs of one that is gone stop and leave the line.
-            limit: Seconds that a job may work.
+            queue: Jobs that may be queued for one device.
+            alive: True if a session is connected; jobs of one that is not are stopped and evicted.
+            limit: Seconds that a job may run.
         """
         self._queue, self._alive, self._limit = queue, alive, limit
         self._running: dict[str, Job[R]] = {}  # by device
@@ -192,21 +197,23 @@ class Jobs(Generic[R]):
         owner: str,
         work: Callable[[Job[R]], R],
         about: Mapping[str, str] | None = None,
+        address: str = "",
     ) -> Job[R]:
-        """Ask for a result.
+        """Queue a job, and leave the older jobs of the session.
 
         Args:
-            device: Whose worker is to do it.
-            key: Names the result; must change whenever the result would.
-            owner: The session that asks; its older jobs are left.
+            device: The device whose worker runs it.
+            key: Identifies the result; must change whenever the result would.
+            owner: The session.
             work: Called with the job, to which it reports. A Refusal becomes the job's sentence.
-            about: What the log may say of it.
+            about: Fields for the log.
+            address: Network address of the session. Default: unknown, which is not limited.
 
         Returns:
-            The job; shared if it is already being worked on.
+            The job; shared with other sessions if the key is active already.
 
         Raises:
-            Refusal: If too many jobs are waiting.
+            Refusal: If the queue is full, or its last places are reserved for other addresses.
         """
         with self._lock:
             if key in self._active:
@@ -216,16 +223,25 @@ class Jobs(Generic[R]):
             if device not in self._waiting:
                 self._waiting[device] = deque()
                 threading.Thread(target=self._serve, args=(device,), name=f"jobs on {device}", daemon=True).start()
-            line = self._line(device)
-            place = next((place for place, job in enumerate(line) if set(job._owners) == {owner}), len(line))
-            if place == len(line) >= self._queue:
-                raise Refusal(f"{self._queue} analyses are waiting already; try again in a minute.")
+            self._evict(device)
+            queued = self._waiting[device]
+            place = next((place for place, job in enumerate(queued) if set(job._owners) == {owner}), len(queued))
+            if place == len(queued):
+                self._refuse(queued, address)
             self._leave(owner)
-            job = Job(key, work, owner, about, self._alive, self._limit)
+            job = Job(key, work, owner, about, self._alive, self._limit, address)
             self._active[key] = job
-            line.insert(place, job)
+            queued.insert(place, job)
             self._lock.notify_all()
             return job
+
+    def _refuse(self, queued: Sequence[Job[R]], address: str) -> None:
+        """Raise a Refusal if there is no place for another job of an address."""
+        if len(queued) >= self._queue:
+            raise Refusal(f"{len(queued)} analyses are queued already; try again in a minute.")
+        own = sum(job.address == address for job in queued)
+        if address and own >= MAX_PER_ADDRESS and len(queued) >= self._queue - RESERVED_PLACES:
+            raise Refusal(f"{own} analyses from your network are queued already; try again in a minute.")
 
     def cancel(self, owner: str) -> None:
         """Leave all jobs of a session; a job without a session stops at its next report."""
@@ -233,12 +249,12 @@ class Jobs(Generic[R]):
             self._leave(owner)
 
     def close(self, patience: float) -> None:
-        """Begin no job any more, and let those that run stop at their next report.
+        """Start no more jobs, and stop the running ones at their next report.
 
         A process that ends in the middle of one would leave a half-written download, and torch would abort.
 
         Args:
-            patience: Seconds to wait for them at most.
+            patience: Seconds to wait for them, at most.
         """
         with self._lock:
             self._closed = True
@@ -248,15 +264,19 @@ class Jobs(Generic[R]):
             self._lock.wait_for(lambda: not self._running, patience)
 
     def ahead(self, job: Job[R]) -> int:
-        """How many jobs wait in front of this one."""
+        """Return the number of jobs queued in front of a job."""
         with self._lock:
             return self._place(job)[1]
 
-    def wait(self, job: Job[R]) -> float | None:
-        """Seconds until a waiting job begins, by what the one at work has done and the mean of those before.
+    def behind(self, job: Job[R]) -> int:
+        """Return the number of jobs queued behind a running job."""
+        with self._lock:
+            return next((len(self._queued(device)) for device, each in self._running.items() if each is job), 0)
 
-        Returns:
-            None where nothing is known, as with a job that takes longer than others and does not tell how far it is.
+    def wait(self, job: Job[R]) -> float | None:
+        """Return the estimated seconds until a queued job starts; None before there is an estimate.
+
+        The running job is taken at its pace so far, and each queued one at the mean duration of those before.
         """
         with self._lock:
             device, place = self._place(job)
@@ -268,24 +288,21 @@ class Jobs(Generic[R]):
                 return None
             return left + place * (mean or 0.0)
 
-    def behind(self, job: Job[R]) -> int:
-        """How many jobs wait for the one that is at work."""
-        with self._lock:
-            return next((len(self._line(device)) for device, each in self._running.items() if each is job), 0)
-
     def _place(self, job: Job[R]) -> tuple[str, int]:
-        """For which device a job waits, and how many in front of it; no device if it does not wait."""
+        """Return the device that a job is queued for and the number of jobs in front; no device if it is not queued."""
         for device in self._waiting:
-            if job in (line := self._line(device)):
-                return device, line.index(job)
+            if job in (queued := self._queued(device)):
+                return device, queued.index(job)
         return "", 0
 
-    def _line(self, device: str) -> deque[Job[R]]:
-        """The jobs that wait for a device, without those whose sessions are gone."""
-        line = self._waiting[device]
-        for job in [job for job in line if not job.wanted]:
+    def _queued(self, device: str) -> list[Job[R]]:
+        """Return the queued jobs of a device that a session still waits for."""
+        return [job for job in self._waiting[device] if job.wanted]
+
+    def _evict(self, device: str) -> None:
+        """Drop the queued jobs of a device that no session waits for."""
+        for job in [job for job in self._waiting[device] if not job.wanted]:
             self._drop(job)
-        return line
 
     def _leave(self, owner: str, except_key: str | None = None) -> None:
         for key, job in list(self._active.items()):
@@ -304,10 +321,12 @@ class Jobs(Generic[R]):
                 line.remove(job)
 
     def _serve(self, device: str) -> None:
-        """The worker of one device, for as long as the process lives."""
+        """Run the jobs of one device, for as long as the process lives."""
         while True:
             with self._lock:
-                self._lock.wait_for(lambda: self._line(device) and not self._closed)
+                while self._closed or not self._queued(device):
+                    self._lock.wait()
+                self._evict(device)
                 job = self._running[device] = self._waiting[device].popleft()
                 job.state = "running"
             finished = job._run()
@@ -316,12 +335,12 @@ class Jobs(Generic[R]):
                     del self._active[job.key]
                 if finished:
                     before = self._mean.get(device, job.seconds)
-                    self._mean[device] = before + WEIGHT * (job.seconds - before)
+                    self._mean[device] = before + NEWEST_WEIGHT * (job.seconds - before)
             said = {"job": job.name, "state": job.state, "seconds": round(job.seconds, 2), **job.about}
             said["reason"] = job.sentence
             logging.getLogger(__name__).info("job ended", extra=said)
             give_back()
-            del job  # so that nothing of it is kept while nobody asks
+            del job  # so that nothing of it is kept while the worker is idle
             with self._lock:
                 del self._running[device]
                 self._lock.notify_all()

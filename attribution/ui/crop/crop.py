@@ -9,27 +9,35 @@ import streamlit as st
 from PIL import Image
 
 from attribution.photo.preprocessing import Preprocessing
+from attribution.ui.events import read_place, received
+from attribution.work.cache import DECODED, Recent
 
 _FOLDER = Path(__file__).parent
-LONGEST = 480  # pixels of the photo's longer side, as shown
+LONGEST_SIDE = 480  # pixels of the photo's longer side, as shown
 
 _mount = st.components.v2.component(
     "crop", css=(_FOLDER / "crop.css").read_text(), js=(_FOLDER / "crop.js").read_text()
 )
 
 
-@st.cache_data(max_entries=16, show_spinner=False)
-def _small(name: str, _image: Image.Image) -> str:
-    small = _image.copy()
-    small.thumbnail((LONGEST, LONGEST))
-    file = io.BytesIO()
-    small.save(file, "JPEG", quality=85)
-    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
+_previews: Recent[str] = Recent("previews", DECODED)
+
+
+def _preview(image: Image.Image, content: str) -> str:
+    """Return a small copy as an address that holds the whole picture, made once."""
+    if (found := _previews.get(content)) is None:
+        small = image.copy()
+        small.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+        file = io.BytesIO()
+        small.save(file, "JPEG", quality=85)
+        found = "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
+        _previews.put(content, found)
+    return found
 
 
 def show_crop(
     image: Image.Image,
-    name: str,
+    content: str,
     preprocessing: Preprocessing,
     across: float,
     down: float,
@@ -39,7 +47,7 @@ def show_crop(
 
     Args:
         image: Of any size.
-        name: Identifies the photo.
+        content: Name of a sample photo, or SHA-256 of an upload: the same only for the same pixels.
         preprocessing: Knows the size of the square.
         across: Where it lies, from 0 (left) to 1 (right).
         down: Where it lies, from 0 (top) to 1 (bottom).
@@ -47,7 +55,7 @@ def show_crop(
     """
     left, top, right, bottom = preprocessing.box(image)
     data = {
-        "photo": _small(name, image),
+        "photo": _preview(image, content),
         "ratio": image.width / image.height,
         "width": (right - left) / image.width,
         "height": (bottom - top) / image.height,
@@ -56,7 +64,7 @@ def show_crop(
     }
 
     def moved() -> None:
-        if place := st.session_state.crop.get("place"):
-            on_move(float(place["across"]), float(place["down"]))
+        if place := received("crop", "place", read_place):
+            on_move(*place)
 
     _mount(data=data, key="crop", on_place_change=moved)

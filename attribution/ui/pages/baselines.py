@@ -15,7 +15,8 @@ from attribution.settings import Part, described
 from attribution.ui import panels
 from attribution.ui.forms import ask
 from attribution.ui.pictures import COLUMNS, GROUP, NARROWEST
-from attribution.ui.take import ask_to_take, offer
+from attribution.ui.session import session
+from attribution.ui.take import offer
 from attribution.ui.watch import show
 from attribution.viewer.message import Place, pack_map, pack_photo, pack_toolbar
 from attribution.work.analysis import PreparedAnalysis
@@ -41,7 +42,7 @@ def draw(comparison: Comparison) -> None:
         place = Place(GROUP, "photo", "The photo as the network sees it", analysis.full)
         panels.show(pack_photo(eight_bit(analysis.x.numpy()), place), "panel-photo")
     with beside:
-        panels.show(pack_toolbar(GROUP, st.session_state.view, st.session_state.window), "toolbar", take=ask_to_take)
+        panels.show(pack_toolbar(GROUP, session().view, session().window), "toolbar")
         blind = "A pixel that equals it gets nothing, however much it matters: it is blind. " if method.blind else ""
         st.caption(
             f"{method.title}: the score difference from a baseline is shared among the pixels. {blind}A good baseline "
@@ -121,7 +122,7 @@ with st.expander("Settings of the baselines"):
             st.markdown(f"**{BASELINES[key].title}**")
         if key in keys:
             baselines.append(ask(BASELINES[key], f"baselines.{key}"))
-analysis = st.session_state.analysis
+analysis = session().analysis
 able = [method for method in METHODS.values() if starts_there(method)]
 chosen = [] if isinstance(analysis, str) else [each for each in analysis.methods if type(each) in able]
 method = chosen[0] if chosen else able[0]()
@@ -131,5 +132,5 @@ elif not baselines:
     task = "No baseline is chosen; choose one or more above."
 else:
     task = BaselineTask.of(analysis, method, tuple(baselines))
-shown = show("baselines", task, st.session_state.automatic, draw)
+shown = show("baselines", task, draw)
 offer(shown.outcome if shown else None)

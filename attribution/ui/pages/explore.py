@@ -3,6 +3,7 @@
 import streamlit as st
 
 from attribution.ui.pictures import show_header, show_maps, show_strip
+from attribution.ui.session import session
 from attribution.ui.take import offer
 from attribution.ui.watch import show
 from attribution.work.analysis import Outcome
@@ -21,5 +22,4 @@ def draw(outcome: Outcome) -> None:
         show_strip(strip)
 
 
-analysis, automatic = st.session_state.analysis, st.session_state.automatic
-offer(show("explore", analysis, automatic, draw, worth=lambda so_far: bool(so_far.results or so_far.growing)))
+offer(show("explore", session().analysis, draw, worth=lambda so_far: bool(so_far.results or so_far.growing)))

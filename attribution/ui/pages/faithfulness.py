@@ -7,10 +7,12 @@ from attribution.checks.faithfulness import SIZES, Faithfulness, Findings, Trial
 from attribution.export.checks import COLOURS
 from attribution.photo.encode import data_url, eight_bit
 from attribution.refusal import Refusal
+from attribution.ui.events import read_point, received
 from attribution.ui.forms import ask
 from attribution.ui.pictures import NARROWEST
+from attribution.ui.session import rerun_page, session
 from attribution.ui.table import show_table
-from attribution.ui.watch import rerun_all, show
+from attribution.ui.watch import show
 from attribution.work.analysis import require_methods
 from attribution.work.faithfulness import Tested, TrialTask
 
@@ -70,11 +72,11 @@ def show_curves(found: Faithfulness, name: str, finished: bool) -> None:
     spoken = ", ".join(f"{each.name} {getattr(each, name).area:.3f}" for each in found.findings)
 
     def clicked() -> None:
-        points = st.session_state[f"{name}-curves"].selection.points
-        if points:
+        share = received(f"{name}-curves", "selection", lambda sent: read_point(sent, "x"))
+        if share is not None and 0 <= share <= 100:
             st.session_state["faithfulness-curve"] = name
-            st.session_state["faithfulness-share"] = round(float(points[0]["x"]), 1)
-            rerun_all()
+            st.session_state["faithfulness-share"] = round(share, 1)
+            rerun_page()
 
     st.plotly_chart(
         figure,
@@ -161,6 +163,6 @@ with right:
         "has found what the network needs; beside it stand three maps that know nothing of the network. A click on "
         "a curve shows the image there."
     )
-analysis = require_methods(st.session_state.analysis)
+analysis = require_methods(session().analysis)
 task = analysis if isinstance(analysis, str) else TrialTask(analysis, trial)
-show("faithfulness", task, st.session_state.automatic, draw, tick=1.5)
+show("faithfulness", task, draw, tick=1.5)

@@ -6,6 +6,7 @@ from attribution.methods import METHODS
 from attribution.methods.method import GROUPS, Method
 from attribution.models import MODELS
 from attribution.settings import default, described
+from attribution.ui.session import session
 from attribution.work.analysis import estimate
 
 BRIEF = 0.1  # seconds below which a time says nothing
@@ -26,7 +27,7 @@ def show_card(method: type[Method], size: tuple[int, int]) -> None:
     if method.deviation:
         st.markdown(f"**Differs from the paper.** {method.deviation}")
     cost = method().cost(size)
-    seconds = estimate(method(), st.session_state.model, st.session_state.device)
+    seconds = estimate(method(), session().chosen.model, st.session_state.device)
     about = f", about {seconds:.1f} s here" if seconds and seconds >= BRIEF else ""
     st.caption(
         f"With its defaults at {size[0]} x {size[1]} pixels it sends {cost.forwards} images forward and "
@@ -40,7 +41,7 @@ def show_card(method: type[Method], size: tuple[int, int]) -> None:
     st.caption(f"{', '.join(source.authors)} {source.year}: {source.title}. {link}.")
 
 
-size = MODELS[st.session_state.model].facts().preprocessing.size
+size = MODELS[session().chosen.model].facts().preprocessing.size
 st.header("What each map can and cannot show")
 st.caption(
     "A sharp map is not a faithful one (Adebayo et al. 2018, arXiv:1810.03292). In the formulas F is the score, "

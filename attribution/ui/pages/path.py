@@ -8,6 +8,7 @@ from attribution.methods.paths.quadrature import RULES
 from attribution.methods.paths.straight_path import ADAPTIVE
 from attribution.ui.forms import ask
 from attribution.ui.player.player import pack, show_player
+from attribution.ui.session import session
 from attribution.ui.table import show_table
 from attribution.ui.watch import show
 from attribution.work.path import PathChoice, PathTask, Traced
@@ -89,6 +90,6 @@ with right:
         "way. Where the score rises steeply the map is made; where it is flat, steps are wasted. The numbers below "
         "are measured on your photo. Baseline and steps here belong to this page; those of the sidebar to Explore."
     )
-analysis = st.session_state.analysis
+analysis = session().analysis
 task = analysis if isinstance(analysis, str) else PathTask(analysis, choice)
-show("path", task, st.session_state.automatic, draw)
+show("path", task, draw)

@@ -12,6 +12,7 @@ from attribution.result import Attribution
 from attribution.ui import panels
 from attribution.ui.forms import ask
 from attribution.ui.pictures import COLUMNS, GROUP
+from attribution.ui.session import session
 from attribution.ui.watch import show
 from attribution.viewer.message import Place, pack_map, pack_photo, pack_toolbar
 from attribution.work.analysis import require_methods
@@ -35,7 +36,7 @@ def draw(tried: Tried) -> None:
         where = Place(GROUP, "photo", "The photo as the network sees it", analysis.full)
         panels.show(pack_photo(eight_bit(analysis.x.numpy()), where), "panel-photo")
     with beside:
-        panels.show(pack_toolbar(GROUP, st.session_state.view, st.session_state.window, take=False), "sanity-toolbar")
+        panels.show(pack_toolbar(GROUP, session().view, session().window, take=False), "sanity-toolbar")
         if tried.finished:
             for place in range(len(sanity.methods)):
                 st.text(f"{sanity.sentence(place)} {sanity.swapped(place)}")
@@ -148,6 +149,6 @@ with right:
         "Without its weights the network knows nothing, so a map that stays has not shown what it knew "
         "(Adebayo et al. 2018, arXiv:1810.03292)."
     )
-analysis = require_methods(st.session_state.analysis)
+analysis = require_methods(session().analysis)
 task = analysis if isinstance(analysis, str) else SanityTask(analysis, plan)
-show("sanity", task, st.session_state.automatic, draw)
+show("sanity", task, draw)

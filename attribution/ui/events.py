@@ -1,0 +1,87 @@
+"""Events of the page's components: what a browser sends, read into typed values or dropped."""
+
+import logging
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import streamlit as st
+
+from attribution.drawing.view import View
+from attribution.settings import described, restore
+from attribution.ui.session import Pixel
+from attribution.viewer.message import WHOLE, Window
+
+E = TypeVar("E")
+MAX_SIDE = 1 << 16  # pixels of a map
+
+
+def received(key: str, name: str, read: Callable[[Any], E]) -> E | None:
+    """Read the event that a component has just sent.
+
+    Args:
+        key: Of the component.
+        name: Of the event.
+        read: Turns what was sent into a value; raises a ValueError, a TypeError or a LookupError if it is malformed.
+
+    Returns:
+        None if there is no event, or it is malformed, which the log reports in one line.
+    """
+    try:
+        sent = st.session_state[key][name]
+        return None if sent is None else read(sent)
+    except (ValueError, TypeError, LookupError, AttributeError) as error:  # a Refusal is a ValueError
+        logging.getLogger(__name__).warning("dropped the event %s: %s", name, type(error).__name__)
+        return None
+
+
+def read_mark(sent: Any) -> tuple[Pixel | None]:
+    """Read a marked pixel; an empty mapping removes the mark."""
+    return (Pixel(_whole(sent["x"]), _whole(sent["y"])) if sent else None,)
+
+
+def read_place(sent: Any) -> tuple[float, float]:
+    """Read the position of the crop: across and down, from 0 to 1."""
+    return _share(sent["across"]), _share(sent["down"])
+
+
+def read_view(sent: Any) -> tuple[View, Window]:
+    """Read the view of the panels, as the viewer sends it with the request for an export."""
+    parts = {str(name): str(text) for name, text in dict(sent).items()}
+    view = restore(View, {name: text for name, text in parts.items() if name in described(View)})
+    return view, read_window(parts["zoom"]) if "zoom" in parts else WHOLE
+
+
+def read_window(text: str) -> Window:
+    """Read the part of the photo in view: `left,top,side`, as shares of the photo's sides.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    x, y, size = (_share(float(each)) for each in text.split(","))
+    if size < 0.01:
+        raise ValueError(text)
+    return x, y, size
+
+
+def read_point(sent: Any, name: str) -> float:
+    """Read a number of the first point of a Plotly selection."""
+    return _number(sent["points"][0][name])
+
+
+def _whole(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < MAX_SIDE:
+        raise ValueError(value)
+    return value
+
+
+def _share(value: Any) -> float:
+    if not 0 <= _number(value) <= 1:
+        raise ValueError(value)
+    return float(value)
+
+
+def _number(value: Any) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        raise ValueError(value)
+    return float(value)
