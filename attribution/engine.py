@@ -13,7 +13,7 @@ from torch import Tensor
 
 from attribution.methods.method import Computed, Method
 from attribution.network.model import Model
-from attribution.network.scorer import Scorer, Tick
+from attribution.network.scorer import Scorer
 from attribution.refusal import Refusal
 from attribution.result import VERSION, Attribution, Results
 from attribution.settings import plain
@@ -104,12 +104,8 @@ def _compare(
             method = methods[place]
             if not method.shares_forward:
                 scorer.release()
-            run = _Run(scorer, method)
-            if on_progress:
-                before = sum(costs[done] for done in results) / sum(costs)
-                scorer.tick = run.reporter(on_progress, before, share=costs[place] / sum(costs))
-                scorer.tick(0.0, None)
-            results[place] = run.result()
+            before = sum(costs[done] for done in results) / sum(costs)
+            results[place] = _Run(scorer, method, on_progress, before, costs[place] / sum(costs)).result()
             if on_result:
                 on_result(place, results[place])
     finally:
@@ -120,21 +116,26 @@ def _compare(
 
 
 class _Run:
-    """One method at work: the clock and the counters as they were when it started."""
+    """One method at work, with the clock and the counters as they were when it started."""
 
-    def __init__(self, scorer: Scorer, method: Method) -> None:
+    def __init__(
+        self, scorer: Scorer, method: Method, on_progress: OnProgress | None, before: float, share: float
+    ) -> None:
+        """Note the time. Of the whole progress, `before` is done, and this method is a `share`."""
         self.model, self.scorer, self.method = scorer.model, scorer, method
+        self.on_progress, self.before, self.share = on_progress, before, share
         self.started = time.perf_counter()
         self.forwards, self.backwards = scorer.forwards, scorer.backwards
 
     def result(self) -> Attribution | Refusal:
+        self._tick(0.0, None)
         if reason := self.method.refusal(self.model):
             return Refusal(reason)
         if self.method.shares_forward:
             self.scorer.record()
         target = self.scorer.target  # outside the try: an unknown class is the caller's mistake, not the method's
         try:
-            computed = self.method.compute(self.scorer)
+            computed = self.method.compute(self.scorer, self._tick)
         except Refusal as refusal:
             return refusal.with_traceback(None)  # which would hold the graph
         values = computed.values.detach().cpu().numpy()
@@ -145,17 +146,14 @@ class _Run:
             )
         return self._attribution(values, computed)
 
-    def reporter(self, on_progress: OnProgress, before: float, share: float) -> Tick:
-        def tick(fraction: float, map_so_far: Callable[[], Tensor] | None) -> None:
-            partial = None
-            if map_so_far:
-                values = map_so_far()
-                partial = self._attribution(
-                    values.cpu().numpy(), Computed(values, notes=("This map is not finished.",))
-                )
-            on_progress(min(1.0, before + share * fraction), partial)  # a sum may be above 1 by rounding
-
-        return tick
+    def _tick(self, fraction: float, map_so_far: Callable[[], Tensor] | None) -> None:
+        if not self.on_progress:
+            return
+        partial = None
+        if map_so_far:
+            values = map_so_far()
+            partial = self._attribution(values.cpu().numpy(), Computed(values, notes=("This map is not finished.",)))
+        self.on_progress(min(1.0, self.before + self.share * fraction), partial)  # a sum may round to more than 1
 
     def _attribution(self, values: NDArray[Any], computed: Computed) -> Attribution:
         score, baseline_score, delta = self.scorer.score, computed.baseline_score, None

@@ -7,7 +7,7 @@ import { clipped, colour, percentile, rank, reduce, shared, span, unit } from ".
 
 const read = (path) => JSON.parse(readFileSync(new URL(path, import.meta.url)));
 const vectors = read("./heatmap_vectors.json");
-const colours = read("../attribution/colours.json");
+const colours = read("../attribution/drawing/colours.json");
 
 /** Equal to what 32-bit numbers hold. */
 function near(found, expected, scale) {

@@ -69,7 +69,7 @@ def test_a_damaged_network_is_found(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    model = squeezenet.with_net(damage(copy.deepcopy(squeezenet._net)))
+    model = squeezenet.with_net(damage(copy.deepcopy(squeezenet.net)))
     monkeypatch.setattr(checking, "load_model", lambda name, device: model)
     assert says in refused(capsys)
 

@@ -22,8 +22,8 @@ from torch import nn
 import attribution as at
 from attribution import cli as command_line
 from attribution import selftest as checking
-from attribution.checks.faithfulness import Trial
 from attribution.checks.sanity import Randomisation
+from attribution.checks.trial import Trial
 from attribution.network.device import choose_device
 from attribution.settings import Configurable, plain, write
 

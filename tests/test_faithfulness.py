@@ -11,27 +11,19 @@ from toys import model_of, noise, randomise
 
 import attribution as at
 from attribution.checks import controls
-from attribution.checks.faithfulness import (
-    SIZES,
-    Curve,
-    Faithfulness,
-    Findings,
-    Trial,
-    changed,
-    correlation,
-    curve,
-    infidelity,
-    max_sensitivity,
-    measure,
-    ranks,
-    sets,
-    squares,
-    sums_and_losses,
-)
+from attribution.checks.faithfulness import measure
+from attribution.checks.findings import Faithfulness, Findings
+from attribution.checks.perturbation_curves import Curve, changed, curve, ranks
+from attribution.checks.sensitivity import correlation, infidelity, max_sensitivity, sets, squares, sums_and_losses
+from attribution.checks.trial import SIZES, Trial
 from attribution.network.scorer import Scorer
 
 SIDE, PATCH = 12, 3
 LOGIT = at.Target(0, "logit")
+
+
+def done(fraction: float) -> None:
+    assert 0 < fraction <= 1
 
 
 class Patch(nn.Module):
@@ -77,13 +69,13 @@ def test_deletion_and_insertion_of_a_patch_are_known_exactly() -> None:
     scorer, black = Scorer(model(Patch()), x, LOGIT), torch.zeros_like(x)
     full = float(x[:, :PATCH, :PATCH].mean())
     order = ranks(patch_map())
-    deletion, insertion = curve(scorer, x, black, order, steps), curve(scorer, black, x, order, steps)
+    deletion, insertion = curve(scorer, x, black, order, steps, done), curve(scorer, black, x, order, steps, done)
     assert deletion.counts.tolist() == [PATCH**2 * step for step in range(steps + 1)]
     assert deletion.scores == pytest.approx([full] + [0] * steps, abs=1e-12)
     assert insertion.scores == pytest.approx([0] + [full] * steps, abs=1e-12)
     assert deletion.area == pytest.approx(full / 2 / steps)
     assert insertion.area == pytest.approx(full * (steps - 0.5) / steps)
-    last = curve(scorer, x, black, ranks(-patch_map(), "signed_sum"), steps)
+    last = curve(scorer, x, black, ranks(-patch_map(), "signed_sum"), steps, done)
     assert last.scores == pytest.approx([full] * steps + [0], abs=1e-12)
 
 
@@ -93,7 +85,7 @@ def test_curves_are_the_papers_definition(steps: int) -> None:
     x, filler = photo(), noise(3, SIDE, SIDE, seed=3, dtype=torch.float64)
     net = randomise(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * (SIDE - 2) ** 2, 3)))
     network, values = model(net, 3), noise(3, SIDE, SIDE, seed=9, dtype=torch.float64).numpy()
-    found = curve(Scorer(network, x, at.Target(1), chunk=3), x, filler, ranks(values), steps)
+    found = curve(Scorer(network, x, at.Target(1), chunk=3), x, filler, ranks(values), steps, done)
     step = math.ceil(SIDE * SIDE / steps)
     order = np.flip(np.argsort(values.sum(0).ravel()))
     image, scores = x.clone().flatten(1), []
@@ -165,10 +157,10 @@ def test_sums_and_losses_are_those_of_the_masks() -> None:
     net, weights = model(Linear()), noise(2, SIDE, SIDE, dtype=torch.float64)
     random = np.random.default_rng(4)
     masks = [next(sets((SIDE, SIDE), 0.1, random)) for _ in range(3)] + [next(squares((SIDE, SIDE), random))]
-    sums, losses = sums_and_losses(Scorer(net, x, LOGIT, chunk=3), filler, weights, iter(masks), 4)
+    sums, losses = sums_and_losses(Scorer(net, x, LOGIT, chunk=3), filler, weights, iter(masks), 4, done)
     for mask, forecast, loss in zip(masks, sums, losses, strict=True):
         assert forecast == pytest.approx([float(each[mask].sum()) for each in weights])
-        assert loss == pytest.approx(float((x * net._net.weights)[:, mask].sum()))
+        assert loss == pytest.approx(float((x * net.net.weights)[:, mask].sum()))
 
 
 def test_sets_have_their_size_and_squares_are_square() -> None:

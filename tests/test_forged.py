@@ -63,6 +63,7 @@ def test_a_thousand_forged_states_end_in_nothing(server: tuple[str, int, Path]) 
     async def visit() -> None:
         bob = Session(address, query="model=constant")
         await asyncio.wait_for(bob.open(), WAIT)
+        bob.set("Model", "constant")
         before = bob.maps()
         assert list(before) == FIRST
         chance = random.Random(0)
@@ -73,6 +74,7 @@ def test_a_thousand_forged_states_end_in_nothing(server: tuple[str, int, Path]) 
             await attack(page, chance, 170)
         assert memory(process) - held < 50
         await asyncio.wait_for(bob.run(), WAIT)
+        await asyncio.wait_for(bob.settle(), WAIT)
         assert {key: values.tobytes() for key, values in bob.maps().items()} == {
             key: values.tobytes() for key, values in before.items()
         }

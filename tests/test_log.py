@@ -89,7 +89,7 @@ def test_an_unexpected_error_gives_a_card_with_an_id_and_without_its_text(
     )
     assert found
     assert not card.stack_trace
-    assert "watch-explore" not in app.session_state  # the run ended there
+    assert not app.session_state["session"].watches  # the run ended there
     assert f"error {found[1]}" in caplog.text
     assert "/secret/path" in caplog.text
 
@@ -105,7 +105,9 @@ def test_the_next_run_is_as_if_nothing_had_been(monkeypatch: pytest.MonkeyPatch)
     app.run()
     assert not app.exception
     assert app.selectbox(key="model").value == "squeezenet1_1"
-    while app.session_state["watch-explore"].job.active:  # a process must not end while torch works in a thread
+    while (
+        app.session_state["session"].watches["explore"].job.active
+    ):  # a process must not end while torch works
         app.run()
 
 

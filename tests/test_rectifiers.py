@@ -81,7 +81,7 @@ def test_every_spelling_follows_the_table(spelling: str, sign: float, rule: str)
         "guided": [max(sign, 0) * gate for gate in gates],
         "zeiler_fergus": [max(sign, 0)] * len(INPUTS),
     }
-    assert model.operators.count == 1
+    assert model.inspection.operators.count == 1
     assert answer(model, image(*INPUTS), METHOD[rule], len(INPUTS)) == expected[rule]
 
 
@@ -127,7 +127,7 @@ def test_a_skip_connection_beside_a_rectifier_is_untouched(slope: float, rule: s
 def test_a_module_used_twice_is_two_rectifiers() -> None:
     relu = nn.ReLU()
     model = toy(lambda x: relu(3 - relu(x)).sum(1), 2)
-    assert model.operators.count == 2
+    assert model.inspection.operators.count == 2
     assert answer(model, image(1, -1), METHOD["gradient"], 2) == [-1, 0]
     assert answer(model, image(1, -1), METHOD["guided"], 2) == [0, 0]
     assert answer(model, image(1, -1), METHOD["zeiler_fergus"], 2) == [0, 0]

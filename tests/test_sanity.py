@@ -36,7 +36,7 @@ def test_all_weights_are_in_some_layer_once_in_the_order_of_the_pass(name: str) 
     statistics = ("running_mean", "running_var")
     weighted = [
         each
-        for each, module in model._net.named_modules()
+        for each, module in model.net.named_modules()
         if list(module.parameters(recurse=False)) or any(hasattr(module, name) for name in statistics)
     ]
     assert sorted(names) == sorted(weighted)
@@ -48,16 +48,16 @@ def test_all_weights_are_in_some_layer_once_in_the_order_of_the_pass(name: str) 
 
 
 def test_what_is_not_randomised_is_shared_and_the_original_stays_as_it_was(resnet: at.Model) -> None:
-    before, x = digest(resnet._net), noise(3, SIDE, SIDE)
+    before, x = digest(resnet.net), noise(3, SIDE, SIDE)
     expected = at.attribute(resnet, x, at.Gradient()).values
     names = ["layer4.1.conv2", "layer4.1.bn2", "fc"]
     twin = randomised(resnet, names)
-    ours, theirs = dict(resnet._net.named_parameters()), dict(twin._net.named_parameters())
+    ours, theirs = dict(resnet.net.named_parameters()), dict(twin.net.named_parameters())
     for name, tensor in theirs.items():
         assert (tensor is ours[name]) == (name.rpartition(".")[0] not in names), name
-    changed = {name for name, each in digest(twin._net).items() if each != before[name]}
+    changed = {name for name, each in digest(twin.net).items() if each != before[name]}
     assert {name.rpartition(".")[0] for name in changed} == set(names)
-    assert digest(resnet._net) == before
+    assert digest(resnet.net) == before
     assert np.array_equal(at.attribute(resnet, x, at.Gradient()).values, expected)
     assert abs(at.attribute(twin, x, at.Gradient()).values - expected).max() > 0.1 * abs(expected).max()
     assert twin.weights != resnet.weights
@@ -66,7 +66,7 @@ def test_what_is_not_randomised_is_shared_and_the_original_stays_as_it_was(resne
 def test_no_two_layers_of_one_shape_get_the_same_numbers_and_all_keep_their_spread(resnet: at.Model) -> None:
     names = [name for group in layers(resnet) for name in group]
     twin, other = randomised(resnet, names), randomised(resnet, names, seed=1)
-    weights = [each for each in twin._net.parameters() if each.numel() > 1000]
+    weights = [each for each in twin.net.parameters() if each.numel() > 1000]
     alike = [
         float(np.corrcoef(one.ravel(), two.ravel())[0, 1])  # whatever the spread of either
         for place, one in enumerate(weights)
@@ -76,18 +76,18 @@ def test_no_two_layers_of_one_shape_get_the_same_numbers_and_all_keep_their_spre
     assert len(alike) > 10
     assert max(map(abs, alike)) < 0.1
     for (name, ours), theirs, again in zip(
-        resnet._net.named_parameters(), twin._net.parameters(), other._net.parameters(), strict=True
+        resnet.net.named_parameters(), twin.net.parameters(), other.net.parameters(), strict=True
     ):
         if ours.numel() > 1000:
             assert float(theirs.std()) == pytest.approx(float(ours.std()), rel=0.1), name
             assert not torch.equal(theirs, again)
-    for (name, ours), theirs in zip(resnet._net.named_buffers(), twin._net.buffers(), strict=True):
+    for (name, ours), theirs in zip(resnet.net.named_buffers(), twin.net.buffers(), strict=True):
         assert sorted(ours.ravel().tolist()) == sorted(theirs.ravel().tolist()), name
 
 
 def test_a_layer_has_the_same_random_weights_at_every_stage(resnet: at.Model) -> None:
     one, both = randomised(resnet, ["fc"]), randomised(resnet, ["layer1.0.conv1", "fc"])
-    assert torch.equal(one._net.fc.weight, both._net.fc.weight)
+    assert torch.equal(one.net.fc.weight, both.net.fc.weight)
 
 
 @pytest.mark.parametrize("order", at.sanity.ORDERS)
@@ -130,7 +130,7 @@ def test_the_class_is_held_or_picked_again(resnet: at.Model) -> None:
 
 
 def test_a_cancel_leaves_the_network_as_it_was(resnet: at.Model) -> None:
-    before = digest(resnet._net)
+    before = digest(resnet.net)
 
     def stop(fraction: float) -> None:
         if fraction > 0.5:
@@ -138,7 +138,7 @@ def test_a_cancel_leaves_the_network_as_it_was(resnet: at.Model) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         at.sanity.randomise(resnet, noise(3, SIDE, SIDE), [at.Gradient()], on_progress=stop)
-    assert digest(resnet._net) == before
+    assert digest(resnet.net) == before
 
 
 def test_an_unknown_order_is_refused(resnet: at.Model) -> None:
@@ -212,14 +212,14 @@ def test_tied_and_uncalled_layers_statistics_and_indices_are_seen_for_what_they_
     groups = layers(model, 9)
     assert groups == (("", "head"), ("first",), ("second",), ("norm",))
     one, both = randomised(model, ["first"]), randomised(model, ["first", "second"])
-    assert torch.equal(one._net.first.weight, both._net.second.weight)
-    assert one._net.first.weight is one._net.second.weight
-    assert torch.equal(one._net.second.bias, model._net.second.bias)
+    assert torch.equal(one.net.first.weight, both.net.second.weight)
+    assert one.net.first.weight is one.net.second.weight
+    assert torch.equal(one.net.second.bias, model.net.second.bias)
     everything = randomised(model, [name for group in groups for name in group])
-    assert torch.equal(everything._net.places, torch.arange(7))
-    assert sorted(everything._net.norm.running_mean.tolist()) == sorted(model._net.norm.running_mean.tolist())
-    assert not torch.equal(everything._net.head.weight, model._net.head.weight)
-    assert not torch.equal(everything._net.scale, model._net.scale)
+    assert torch.equal(everything.net.places, torch.arange(7))
+    assert sorted(everything.net.norm.running_mean.tolist()) == sorted(model.net.norm.running_mean.tolist())
+    assert not torch.equal(everything.net.head.weight, model.net.head.weight)
+    assert not torch.equal(everything.net.scale, model.net.scale)
     with torch.inference_mode():
         found = at.sanity.randomise(model, noise(3, 12, 12), [at.Gradient()], plan=Randomisation("bottom", 9))
     assert found.label(1) == "up to head"

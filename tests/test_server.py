@@ -149,6 +149,6 @@ def test_the_log_has_a_line_a_job_and_no_file_name(server: tuple[str, int, Path]
     assert len(set(lines)) == len(lines)
     for line in lines:
         assert re.search(
-            r"session=\w+ job=[0-9a-f]{8} task=Analysis model=squeezenet1_1 state=\w+ seconds=[\d.]+$", line
+            r"session=\w+ job=[0-9a-f]{8} task=PreparedAnalysis model=squeezenet1_1 state=\w+ seconds=[\d.]+$", line
         )
     assert "my-private-name" not in text

@@ -13,8 +13,9 @@ from dashboard import ROOT
 from full_disk import full_disk
 
 import attribution as at
-from attribution.checks.faithfulness import Trial, measure
+from attribution.checks.faithfulness import measure
 from attribution.checks.sanity import Randomisation, randomise
+from attribution.checks.trial import Trial
 from attribution.system.files import store, store_all, whole_file
 
 FULL = "could not be stored in .*: File too large\\.$"

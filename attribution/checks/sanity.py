@@ -162,14 +162,14 @@ def layers(model: Model, most: int = 12) -> tuple[tuple[str, ...], ...]:
     Raises:
         Refusal: If the network has no weights.
     """
-    net, order = frozen_copy(model._net, shared=[*model._net.parameters(), *model._net.buffers()]), list[str]()
+    net, order = frozen_copy(model.net, shared=[*model.net.parameters(), *model.net.buffers()]), list[str]()
     weighted = {name for name, module in net.named_modules() if _tensors(module)}
     if not weighted:
         raise Refusal(f"{model.name} has no weights that could be random.")
     for name, module in net.named_modules():
         module.register_forward_pre_hook(lambda *_, name=name: order.append(name) if name not in order else None)
     with torch.no_grad():
-        model._send(net, torch.zeros(1, 3, *model.preprocessing.size).to(model.device, model.dtype))
+        model.send(net, torch.zeros(1, 3, *model.preprocessing.size).to(model.device, model.dtype))
     met = {name: next(each for each in (name, *_above(name)) if each in order) for name in weighted}
     together = [tuple(sorted(each for each, place in met.items() if place == name)) for name in order]
     together = [names for names in together if names]
@@ -191,10 +191,10 @@ def randomised(model: Model, names: Sequence[str], seed: int = 0) -> Model:
         names: Of modules, as `layers` gives them; of each its own tensors only.
         seed: Of the random numbers.
     """
-    changed = {id(each) for name in names for each in _tensors(model._net.get_submodule(name))}
-    tensors = (*model._net.parameters(), *model._net.buffers())
-    net, drawn = frozen_copy(model._net, shared=[each for each in tensors if id(each) not in changed]), set[int]()
-    for place, (name, module) in enumerate(model._net.named_modules()):
+    changed = {id(each) for name in names for each in _tensors(model.net.get_submodule(name))}
+    tensors = (*model.net.parameters(), *model.net.buffers())
+    net, drawn = frozen_copy(model.net, shared=[each for each in tensors if id(each) not in changed]), set[int]()
+    for place, (name, module) in enumerate(model.net.named_modules()):
         random, twin = torch.Generator().manual_seed(seed * PRIME + place), net.get_submodule(name)
         for trained, weight in zip(_tensors(module), _tensors(twin), strict=True):
             if id(trained) not in changed or id(trained) in drawn:  # held by another module too

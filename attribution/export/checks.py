@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from attribution.checks.faithfulness import SIZES, Faithfulness
+from attribution.checks.findings import Faithfulness
 from attribution.checks.likeness import Likeness
 from attribution.checks.sanity import Sanity
+from attribution.checks.trial import SIZES
 from attribution.drawing.heatmap import grey, reduce
 from attribution.export.maps import settings
 from attribution.photo.encode import eight_bit

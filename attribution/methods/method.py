@@ -12,7 +12,7 @@ from torch import Tensor
 from attribution.methods.citation import Citation
 from attribution.network.model import Model
 from attribution.network.rectifiers import Interception
-from attribution.network.scorer import Scorer
+from attribution.network.scorer import Scorer, Tick
 from attribution.settings import Configurable
 
 TOLD = 0.1  # share of a map that is negative from which on a note says so
@@ -106,8 +106,13 @@ class Method(Configurable):
         """How often the network runs for a photo of (H, W) pixels; refusals aside."""
 
     @abstractmethod
-    def compute(self, scorer: Scorer) -> Computed:
+    def compute(self, scorer: Scorer, tick: Tick) -> Computed:
         """Make the map of the scorer's photo.
+
+        Args:
+            scorer: Scorer of the photo and its target.
+            tick: Called between chunks with the fraction done and a function that returns the map so far, or None; if
+                it raises, the work stops.
 
         Raises:
             Refusal: If it cannot be made for this photo.

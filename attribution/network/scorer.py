@@ -46,7 +46,6 @@ class Scorer:
         chunk: Images at a time, at most.
         forwards: Images sent forward so far.
         backwards: Images whose signal was sent back so far.
-        tick: Called between chunks with the fraction done and the map so far; if it raises, the work stops.
     """
 
     def __init__(
@@ -55,7 +54,6 @@ class Scorer:
         x: Tensor,
         target: Target,
         chunk: int | None = None,
-        tick: Tick = lambda fraction, map_so_far: None,
     ) -> None:
         """Run nothing yet.
 
@@ -64,7 +62,6 @@ class Scorer:
             x: (3, H, W), pixels in [0, 1].
             target: The class and score; an open class becomes the predicted one.
             chunk: Images at a time. Default: by the kind of device.
-            tick: See above.
         """
         self.model = model
         self._asked = target
@@ -73,7 +70,6 @@ class Scorer:
         self.chunk = chunk or _chunk(model)
         self.forwards = 0
         self.backwards = 0
-        self.tick = tick
         self._tape: Tape | None = None
 
     @cached_property
@@ -230,7 +226,7 @@ def _chunk(model: Model) -> int:
         free = 0.8 * (torch.cuda.mem_get_info(model.device)[0] + unused)
     else:
         free = share(IMAGES)
-    return max(1, min(CHUNK[model.device.type], int(free) // max(1, model.image_memory)))
+    return max(1, min(CHUNK[model.device.type], int(free) // max(1, model.inspection.image_memory)))
 
 
 def _double(values: Tensor) -> Tensor:

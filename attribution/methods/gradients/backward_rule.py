@@ -6,7 +6,7 @@ from typing import ClassVar
 from attribution.methods.method import Computed, Cost, Method
 from attribution.network.model import Model
 from attribution.network.rectifiers import Interception
-from attribution.network.scorer import Scorer
+from attribution.network.scorer import Scorer, Tick
 from attribution.refusal import Refusal
 
 
@@ -32,9 +32,9 @@ class BackwardRule(Method):
         return Cost(0, 1)
 
     def refusal(self, model: Model) -> str | None:
-        return self._refusal(model.operators)
+        return self._refusal(model.inspection.operators)
 
-    def compute(self, scorer: Scorer) -> Computed:
+    def compute(self, scorer: Scorer, tick: Tick) -> Computed:
         seen = scorer.interception
         if reason := self._refusal(seen):
             raise Refusal(reason)
@@ -53,7 +53,7 @@ class BackwardRule(Method):
         notes = []
         if self.needs_rectifiers and seen.others:
             notes.append(f"The rule holds for rectifiers; {', '.join(seen.others)} kept the plain derivative.")
-        if self.ignores_gates and scorer.model.fixed_adjoint:
+        if self.ignores_gates and scorer.model.inspection.fixed_adjoint:
             depends = (
                 "cannot depend on the photo"
                 if scorer.target.fixed_signal

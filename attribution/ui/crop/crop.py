@@ -10,7 +10,7 @@ from PIL import Image
 
 from attribution.photo.preprocessing import Preprocessing
 from attribution.ui.events import read_place, received
-from attribution.work.cache import DECODED, Recent
+from attribution.work.cache import Recent
 
 _FOLDER = Path(__file__).parent
 LONGEST_SIDE = 480  # pixels of the photo's longer side, as shown
@@ -20,7 +20,7 @@ _mount = st.components.v2.component(
 )
 
 
-_previews: Recent[str] = Recent("previews", DECODED)
+_previews: Recent[str] = Recent("previews")
 
 
 def _preview(image: Image.Image, content: str) -> str:

@@ -3,7 +3,8 @@
 import plotly.graph_objects as go
 import streamlit as st
 
-from attribution.checks.faithfulness import SIZES, Faithfulness, Findings, Trial
+from attribution.checks.findings import Faithfulness, Findings
+from attribution.checks.trial import SIZES, Trial
 from attribution.export.checks import COLOURS
 from attribution.photo.encode import data_url, eight_bit
 from attribution.refusal import Refusal
