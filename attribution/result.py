@@ -1,4 +1,4 @@
-"""Attribution: the values of one map with their provenance."""
+"""Attribution: the values of one map with their provenance. Results: those of several methods."""
 
 import dataclasses
 import json
@@ -19,38 +19,38 @@ from attribution.system.files import storing, whole_file
 from attribution.targets.target import Target
 
 VERSION = "0.1.0"
-NEGLIGIBLE = 1e-3  # score difference below which a share of it says nothing
-ARRAYS = ("values", "pixels")
-FAR = 0.05  # relative delta above which a map is marked
-CLOSE = 0.01  # relative delta above which more steps are worth their time
+ARRAY_FIELDS = ("values", "pixels")
+NEGLIGIBLE_DIFFERENCE = 1e-3  # score difference from the baseline below which a relative delta means nothing
+DOUBTFUL_DELTA = 0.05  # relative delta above which a map is marked as doubtful
+IMPROVABLE_DELTA = 0.01  # relative delta above which more steps are recommended
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Attribution:
-    """How much each value of the photo counted, and how that was found.
+    """One map: the contribution of each value of the photo to the score, and how it was computed.
 
     Attributes:
-        values: (3, H, W), signed, in units of the score, or of its square; per unit of pixel value for gradients, and
-            already multiplied by the distance from the baseline where there is one.
+        values: (3, H, W), signed, in units of the score or of its square; for gradients per unit of pixel value, for
+            methods with a baseline already multiplied by the distance from it.
         pixels: (3, H, W), the photo as the network saw it, in [0, 1].
-        score: What the network gives the photo.
-        baseline_score: What it gives the baseline; None without a baseline.
-        delta: sum(values) - (score - baseline_score); None where the method is not complete.
+        score: Score of the photo.
+        baseline_score: Score of the baseline; None without a baseline.
+        delta: sum(values) - (score - baseline_score); None if the method is not complete.
         method: Key of the method.
-        settings: Its settings as plain values.
-        target: The class and score that were explained.
+        settings: Settings of the method as plain values.
+        target: Class and score that are explained.
         model: Name of the model.
         forwards: Images sent forward through the network.
-        backwards: Images whose signal was sent back.
-        chunk: Images at a time, at most.
+        backwards: Images sent back.
+        chunk: Maximum images per pass.
         seconds: Wall time.
-        rectifiers: What the pass that the map comes from was seen to use; None where nobody looked.
+        rectifiers: Rectifiers and other activations in the map's forward pass; None if they were not recorded.
         notes: Warnings, as sentences.
         explained: The target in words.
-        prediction: The five most probable classes, and the explained one, as `Model.predict` gives them.
-        versions: What it was computed with: packages, device, threads, and the SHA-256 of the weights.
-        unit: Of the values.
-        converges: Whether more steps would bring delta down.
+        prediction: The five most probable classes, and the explained one, in the form of `Model.predict`.
+        versions: Versions of the packages, the device, the number of threads, and the SHA-256 of the weights.
+        unit: Unit of the values.
+        converges: True if more steps reduce delta.
     """
 
     values: NDArray[Any]
@@ -87,32 +87,32 @@ class Attribution:
 
     @property
     def doubtful(self) -> bool:
-        """Whether the values miss more than 5 % of the score difference."""
-        return (self.relative_delta or 0.0) > FAR
+        """True if the sum of the values is more than 5 % off the score difference."""
+        return (self.relative_delta or 0.0) > DOUBTFUL_DELTA
 
     @property
     def account(self) -> str | None:
-        """One sentence on how much of the score difference the map accounts for; None without a delta."""
+        """A sentence that says how much of the score difference the map accounts for; None without a delta."""
         if self.delta is None or self.baseline_score is None:
             return None
         difference = self.score - self.baseline_score
-        if abs(difference) < NEGLIGIBLE:
+        if abs(difference) < NEGLIGIBLE_DIFFERENCE:
             return (
-                f"The score differs from the baseline's by {difference:.1g} only, so there is little to account for "
+                f"The score differs from the baseline's by only {difference:.1g}, so there is little to account for "
                 f"(delta {self.delta:+.1g})."
             )
         share = f"The map accounts for {difference + self.delta:#.3g} of the {difference:#.3g} score difference"
         relative = abs(self.delta / difference)
-        more = "; more steps would bring it closer" if relative > CLOSE and self.converges else ""
+        more = "; more steps would bring it closer" if relative > IMPROVABLE_DELTA and self.converges else ""
         return f"{share}, {relative:.1%} off{more}."
 
     def facts(self) -> dict[str, Any]:
-        """Everything but the arrays, as JSON can hold it."""
-        names = [item.name for item in dataclasses.fields(self) if item.name not in ARRAYS]
-        shown = {name: getattr(self, name) for name in names}
+        """Return all fields but the arrays, in a form that JSON can represent."""
+        names = [item.name for item in dataclasses.fields(self) if item.name not in ARRAY_FIELDS]
+        facts = {name: getattr(self, name) for name in names}
         for name in ("target", "rectifiers"):
-            shown[name] = shown[name] and dataclasses.asdict(shown[name])
-        return shown
+            facts[name] = facts[name] and dataclasses.asdict(facts[name])
+        return facts
 
     @property
     def marked_account(self) -> str:
@@ -126,7 +126,7 @@ class Attribution:
         )
 
     def _repr_html_(self) -> str:
-        """In a notebook: the photo, the map white-to-black, and what they are."""
+        """Show the photo, the map in grey and a caption in a notebook."""
         pictures = (eight_bit(self.pixels), grey(reduce(self.values)))
         images = "".join(
             f'<img src="{data_url(picture)}" style="width: 16rem; margin-right: 1rem">' for picture in pictures
@@ -134,19 +134,19 @@ class Attribution:
         lines = [
             f"{self.method} for {self.explained} by {self.model}",
             f"score {self.score:.3g}",
-            f"\u26a0 {self.account}" if self.doubtful else self.account or "",
+            self.marked_account,
         ]
         text = "".join(f"<div>{escape(line)}</div>" for line in (*lines, *self.notes) if line)
         return f"<div>{images}{text}</div>"
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write one npz file, without pickles; `load` gives the same back.
+        """Write one npz file, without pickles; `load` restores the attribution from it.
 
         Raises:
-            Refusal: If the disk does not take it.
+            Refusal: If the file cannot be written.
         """
-        with whole_file(path) as file, storing(path):  # a path given to numpy would get a second ending
-            arrays = {name: getattr(self, name) for name in ARRAYS}
+        with whole_file(path) as file, storing(path):  # numpy would append .npz to a path
+            arrays = {name: getattr(self, name) for name in ARRAY_FIELDS}
             np.savez_compressed(file, **arrays, facts=np.array(json.dumps(self.facts())))
 
 
@@ -160,20 +160,20 @@ class Results(list[Attribution | Refusal]):
 
     @property
     def refusals(self) -> list[Refusal]:
-        """The refusals, each of a method that cannot serve."""
+        """The refusals, without the attributions."""
         return [result for result in self if isinstance(result, Refusal)]
 
 
 def load(path: str | os.PathLike[str]) -> Attribution:
-    """Read what `Attribution.save` wrote.
+    """Read a file written by `Attribution.save`.
 
     Raises:
         Refusal: If the file is missing or was not written by `save`.
     """
     try:
-        # Opened here, since numpy does not close a file that turns out to be no archive.
+        # Opened here, since numpy does not close a file that is not an archive.
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays, facts = {name: archive[name] for name in ARRAYS}, json.loads(str(archive["facts"]))
+            arrays, facts = {name: archive[name] for name in ARRAY_FIELDS}, json.loads(str(archive["facts"]))
         seen = facts.pop("rectifiers")
         return Attribution(
             **arrays,
@@ -185,5 +185,5 @@ def load(path: str | os.PathLike[str]) -> Attribution:
         )
     except OSError as error:
         raise Refusal(f"{os.fspath(path)} cannot be read: {error.strerror or error}.") from None
-    except Exception:
-        raise Refusal(f"{os.fspath(path)} is not a saved attribution; write one with Attribution.save.") from None
+    except Exception as error:
+        raise Refusal(f"{os.fspath(path)} is not a saved attribution; write one with Attribution.save.") from error

@@ -1,4 +1,4 @@
-"""Whether this installation works: one real map, compared with what must hold."""
+"""Self-test of an installation: one real map, compared with known facts about it."""
 
 import time
 
@@ -8,7 +8,7 @@ from attribution.models import DEFAULT, load_model
 from attribution.photo.samples import FIRST, open_sample
 from attribution.refusal import Refusal
 
-SHOWN = "German shepherd"  # what the first sample photo shows
+EXPECTED_CLASS = "German shepherd"  # the subject of the first sample photo
 REMEDY = "install the requirements again, or choose another device"
 
 
@@ -19,16 +19,16 @@ def check(device: str = "auto") -> str:
         device: "auto" (default), "cpu", "cuda", "cuda:1" or "mps".
 
     Returns:
-        One line for people.
+        A summary in one line, for people.
 
     Raises:
-        Refusal: If there is no map, or its prediction, its shape or its sum is wrong.
+        Refusal: If no map could be computed, or its prediction, its shape or its sum is wrong.
     """
     try:
         return _checked(device)
     except Refusal:
         raise
-    except Exception as error:  # whatever it is, nothing can be explained here
+    except Exception as error:  # whatever it is, this installation cannot explain anything
         first = (str(error).splitlines() or [""])[0]
         raise Refusal(f"No map could be computed on {device} ({type(error).__name__}: {first}); {REMEDY}.") from error
 
@@ -40,17 +40,17 @@ def _checked(device: str) -> str:
     result = attribute(model, x, IntegratedGradients())  # refuses values that are not finite
     where = f"{model.name} on {model.device}"
     _, name, probability = result.prediction[0]
-    if name != SHOWN:
-        raise Refusal(f"{where} takes the {SHOWN} of the sample photo for {name}; {REMEDY}.")
+    if name != EXPECTED_CLASS:
+        raise Refusal(f"{where} mistakes the {EXPECTED_CLASS} in the sample photo for {name}; {REMEDY}.")
     if result.values.shape != tuple(x.shape):
-        raise Refusal(f"{where} gives a map of shape {result.values.shape} for {tuple(x.shape)}; {REMEDY}.")
+        raise Refusal(f"{where} returns a map of shape {result.values.shape} for {tuple(x.shape)}; {REMEDY}.")
     if result.relative_delta is None or result.doubtful:  # None where the photo scores no more than black
         raise Refusal(
-            f"{where} gives a map that sums to {result.values.sum():.3g} where the scores of the sample photo and of "
+            f"{where} returns a map that sums to {result.values.sum():.3g}, but the scores of the sample photo and of "
             f"black are {result.score:.3g} and {result.baseline_score:.3g}; {REMEDY}."
         )
     seconds = time.perf_counter() - started
     return (
-        f"{where}: {name}, probability {probability:.3f}; integrated gradients account for the score within "
+        f"{where}: {name}, probability {probability:.3f}; integrated gradients account for the score difference within "
         f"{result.relative_delta:.1%}; {seconds:.1f} s"
     )

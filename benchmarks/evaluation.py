@@ -62,7 +62,7 @@ def measure(model: at.Model) -> tuple[float, float, int]:
         for chunk in CHUNKS:
             started = time.perf_counter()
             for part in torch.split(images, chunk):
-                bare(model._running, part)
+                bare(model.running_net, part)
             times[chunk].append(time.perf_counter() - started)
     medians = {chunk: 1000 * statistics.median(each[1:]) / STEPS for chunk, each in times.items()}
     best = min(CHUNKS, key=lambda chunk: medians[chunk])

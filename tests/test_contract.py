@@ -68,7 +68,7 @@ def test_a_method_serves_or_refuses_at_the_models_own_size(own: at.Model, method
     serves_or_refuses(own, x, method)
     del own.weights  # so that it is read again
     assert own.weights == before
-    assert all(not parameter.requires_grad and parameter.grad is None for parameter in own._running.parameters())
+    assert all(not parameter.requires_grad and parameter.grad is None for parameter in own.running_net.parameters())
 
 
 def serves_or_refuses(model: at.Model, x: Tensor, method: Method) -> None:

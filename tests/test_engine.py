@@ -9,7 +9,7 @@ from toys import image, model_of, noise, randomise, toy
 
 import attribution as at
 from attribution.methods.paths.quadrature import RULES
-from attribution.network.scorer import CHUNK
+from attribution.network.scorer import CHUNK_SIZES
 
 RULE_METHODS = [at.Gradient(), at.GuidedBackprop(), at.ZeilerFergus()]
 
@@ -59,7 +59,7 @@ def test_integrated_gradients_take_exactly_the_steps_asked_for_in_chunks(rule: s
     starts = rule == "left" or (steps > 1 and rule in ("adaptive", "trapezoid", "inclusive"))  # at the baseline itself
     assert (result.backwards, result.forwards) == (steps, steps + (1 if starts else 2))
     assert net.images == result.forwards
-    assert result.chunk == CHUNK["cpu"]
+    assert result.chunk == CHUNK_SIZES["cpu"]
 
 
 def test_comparing_gives_what_each_method_gives_alone() -> None:
@@ -73,7 +73,7 @@ def test_the_chunk_size_changes_nothing_but_rounding(monkeypatch: pytest.MonkeyP
     model, _ = counted()
     found = []
     for chunk in (1, 3, 25):
-        monkeypatch.setitem(CHUNK, "cpu", chunk)
+        monkeypatch.setitem(CHUNK_SIZES, "cpu", chunk)
         found.append(at.attribute(model, noise(3, 8, 8), at.IntegratedGradients()).values)
     for values in found[1:]:
         np.testing.assert_allclose(values, found[0], atol=1e-5 * np.abs(found[0]).max())
@@ -112,7 +112,7 @@ def test_a_callback_that_raises_stops_the_work_within_one_chunk() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         at.attribute(model, noise(3, 8, 8), at.IntegratedGradients(1000), on_progress=stop)
-    assert net.images <= 1 + 2 * CHUNK["cpu"]
+    assert net.images <= 1 + 2 * CHUNK_SIZES["cpu"]
 
 
 def test_rules_for_rectifiers_refuse_a_network_without_any() -> None:

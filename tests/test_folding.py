@@ -109,10 +109,10 @@ def test_what_cannot_be_folded_exactly_is_left_as_it_is(make: type[nn.Module]) -
 @pytest.mark.parametrize("method", at.METHODS)
 def test_maps_of_the_folded_network_are_those_of_the_given_one(method: str) -> None:
     model = model_of(randomise(zoo.resnet18(weights=None, num_classes=5)).double(), (64, 64), 5)
-    assert model._running is not model._net
+    assert model.running_net is not model.net
     x = noise(3, 64, 64, dtype=torch.float64)
     fast = at.attribute(model, x, brief(at.METHODS[method])).values
-    model._running = model._net
-    watch(model._net)
+    model.running_net = model.net
+    watch(model.net)
     given = at.attribute(model, x, brief(at.METHODS[method])).values
     assert abs(fast - given).max() < 1e-9 * abs(given).max()

@@ -99,7 +99,7 @@ def test_what_torch_compile_wrapped_is_unwrapped_at_any_depth() -> None:
 
 def test_a_rectifier_inside_a_custom_function_is_not_counted_as_intercepted() -> None:
     custom = model(net(CustomRelu.apply))
-    assert (custom.operators.count, custom.operators.others) == (0, ("CustomRelu",))
+    assert (custom.inspection.operators.count, custom.inspection.operators.others) == (0, ("CustomRelu",))
     assert "only CustomRelu" in str(at.GuidedBackprop().refusal(custom))
 
 
@@ -109,7 +109,7 @@ def test_a_rectifier_without_a_gradient_is_not_counted() -> None:
             gate = (F.relu(x) > 0).float()
         return x * gate
 
-    assert model(net(gated)).operators.count == 0
+    assert model(net(gated)).inspection.operators.count == 0
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_checkpointing_that_cannot_be_sent_back_through_is_refused() -> None:
 
     theirs = net()
     theirs[1] = Apply(lambda x: checkpoint(F.relu, x, use_reentrant=True))
-    with pytest.raises(at.Refusal, match="switch checkpointing off"):
+    with pytest.raises(at.Refusal, match="turn checkpointing off"):
         model(theirs)
 
 

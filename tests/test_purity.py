@@ -66,11 +66,11 @@ def test_success_leaves_everything_as_it_was() -> None:
 def test_an_exception_leaves_everything_as_it_was(method: Method) -> None:
     net = Broken(callers_net(), after=1000)
     model, before = model_of(net, (64, 64), 10), list(seen(net))
-    model._running.left = 0
+    model.running_net.left = 0
     with pytest.raises(RuntimeError, match="out of order"):
         at.attribute(model, noise(3, 64, 64), method)
     assert list(seen(net)) == before
-    model._running.left = 1000
+    model.running_net.left = 1000
     expected = at.attribute(model_of(callers_net(), (64, 64), 10), noise(3, 64, 64), method).values
     assert np.array_equal(at.attribute(model, noise(3, 64, 64), method).values, expected)
 

@@ -11,7 +11,7 @@ from torchvision import models as zoo
 from toys import answer, image, model_of, noise, randomise, toy
 
 import attribution as at
-from attribution.network.rectifiers import RULES, Interception, Rectifiers
+from attribution.network.rectifiers import BACKWARD_RULES, Interception, Rectifiers
 
 METHOD = {"gradient": at.Gradient(), "guided": at.GuidedBackprop(), "zeiler_fergus": at.ZeilerFergus()}
 SPELLINGS = {  # how it is written: (function, upper end, whether the tensor is overwritten)
@@ -71,7 +71,7 @@ NOT_RECTIFIERS = {
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
 @pytest.mark.parametrize("sign", [1.0, -1.0])
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", BACKWARD_RULES)
 def test_every_spelling_follows_the_table(spelling: str, sign: float, rule: str) -> None:
     function, hi, _ = SPELLINGS[spelling]
     model = toy(lambda x: sign * function(1 * x).sum(1), len(INPUTS))
@@ -81,7 +81,7 @@ def test_every_spelling_follows_the_table(spelling: str, sign: float, rule: str)
         "guided": [max(sign, 0) * gate for gate in gates],
         "zeiler_fergus": [max(sign, 0)] * len(INPUTS),
     }
-    assert model.operators.count == 1
+    assert model.inspection.operators.count == 1
     assert answer(model, image(*INPUTS), METHOD[rule], len(INPUTS)) == expected[rule]
 
 
@@ -127,7 +127,7 @@ def test_a_skip_connection_beside_a_rectifier_is_untouched(slope: float, rule: s
 def test_a_module_used_twice_is_two_rectifiers() -> None:
     relu = nn.ReLU()
     model = toy(lambda x: relu(3 - relu(x)).sum(1), 2)
-    assert model.operators.count == 2
+    assert model.inspection.operators.count == 2
     assert answer(model, image(1, -1), METHOD["gradient"], 2) == [-1, 0]
     assert answer(model, image(1, -1), METHOD["guided"], 2) == [0, 0]
     assert answer(model, image(1, -1), METHOD["zeiler_fergus"], 2) == [0, 0]
@@ -204,7 +204,7 @@ class Residual(nn.Module):
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", BACKWARD_RULES)
 @pytest.mark.parametrize("rectifier", [nn.ReLU(), nn.ReLU(inplace=True), nn.ReLU6()])
 @pytest.mark.parametrize("seed", range(3))
 def test_a_residual_network_equals_the_reference(
@@ -215,7 +215,7 @@ def test_a_residual_network_equals_the_reference(
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", BACKWARD_RULES)
 @pytest.mark.parametrize("build", [zoo.mobilenet_v2, zoo.squeezenet1_1, zoo.resnet18])
 def test_networks_of_the_field_equal_the_reference(dtype: torch.dtype, rule: str, build: object) -> None:
     net = randomise(build(weights=None, num_classes=20))

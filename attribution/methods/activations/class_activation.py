@@ -7,7 +7,7 @@ from typing import ClassVar
 from torch import Tensor
 from torch.nn import functional
 
-from attribution.methods.method import Computed, Cost, Method, per_pixel
+from attribution.methods.method import Computed, Cost, Method, Tick, per_pixel
 from attribution.network.model import Model
 from attribution.network.scorer import Scorer
 from attribution.refusal import Refusal
@@ -49,7 +49,7 @@ class ClassActivation(Method):
             return f"{model.name} has no stage {self.stage}; choose one from 0 to {len(model.stages) - 1}."
         return None
 
-    def compute(self, scorer: Scorer) -> Computed:
+    def compute(self, scorer: Scorer, tick: Tick) -> Computed:
         if reason := self.refusal(scorer.model):
             raise Refusal(reason)
         layer = scorer.model.stages[self.stage]

@@ -7,7 +7,7 @@ from attribution.methods.activations.class_activation import STAGE
 from attribution.methods.activations.grad_cam import GradCAM
 from attribution.methods.citation import Citation
 from attribution.methods.gradients.guided_backprop import GuidedBackprop
-from attribution.methods.method import Computed, Cost, Method
+from attribution.methods.method import Computed, Cost, Method, Tick
 from attribution.network.model import Model
 from attribution.network.scorer import Scorer
 from attribution.settings import setting
@@ -47,7 +47,7 @@ class GuidedGradCAM(Method):
     def refusal(self, model: Model) -> str | None:
         return GradCAM(self.stage).refusal(model) or GuidedBackprop().refusal(model)
 
-    def compute(self, scorer: Scorer) -> Computed:
-        region, guided = GradCAM(self.stage).compute(scorer), GuidedBackprop().compute(scorer)
+    def compute(self, scorer: Scorer, tick: Tick) -> Computed:
+        region, guided = GradCAM(self.stage).compute(scorer, tick), GuidedBackprop().compute(scorer, tick)
         values = region.values.sum(0) * guided.values
         return replace(guided, values=values, notes=(*region.notes, *guided.notes))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from attribution.methods.method import Computed, Cost, Method
+from attribution.methods.method import Computed, Cost, Method, Tick
 from attribution.network.model import Model
 from attribution.network.rectifiers import Interception
 from attribution.network.scorer import Scorer
@@ -15,7 +15,7 @@ class BackwardRule(Method):
     """Send the signal back through the network, each rectifier by one rule.
 
     Attributes:
-        rule: A key of `rectifiers.RULES`.
+        rule: A key of `rectifiers.BACKWARD_RULES`.
         needs_rectifiers: Whether the map is only the plain gradient where no rectifier is intercepted.
         ignores_gates: Whether the rule ignores which rectifiers the photo opened.
     """
@@ -31,9 +31,9 @@ class BackwardRule(Method):
         return Cost(0, 1)
 
     def refusal(self, model: Model) -> str | None:
-        return self._refusal(model.operators)
+        return self._refusal(model.inspection.operators)
 
-    def compute(self, scorer: Scorer) -> Computed:
+    def compute(self, scorer: Scorer, tick: Tick) -> Computed:
         seen = scorer.interception
         if reason := self._refusal(seen):
             raise Refusal(reason)
@@ -52,7 +52,7 @@ class BackwardRule(Method):
         notes = []
         if self.needs_rectifiers and seen.others:
             notes.append(f"The rule holds for rectifiers; {', '.join(seen.others)} kept the plain derivative.")
-        if self.ignores_gates and scorer.model.fixed_adjoint:
+        if self.ignores_gates and scorer.model.inspection.fixed_adjoint:
             depends = (
                 "cannot depend on the photo"
                 if scorer.target.fixed_signal

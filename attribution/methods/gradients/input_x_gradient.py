@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from attribution.methods.citation import Citation
-from attribution.methods.method import Computed, Cost, Method
+from attribution.methods.method import Computed, Cost, Method, Tick
 from attribution.network.scorer import Scorer
 
 
@@ -37,5 +37,5 @@ class InputXGradient(Method):
     def cost(self, size: tuple[int, int]) -> Cost:
         return Cost(0, 1)
 
-    def compute(self, scorer: Scorer) -> Computed:
+    def compute(self, scorer: Scorer, tick: Tick) -> Computed:
         return Computed(scorer.x * scorer.backward("gradient"))

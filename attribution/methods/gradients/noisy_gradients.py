@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from attribution.baselines.noise import SEED
-from attribution.methods.method import Computed, Cost, Method
+from attribution.methods.method import Computed, Cost, Method, Tick
 from attribution.network.scorer import Scorer
 from attribution.settings import Number, setting
 
@@ -47,7 +47,7 @@ class NoisyGradients(Method):
     def cost(self, size: tuple[int, int]) -> Cost:
         return Cost(self.samples, self.samples)
 
-    def compute(self, scorer: Scorer) -> Computed:
+    def compute(self, scorer: Scorer, tick: Tick) -> Computed:
         random = torch.Generator().manual_seed(self.seed)
         scale = self.sigma * float(scorer.x.max() - scorer.x.min())
         first: Tensor | None = None
@@ -62,9 +62,7 @@ class NoisyGradients(Method):
             gradients -= first
             total += gradients.sum(0)
             squares += gradients.square_().sum(0)
-            scorer.tick(
-                piece.stop / self.samples, partial(self.combine, first, total / piece.stop, squares / piece.stop)
-            )
+            tick(piece.stop / self.samples, partial(self.combine, first, total / piece.stop, squares / piece.stop))
         assert first is not None
         lost = (
             f"The noisy copies score {reached:.2g} on average, the photo {scorer.score:.2g}: in them the network "

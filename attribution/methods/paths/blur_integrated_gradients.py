@@ -10,7 +10,7 @@ from torch import Tensor
 
 from attribution.baselines.photo import blurred
 from attribution.methods.citation import Citation
-from attribution.methods.method import Computed, Cost, Method
+from attribution.methods.method import Computed, Cost, Method, Tick
 from attribution.network.scorer import Scorer
 from attribution.settings import Number, setting
 
@@ -60,7 +60,7 @@ class BlurIntegratedGradients(Method):
     def cost(self, size: tuple[int, int]) -> Cost:
         return Cost(self.steps + 1, self.steps)
 
-    def compute(self, scorer: Scorer) -> Computed:
+    def compute(self, scorer: Scorer, tick: Tick) -> Computed:
         values = torch.zeros_like(scorer.x)
         sharper = scorer.x
         for piece in scorer.pieces(self.steps):
@@ -69,7 +69,7 @@ class BlurIntegratedGradients(Method):
             gradients, _ = scorer.gradients(images)
             values -= (gradients * ends.diff(dim=0)).sum(0)
             sharper = ends[-1]
-            scorer.tick(piece.stop / self.steps, values.clone)
+            tick(piece.stop / self.steps, values.clone)
         return Computed(values, baseline_score=float(scorer.scores(sharper[None])[0]))
 
     def path_images(self, x: Tensor, count: int) -> tuple[NDArray[np.float64], Tensor]:

@@ -8,7 +8,7 @@ from attribution.baselines.baseline import Baseline
 from attribution.baselines.constant import Grey
 from attribution.methods.citation import Citation
 from attribution.methods.gradients.zeiler_fergus import ZeilerFergus
-from attribution.methods.method import Computed, Cost, Method, against, per_pixel
+from attribution.methods.method import Computed, Cost, Method, Tick, against, per_pixel
 from attribution.network.scorer import Scorer
 from attribution.settings import Number, Part, setting
 
@@ -50,7 +50,7 @@ class Occlusion(Method):
         down, across = self._starts(size)
         return Cost(len(down) * len(across) * self.baseline.count, 0)
 
-    def compute(self, scorer: Scorer) -> Computed:
+    def compute(self, scorer: Scorer, tick: Tick) -> Computed:
         size = (scorer.x.shape[1], scorer.x.shape[2])
         drops, covers = scorer.x.new_zeros(size), scorer.x.new_zeros(size)
         fillers = self.baseline.images(scorer.x)  # (K, 3, H, W)
@@ -63,7 +63,7 @@ class Occlusion(Method):
             for score, (_, rows, columns) in zip(scorer.scores(images), part, strict=True):
                 drops[rows, columns] += scorer.score - float(score)
                 covers[rows, columns] += 1
-            scorer.tick(piece.stop / len(covered), lambda: per_pixel(drops / covers.clamp(min=1)))
+            tick(piece.stop / len(covered), lambda: per_pixel(drops / covers.clamp(min=1)))
         heat = drops / covers
         lowered = f"The stride is lowered to the window, {self.window} pixels, so that no pixel is left out."
         return Computed(per_pixel(heat), notes=((lowered,) if self.stride > self.window else ()) + against(heat))

@@ -12,7 +12,7 @@ from attribution.baselines.baseline import Baseline
 from attribution.baselines.constant import Black
 from attribution.baselines.noise import SEED
 from attribution.methods.citation import Citation
-from attribution.methods.method import Computed, Cost, Method, against, per_pixel
+from attribution.methods.method import Computed, Cost, Method, Tick, against, per_pixel
 from attribution.network.scorer import Scorer
 from attribution.settings import Number, Part, setting
 
@@ -64,7 +64,7 @@ class RISE(Method):
     def cost(self, size: tuple[int, int]) -> Cost:
         return Cost(self.masks * self.baseline.count, 0)
 
-    def compute(self, scorer: Scorer) -> Computed:
+    def compute(self, scorer: Scorer, tick: Tick) -> Computed:
         fillers = self.baseline.images(scorer.x)  # (K, 3, H, W)
         seen, weighed = (scorer.x.new_zeros(scorer.x.shape[1:]) for _ in range(2))  # sums of M and of F * M
         total, count = 0.0, 0
@@ -80,7 +80,7 @@ class RISE(Method):
                 weighed += torch.tensordot(torch.from_numpy(scores).to(masks), masks[:, 0], dims=1)
                 seen += masks.sum((0, 1))
                 total, count = total + float(scores.sum()), count + len(scores)
-            scorer.tick(piece.stop / self.masks, lambda: per_pixel(heat()))
+            tick(piece.stop / self.masks, lambda: per_pixel(heat()))
         return Computed(per_pixel(heat()), notes=against(heat()))
 
     def _draw(self, count: int, x: Tensor, random: torch.Generator) -> Tensor:
