@@ -55,33 +55,33 @@ def test_it_works_as_a_container_starts_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "says"),
+    ("damage", "words"),
     [
         (randomise, "mistakes the German shepherd in the sample photo for"),
         (blind, "returns a map that sums to 0, but the scores of the sample photo and of black are"),
         (overflowing, "not finite"),
     ],
 )
-def test_a_damaged_network_is_found(
+def test_a_damaged_network_is_reported(
     damage: Callable[[nn.Module], nn.Module],
-    says: str,
+    words: str,
     squeezenet: at.Model,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     model = squeezenet.with_net(damage(copy.deepcopy(squeezenet.net)))
     monkeypatch.setattr(checking, "load_model", lambda name, device: model)
-    assert says in refused(capsys)
+    assert words in refused(capsys)
 
 
-def test_a_map_that_does_not_sum_to_the_score_is_found(
+def test_a_map_that_does_not_sum_to_the_score_is_reported(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(checking, "IntegratedGradients", lambda: at.IntegratedGradients(steps=1))
     assert "returns a map that sums to" in refused(capsys, "--device", "cpu")
 
 
-def test_a_map_of_another_shape_is_found(
+def test_a_map_of_another_shape_is_reported(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], squeezenet: at.Model, shepherd: torch.Tensor
 ) -> None:
     result = at.attribute(squeezenet, shepherd[:, :200, :200], at.IntegratedGradients())
@@ -90,17 +90,17 @@ def test_a_map_of_another_shape_is_found(
 
 
 @pytest.mark.parametrize("error", [RuntimeError("the driver is too old\nand more"), OSError(), MemoryError()])
-def test_whatever_goes_wrong_is_one_sentence(
+def test_any_error_is_reported_in_one_sentence(
     error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail(name: str, device: str) -> None:
         raise error
 
     monkeypatch.setattr(checking, "load_model", fail)
-    said = refused(capsys)
-    assert f"No map could be computed on auto ({type(error).__name__}" in said
-    assert "and more" not in said
+    line = refused(capsys)
+    assert f"No map could be computed on auto ({type(error).__name__}" in line
+    assert "and more" not in line
 
 
-def test_a_device_that_is_not_there_is_found(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unavailable_device_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     assert "The device 'cuda:99' is not available" in refused(capsys, "--device", "cuda:99")
