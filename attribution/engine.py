@@ -129,7 +129,7 @@ def _compare(
 
 
 def _ignore(fraction: float, map_so_far: Callable[[], Tensor] | None) -> None:
-    """Discard the progress that nobody asked for."""
+    """Ignore progress, if the caller passed no `on_progress`."""
 
 
 class _Run:

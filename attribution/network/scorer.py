@@ -77,7 +77,7 @@ class Scorer:
 
     @cached_property
     def prediction(self) -> tuple[tuple[int, str, float], ...]:
-        """The photo's most probable classes and the explained one, as `Model.predict` gives them."""
+        """The photo's most probable classes and the explained one, in the form of `Model.predict`."""
         return tuple(self.model.rank(self._logits, also=self.target.index))
 
     @property
