@@ -1,4 +1,4 @@
-"""attribute() and compare(): a model, a photo and methods in, Attributions out."""
+"""attribute() and compare(): a model, a photo and methods in, Results out."""
 
 import platform
 import time
@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from attribution.methods.method import Computed, Method
+from attribution.methods.method import Computed, Method, Tick
 from attribution.network.model import Model
 from attribution.network.scorer import Scorer
 from attribution.refusal import Refusal
@@ -43,15 +43,16 @@ def attribute(
 
     Args:
         model: The model.
-        x: (3, H, W), finite; pixels in [0, 1] as `model.prepare` gives them. Not clipped.
+        x: (3, H, W), finite; pixels in [0, 1] as returned by `model.prepare`. Not clipped.
         method: A method with its settings.
         target: Class and score. Default: the probability of the predicted class.
-        chunk: Images at a time. Default: by the kind of device; values can differ in their last bits with it.
-        on_progress: Called between chunks with the fraction done and a coarse Attribution, or None where the method
-            has none yet. If it raises, the work stops within one chunk and nothing is left behind.
+        chunk: Maximum images per pass; it can change the last bits of the values. Default: by the type of device.
+        on_progress: Called between chunks with the fraction done and a coarse Attribution, or None if there is none
+            yet. If it raises, the work stops within one chunk and nothing is left behind.
 
     Raises:
-        Refusal: If x is no such image, the target is no class of the model, or the method cannot serve the model.
+        Refusal: If x is not such an image, the model does not have the target's class, or the method does not support
+            the model.
     """
     (result,) = compare(model, x, [method], target, chunk=chunk, on_progress=on_progress)
     if isinstance(result, Refusal):
@@ -69,17 +70,25 @@ def compare(
     on_progress: OnProgress | None = None,
     on_result: OnResult | None = None,
 ) -> Results:
-    """Explain one photo by several methods, sharing the photo's forward pass.
+    """Explain one photo by several methods, which share the photo's forward pass.
 
-    The method that runs the shared forward pass counts it. Arguments as for `attribute`; the fraction is that of all
-    methods together. `on_result` is called with the place of a method and its result as soon as it is there; methods
-    that share the photo's forward pass come first.
+    The first method that needs the shared forward pass counts it.
+
+    Args:
+        model: The model.
+        x: As for `attribute`.
+        methods: Methods with their settings.
+        target: As for `attribute`.
+        chunk: As for `attribute`.
+        on_progress: As for `attribute`, with the fraction of all methods together.
+        on_result: Called with the index of a method and its result as soon as it is available. Methods that share the
+            photo's forward pass run first.
 
     Returns:
-        A list in the order of `methods`; a method that refuses has its Refusal in its place.
+        A list in the order of `methods`; a method that refuses is represented by its Refusal.
 
     Raises:
-        Refusal: If x is no such image or the target is no class of the model.
+        Refusal: If x is not such an image or the model does not have the target's class.
     """
     x, target = image(x), target or Target()
     _expect(target, Target, "at.Target(235)")
@@ -96,27 +105,35 @@ def _compare(
     scorer: Scorer, methods: Sequence[Method], on_progress: OnProgress | None, on_result: OnResult | None
 ) -> Results:
     results: dict[int, Attribution | Refusal] = {}
-    # Methods that share the forward pass come first, so that its graph is freed before the long ones.
-    order = sorted(range(len(methods)), key=lambda place: not methods[place].shares_forward)
+    # Methods that share the forward pass run first, so that its graph is freed before the long ones.
+    order = sorted(range(len(methods)), key=lambda index: not methods[index].shares_forward)
     costs = [1 + method.cost((scorer.x.shape[1], scorer.x.shape[2])).passes for method in methods]
     try:
-        for place in order:
-            method = methods[place]
-            if not method.shares_forward:
+        for index in order:
+            if not methods[index].shares_forward:
                 scorer.release()
-            before = sum(costs[done] for done in results) / sum(costs)
-            results[place] = _Run(scorer, method, on_progress, before, costs[place] / sum(costs)).result()
+            run = _Run(scorer, methods[index])
+            tick: Tick = _ignore
+            if on_progress:
+                before = sum(costs[done] for done in results) / sum(costs)
+                tick = run.reporter(on_progress, before, share=costs[index] / sum(costs))
+            tick(0.0, None)
+            results[index] = run.result(tick)
             if on_result:
-                on_result(place, results[place])
+                on_result(index, results[index])
     finally:
         scorer.release()
     if on_progress:
         on_progress(1.0, None)
-    return Results(results[place] for place in range(len(methods)))
+    return Results(results[index] for index in range(len(methods)))
+
+
+def _ignore(fraction: float, map_so_far: Callable[[], Tensor] | None) -> None:
+    """Ignore progress, if the caller passed no `on_progress`."""
 
 
 class _Run:
-    """One method at work, with the clock and the counters as they were when it started."""
+    """One run of a method; the time and the counters of the scorer are those of its start."""
 
     def __init__(
         self, scorer: Scorer, method: Method, on_progress: OnProgress | None, before: float, share: float
@@ -127,33 +144,37 @@ class _Run:
         self.started = time.perf_counter()
         self.forwards, self.backwards = scorer.forwards, scorer.backwards
 
-    def result(self) -> Attribution | Refusal:
-        self._tick(0.0, None)
+    def result(self, tick: Tick) -> Attribution | Refusal:
         if reason := self.method.refusal(self.model):
             return Refusal(reason)
         if self.method.shares_forward:
             self.scorer.record()
         target = self.scorer.target  # outside the try: an unknown class is the caller's mistake, not the method's
         try:
-            computed = self.method.compute(self.scorer, self._tick)
+            computed = self.method.compute(self.scorer, tick)
         except Refusal as refusal:
-            return refusal.with_traceback(None)  # which would hold the graph
+            return refusal.with_traceback(None)  # the traceback would keep the graph alive
         values = computed.values.detach().cpu().numpy()
         if not np.isfinite(values).all():
             return Refusal(
-                f"{self.method.title} gives values that are not finite for this photo, target {target.index}; "
+                f"{self.method.title} returns values that are not finite for this photo and class {target.index}; "
                 "the network overflows, so try another photo or float64."
             )
         return self._attribution(values, computed)
 
-    def _tick(self, fraction: float, map_so_far: Callable[[], Tensor] | None) -> None:
-        if not self.on_progress:
-            return
-        partial = None
-        if map_so_far:
-            values = map_so_far()
-            partial = self._attribution(values.cpu().numpy(), Computed(values, notes=("This map is not finished.",)))
-        self.on_progress(min(1.0, self.before + self.share * fraction), partial)  # a sum may round to more than 1
+    def reporter(self, on_progress: OnProgress, before: float, share: float) -> Tick:
+        """Return a tick that reports the fraction done of all methods and turns the map so far into an Attribution."""
+
+        def tick(fraction: float, map_so_far: Callable[[], Tensor] | None) -> None:
+            partial = None
+            if map_so_far:
+                values = map_so_far()
+                partial = self._attribution(
+                    values.cpu().numpy(), Computed(values, notes=("This map is not finished.",))
+                )
+            on_progress(min(1.0, before + share * fraction), partial)  # rounding can lift the sum above 1
+
+        return tick
 
     def _attribution(self, values: NDArray[Any], computed: Computed) -> Attribution:
         score, baseline_score, delta = self.scorer.score, computed.baseline_score, None
@@ -191,33 +212,33 @@ class _Run:
         notes = []
         low, high = (float(each) for each in self.scorer.x.aminmax())
         if low < -1 or high > 2:
-            notes.append(f"The image's values reach from {low:.3g} to {high:.3g}, but pixels lie in [0, 1].")
+            notes.append(f"The image's values range from {low:.3g} to {high:.3g}, but pixels should be in [0, 1].")
         if self.scorer.saturated:
-            notes.append("The probability is so close to its end that its gradient underflows; choose log-odds.")
+            notes.append("The probability is so close to 0 or 1 that its gradient underflows; choose log-odds.")
         return notes
 
 
 def _expect(given: object, wanted: type, example: str) -> None:
     if not isinstance(given, wanted):
-        raise Refusal(f"{given!r} was given where a value such as {example} is needed.")
+        raise Refusal(f"A value such as {example} is needed, got {given!r}.")
 
 
 @contextmanager
 def untroubled(model: Model) -> Iterator[None]:
-    """Whatever the caller's context: tensors of inference mode cannot be differentiated, autocast would round."""
+    """Override the caller's context: inference mode cannot be differentiated, and autocast would round."""
     with torch.inference_mode(False), torch.autocast(model.device.type, enabled=False):
         yield
 
 
 def image(x: Tensor) -> Tensor:
-    """Check a photo: (3, H, W), finite.
+    """Check that x is a finite tensor of shape (3, H, W), and detach it.
 
     Raises:
-        Refusal: If it is something else.
+        Refusal: If it is not.
     """
     if not isinstance(x, Tensor) or x.ndim != 3 or x.shape[0] != 3:
         given = f"{type(x).__name__} of shape {tuple(x.shape)}" if hasattr(x, "shape") else type(x).__name__
         raise Refusal(f"The image must be a torch Tensor of shape (3, H, W), got {given}; use model.prepare(image).")
     if not torch.isfinite(x).all():
-        raise Refusal("The image holds values that are not finite; use model.prepare(image).")
+        raise Refusal("The image contains values that are not finite; use model.prepare(image).")
     return x.detach()

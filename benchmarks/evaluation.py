@@ -1,9 +1,9 @@
-"""What one gradient evaluation costs beside the bare network.
+"""The cost of one gradient evaluation, compared with the bare network.
 
-Ours is integrated gradients with 48 steps by a fixed rule; the bare network is a forward pass and the gradient of its
-input in the fastest form that is known. It is frozen, its batch norms are folded, it and its images are channels_last,
-and it runs at the best of several chunk sizes; nothing is interpolated, normalised, scored or accumulated. Both in
-turn, medians. GoogLeNet and ResNet-50 have random weights, which change no time.
+Ours is integrated gradients with 48 steps by a fixed rule. The bare network is a forward pass and the gradient of its
+input in the fastest known form: frozen, batch norms folded, weights and images channels last, at the best of several
+chunk sizes, with nothing interpolated, normalised, scored or accumulated. The two alternate; the figures are medians.
+GoogLeNet and ResNet-50 have random weights, which do not affect the time.
 
     make benchmark NAME=evaluation
 """
@@ -20,12 +20,12 @@ import attribution as at
 
 STEPS = 48
 RUNS = 7
-CHUNKS = (1, 2, 4, 8, 16)
-AIM, FLOOR = 1.10, 1.25
+CHUNK_SIZES = (1, 2, 4, 8, 16)  # images per pass of the bare network
+AIM, FLOOR = 1.10, 1.25  # time of ours over the bare network's: desired, and at most
 
 
 def models() -> dict[str, at.Model]:
-    """The four networks at 224 x 224 or their own size."""
+    """Return the four networks, at 224 x 224 or their own size."""
     random = {
         "googlenet": zoo.googlenet(weights=None, aux_logits=False, init_weights=False),
         "resnet50": zoo.resnet50(weights=None),
@@ -39,38 +39,38 @@ def models() -> dict[str, at.Model]:
 
 
 def bare(net: nn.Module, images: torch.Tensor) -> None:
-    """A forward pass and the gradient of its input."""
+    """Run a forward pass and compute the gradient of its input."""
     x = images.detach().requires_grad_()
     torch.autograd.grad(net(x)[:, 0].sum(), x)
 
 
 def ours(model: at.Model, x: torch.Tensor) -> None:
-    """Integrated gradients."""
+    """Compute integrated gradients."""
     at.attribute(model, x, at.IntegratedGradients(STEPS, rule="midpoint"), at.Target(0, "logit"))
 
 
 def measure(model: at.Model) -> tuple[float, float, int]:
-    """Milliseconds of an evaluation, ours and bare, and the bare network's best chunk."""
+    """Return the milliseconds of an evaluation, ours and bare, and the bare network's best chunk size."""
     height, width = model.preprocessing.size
     x = torch.rand(3, height, width)
     images = torch.rand(STEPS, 3, height, width).contiguous(memory_format=torch.channels_last)
-    times: dict[int, list[float]] = {0: [], **{chunk: [] for chunk in CHUNKS}}
+    times: dict[int, list[float]] = {0: [], **{chunk: [] for chunk in CHUNK_SIZES}}
     for _ in range(RUNS + 1):  # the first warms up
         started = time.perf_counter()
         ours(model, x)
         times[0].append(time.perf_counter() - started)
-        for chunk in CHUNKS:
+        for chunk in CHUNK_SIZES:
             started = time.perf_counter()
             for part in torch.split(images, chunk):
-                bare(model.running, part)
+                bare(model.running_net, part)
             times[chunk].append(time.perf_counter() - started)
     medians = {chunk: 1000 * statistics.median(each[1:]) / STEPS for chunk, each in times.items()}
-    best = min(CHUNKS, key=lambda chunk: medians[chunk])
+    best = min(CHUNK_SIZES, key=lambda chunk: medians[chunk])
     return medians[0], medians[best], best
 
 
 def main() -> int:
-    """Print every figure and the verdict."""
+    """Print every figure and the verdict, and return the exit status."""
     missed = []
     for name, model in models().items():
         own, least, chunk = measure(model)

@@ -1,7 +1,7 @@
-"""What needs an accelerator: maps there against the CPU, the rules across the backward thread, seconds.
+"""Checks that need an accelerator: its maps and rectifier rules against the CPU's, and its speed.
 
-Run by `make gpu-check`, in any Python that has torch, torchvision, timm, numpy and pillow. Prints one line a figure and
-PASS or FAIL; exits with 2 where there is no accelerator.
+Run by `make gpu-check`, in any Python that has torch, torchvision, timm, numpy and pillow. Prints one line per figure,
+then PASS or FAIL; exits with status 2 without an accelerator.
 """
 
 import statistics
@@ -22,28 +22,28 @@ import attribution as at  # noqa: E402
 from attribution.network.device import available_devices  # noqa: E402
 
 METHODS = [at.Gradient(), at.GuidedBackprop(), at.ZeilerFergus(), at.IntegratedGradients(50, rule="midpoint")]
-FARTHEST = 0.02  # relative L2 distance of a map from the CPU's: rounding opens or shuts single gates
-AVERAGED = 0.01  # the same for an average of gradients
-MACS = {"googlenet": 1.50e9, "resnet50": 4.09e9}  # of one forward pass at 224 x 224
+MAP_DISTANCE = 0.02  # largest relative L2 distance of a map from the CPU's: rounding opens or closes single gates
+MEAN_MAP_DISTANCE = 0.01  # the same for a mean of gradients
+MACS = {"googlenet": 1.50e9, "resnet50": 4.09e9}  # multiply-accumulates of one forward pass at 224 x 224
 PHOTO = ROOT / "assets" / "samples" / "german_shepherd_on_grass.jpg"
 
 
 def random_resnet(device: str) -> at.Model:
-    """ResNet-50 with random weights and batch-norm statistics that are not trivial."""
+    """Return a ResNet-50 with random weights and non-trivial batch-norm statistics."""
     classes = [str(index) for index in range(1000)]
     net = randomise(zoo.resnet50(weights=None))
     return at.Model("resnet50, random", net, (224, 224), (0.5,) * 3, (0.25,) * 3, classes, device=device)
 
 
 def speed(name: str, macs: float, device: str) -> None:
-    """Print the seconds of integrated gradients with 50 steps, the share of the limit, and Captum's if it is there."""
+    """Print the time of integrated gradients with 50 steps, its share of the peak speed, and Captum's if installed."""
     extra = {"aux_logits": False, "init_weights": False} if name == "googlenet" else {}
     net = randomise(zoo.get_model(name, weights=None, **extra))
     model = at.Model(name, net, (224, 224), (0.5,) * 3, (0.25,) * 3, [str(i) for i in range(1000)], device=device)
     x = model.prepare(at.open_image(PHOTO))
     method = at.IntegratedGradients(50)
     ours = statistics.median(at.attribute(model, x, method, at.Target(0)).seconds for _ in range(7))
-    reached = 4 * 50 * macs / ours / 1e12  # two operations a MAC, forward and backward
+    reached = 4 * 50 * macs / ours / 1e12  # two operations per MAC, forward and backward
     limit = matrix_speed(device)
     print(f"{name:18} 50 steps in {ours * 1000:.1f} ms: {reached:.1f} of {limit:.1f} TFLOP/s, {reached / limit:.0%}")
     try:
@@ -64,7 +64,7 @@ def speed(name: str, macs: float, device: str) -> None:
 
 
 def matrix_speed(device: str) -> float:
-    """TFLOP/s of a large float32 product without TF32: what this device can do."""
+    """Measure the peak speed of the device in TFLOP/s: a large float32 matrix product without TF32."""
     one = torch.rand(8192, 8192, device=device)
     seconds = []
     for _ in range(5):
@@ -77,12 +77,12 @@ def matrix_speed(device: str) -> float:
 
 
 def main() -> int:
-    """Check the first accelerator of this machine."""
+    """Check the first accelerator of this machine and return the exit status."""
     device = available_devices()[0]
     if device == "cpu":
-        print("This machine has no accelerator that torch can use.")
+        print("This machine has no accelerator that PyTorch can use.")
         return 2
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True  # a model must switch both off
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True  # a model must disable both
     failed = []
     for load in (
         lambda device: at.load_model("squeezenet1_1", device),
@@ -100,7 +100,7 @@ def main() -> int:
             again = at.attribute(there, x, method, at.Target(235)).values
             distance = np.linalg.norm(result.values - reference.values) / np.linalg.norm(reference.values)
             same = np.array_equal(result.values, again)
-            good = distance < (AVERAGED if method.complete else FARTHEST) and same
+            good = distance < (MEAN_MAP_DISTANCE if method.complete else MAP_DISTANCE) and same
             failed += [] if good else [f"{here.name} {method.key}"]
             print(
                 f"{here.name:18} {method.key:20} distance from the CPU {distance:.1e}, same twice {same}, "

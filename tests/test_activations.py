@@ -1,4 +1,4 @@
-"""Layers that are found, and the class activation maps made from them."""
+"""Layers with feature maps, and the class activation maps computed from them."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ MAPS = [at.GradCAM, at.HiResCAM, at.LayerCAM]
 
 
 class Pooled(nn.Module):
-    """Features, their mean, a linear head."""
+    """Features, their mean over the image, and a linear head."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class Pooled(nn.Module):
         return self.head(self.features(x).mean((2, 3)))
 
 
-def test_before_a_mean_and_a_linear_head_grad_cam_is_cam() -> None:
+def test_grad_cam_before_a_mean_and_a_linear_head_is_cam() -> None:
     net = randomise(Pooled()).double()
     model, x = model_of(net, (15, 15), 3), noise(3, 15, 15, dtype=torch.float64)
     maps = net.features(x[None])[0].detach()  # (7, 7, 7)
@@ -55,7 +55,7 @@ PEERS = {at.GradCAM: GradCAM, at.HiResCAM: HiResCAM, at.LayerCAM: LayerCAM}
     ("name", "layer", "theirs"),
     [("resnet18", "layer4", "layer4"), ("resnet18", "layer3", "layer3"), ("vgg11", "features.19", "features.19")],
 )
-def test_they_are_the_peers_but_for_its_scale(ours: type, name: str, layer: str, theirs: str) -> None:
+def test_maps_equal_those_of_pytorch_grad_cam_up_to_scale(ours: type, name: str, layer: str, theirs: str) -> None:
     net, x = zoo_net(name, 5), noise(3, SIDE, SIDE)
     model = model_of(net, (SIDE, SIDE), 5)
     stage = [each.name for each in model.stages].index(layer)
@@ -67,7 +67,7 @@ def test_they_are_the_peers_but_for_its_scale(ours: type, name: str, layer: str,
 
 
 @pytest.mark.parametrize("size", [(SIDE, SIDE), (SIDE, 2 * SIDE)])
-def test_grad_cam_is_captums(size: tuple[int, int]) -> None:
+def test_grad_cam_equals_captums(size: tuple[int, int]) -> None:
     net, x = zoo_net("resnet18", 5).double(), noise(3, *size, dtype=torch.float64)
     theirs = LayerGradCam(net, net.layer3).attribute(x[None], 3)
     large = nn.functional.interpolate(theirs.detach(), size, mode="bilinear")[0, 0].numpy()
@@ -76,7 +76,7 @@ def test_grad_cam_is_captums(size: tuple[int, int]) -> None:
     np.testing.assert_allclose(mine, large, atol=1e-9 * abs(large).max())
 
 
-def test_guided_grad_cam_is_the_product_and_captums_but_for_the_enlargement() -> None:
+def test_guided_grad_cam_is_the_product_and_equals_captums_with_bilinear_upsampling() -> None:
     net, x = zoo_net("vgg11", 5).double(), noise(3, SIDE, SIDE, dtype=torch.float64)
     model, target = model_of(net, (SIDE, SIDE), 5), at.Target(2, "logit")
     product, region, guided = (
@@ -103,7 +103,7 @@ EXPECTED = {
     "densenet121": ("features (1024 x 2 x 2)", "features.transition3.conv (512 x 4 x 4)"),
     "convnext_tiny": ("features (768 x 2 x 2)", "features.6.0 (384 x 4 x 4)"),
     "efficientnet_b0": ("features (1280 x 2 x 2)", "features.5 (112 x 4 x 4)"),
-    "vit": ("encoder.layers.encoder_layer_1.ln_1 (32 x 4 x 4, the tokens of the image)",),
+    "vit": ("encoder.layers.encoder_layer_1.ln_1 (32 x 4 x 4, image tokens)",),
 }
 
 
@@ -115,7 +115,7 @@ def test_the_last_layer_of_each_resolution_is_found(name: str) -> None:
     assert sizes == sorted(set(sizes))
 
 
-def test_the_embedded_models_have_the_layers_that_people_name(squeezenet: at.Model) -> None:
+def test_the_embedded_models_use_the_customary_layers(squeezenet: at.Model) -> None:
     assert [str(layer) for layer in squeezenet.stages[:2]] == ["features (512 x 14 x 14)", "features.7 (256 x 28 x 28)"]
     lite = at.load_model("efficientnet_lite0", device="cpu")
     assert [str(layer) for layer in lite.stages[:2]] == ["bn2 (1280 x 7 x 7)", "blocks.4 (112 x 14 x 14)"]
@@ -135,17 +135,17 @@ def test_convolutions_without_padding_have_layers_at_any_shape(size: tuple[int, 
     assert [layer.channels for layer in model.stages] == [6, 4]
 
 
-def test_a_photo_of_another_size_than_the_models_is_named_by_its_own_maps() -> None:
+def test_the_note_names_the_size_of_the_maps_of_this_photo() -> None:
     model = model_of(randomise(Pooled()), (15, 15), 3)
     assert at.attribute(model, noise(3, 31, 21), at.GradCAM()).notes == ("Layer features (7 x 15 x 10).",)
 
 
 def test_tokens_of_another_size_are_refused() -> None:
-    with pytest.raises(at.Refusal, match=r"^The layer norm gives 9 tokens for this image, whose grid is not known"):
+    with pytest.raises(at.Refusal, match=r"^The layer norm returns 9 tokens for this image, and their grid is unknown"):
         Layer("norm", 2, 2, 3, prefix=1).maps(torch.zeros(1, 9, 2))
 
 
-def test_tokens_lie_on_the_image_behind_those_of_the_class() -> None:
+def test_image_tokens_follow_the_class_token() -> None:
     layer = Layer("norm", 2, 2, 3, prefix=1)
     output = torch.arange(14.0).view(1, 7, 2)
     assert layer.maps(output)[0, 0].tolist() == [[2, 4, 6], [8, 10, 12]]
@@ -167,19 +167,19 @@ def test_a_network_without_maps_of_features_is_refused(cls: type) -> None:
         at.attribute(model, noise(3, 8, 8), cls())
 
 
-def test_a_stage_that_is_not_there_is_refused_with_those_that_are() -> None:
+def test_a_missing_stage_is_refused_with_the_range_of_stages() -> None:
     model = model_of(zoo_net("resnet18", 5), (SIDE, SIDE), 5)
     with pytest.raises(at.Refusal, match=r"^toy has no stage 9; choose one from 0 to 4\.$"):
         at.attribute(model, noise(3, SIDE, SIDE), at.GradCAM(9))
 
 
-def test_all_share_one_forward_pass(squeezenet: at.Model, shepherd: Tensor) -> None:
+def test_all_methods_share_one_forward_pass(squeezenet: at.Model, shepherd: Tensor) -> None:
     results = at.compare(squeezenet, shepherd, [at.GradCAM(), at.HiResCAM(1), at.GuidedGradCAM(), at.Gradient()])
     assert [result.forwards for result in results] == [1, 0, 0, 0]
     assert [result.backwards for result in results] == [1, 1, 2, 1]
 
 
-def test_grad_cam_moves_with_the_class_on_a_dog_over_a_cat(squeezenet: at.Model, samples: object) -> None:
+def test_grad_cam_follows_the_class_on_a_dog_over_a_cat(squeezenet: at.Model, samples: object) -> None:
     x = squeezenet.prepare(at.open_image(samples / "dog_over_cat.jpg"))
     share = {}
     for name in ("German shepherd", "tabby"):

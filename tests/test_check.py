@@ -1,4 +1,4 @@
-"""python -m attribution check: status 0 on an installation that works, 1 and one sentence on one that does not."""
+"""python -m attribution check: status 0 if the installation works, 1 and one sentence if it does not."""
 
 import copy
 import re
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def blind(net: nn.Module) -> nn.Module:
-    """Makes a network call everything a German shepherd."""
+    """Make a network call everything a German shepherd."""
     last = net.classifier[1]
     last.weight.data.zero_()
     last.bias.data.zero_()
@@ -34,7 +34,7 @@ def overflowing(net: nn.Module) -> nn.Module:
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """Run the command, which must end with status 1 and one line."""
+    """Run the command, which must exit with status 1 and one line on standard error, and return that line."""
     assert command_line.main(["check", *arguments]) == 1
     out, err = capsys.readouterr()
     assert out == ""
@@ -49,58 +49,58 @@ def test_it_works_as_a_container_starts_it() -> None:
     assert (ended.returncode, ended.stderr) == (0, "")
     assert re.fullmatch(
         r"squeezenet1_1 on cpu: German shepherd, probability 0\.997; integrated gradients account for the score "
-        r"within [0-4]\.\d%; \d+\.\d s\n",
+        r"difference within [0-4]\.\d%; \d+\.\d s\n",
         ended.stdout,
     )
 
 
 @pytest.mark.parametrize(
-    ("damage", "says"),
+    ("damage", "words"),
     [
-        (randomise, "takes the German shepherd of the sample photo for"),
-        (blind, "gives a map that sums to 0 where the scores of the sample photo and of black are"),
+        (randomise, "mistakes the German shepherd in the sample photo for"),
+        (blind, "returns a map that sums to 0, but the scores of the sample photo and of black are"),
         (overflowing, "not finite"),
     ],
 )
-def test_a_damaged_network_is_found(
+def test_a_damaged_network_is_reported(
     damage: Callable[[nn.Module], nn.Module],
-    says: str,
+    words: str,
     squeezenet: at.Model,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     model = squeezenet.with_net(damage(copy.deepcopy(squeezenet.net)))
     monkeypatch.setattr(checking, "load_model", lambda name, device: model)
-    assert says in refused(capsys)
+    assert words in refused(capsys)
 
 
-def test_a_map_that_does_not_sum_to_the_score_is_found(
+def test_a_map_that_does_not_sum_to_the_score_is_reported(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(checking, "IntegratedGradients", lambda: at.IntegratedGradients(steps=1))
-    assert "gives a map that sums to" in refused(capsys, "--device", "cpu")
+    assert "returns a map that sums to" in refused(capsys, "--device", "cpu")
 
 
-def test_a_map_of_another_shape_is_found(
+def test_a_map_of_another_shape_is_reported(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], squeezenet: at.Model, shepherd: torch.Tensor
 ) -> None:
     result = at.attribute(squeezenet, shepherd[:, :200, :200], at.IntegratedGradients())
     monkeypatch.setattr(checking, "attribute", lambda *arguments: result)
-    assert "gives a map of shape (3, 200, 200) for (3, 227, 227)" in refused(capsys, "--device", "cpu")
+    assert "returns a map of shape (3, 200, 200) for (3, 227, 227)" in refused(capsys, "--device", "cpu")
 
 
 @pytest.mark.parametrize("error", [RuntimeError("the driver is too old\nand more"), OSError(), MemoryError()])
-def test_whatever_goes_wrong_is_one_sentence(
+def test_any_error_is_reported_in_one_sentence(
     error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail(name: str, device: str) -> None:
         raise error
 
     monkeypatch.setattr(checking, "load_model", fail)
-    said = refused(capsys)
-    assert f"No map could be computed on auto ({type(error).__name__}" in said
-    assert "and more" not in said
+    line = refused(capsys)
+    assert f"No map could be computed on auto ({type(error).__name__}" in line
+    assert "and more" not in line
 
 
-def test_a_device_that_is_not_there_is_found(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unavailable_device_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     assert "The device 'cuda:99' is not available" in refused(capsys, "--device", "cuda:99")

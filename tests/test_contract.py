@@ -1,4 +1,4 @@
-"""What every method, every baseline and every page keeps, also those that are added later."""
+"""The contract of every method, every baseline and every page, including those that are added later."""
 
 import inspect
 import json
@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def vision_transformer() -> nn.Module:
-    """A small one; torchvision starts its head at zero, which would make every map zero."""
+    """Return a small one, to be randomised: torchvision initialises its head to zero, and every map would be zero."""
     return zoo.VisionTransformer(SIDE, 16, num_layers=2, num_heads=2, hidden_dim=32, mlp_dim=64, num_classes=CLASSES)
 
 
@@ -66,9 +66,9 @@ def own(request: pytest.FixtureRequest) -> at.Model:
 def test_a_method_serves_or_refuses_at_the_models_own_size(own: at.Model, method: Method) -> None:
     x, before = noise(3, *own.preprocessing.size), own.weights
     serves_or_refuses(own, x, method)
-    del own.weights  # so that it is read again
+    del own.weights  # cached; it is computed again
     assert own.weights == before
-    assert all(not parameter.requires_grad and parameter.grad is None for parameter in own.running.parameters())
+    assert all(not parameter.requires_grad and parameter.grad is None for parameter in own.running_net.parameters())
 
 
 def serves_or_refuses(model: at.Model, x: Tensor, method: Method) -> None:
@@ -89,12 +89,12 @@ def serves_or_refuses(model: at.Model, x: Tensor, method: Method) -> None:
     assert np.array_equal(first.values, second.values)
     assert (first.delta is None) == (not method.complete)
     assert all(note.endswith(".") for note in first.notes)
-    cost = method.cost((x.shape[1], x.shape[2]))  # beside the photo's own pass, and a look at the baseline
+    cost = method.cost((x.shape[1], x.shape[2]))  # without the pass of the photo itself and of the baseline
     assert first.backwards == cost.backwards
     assert cost.forwards <= first.forwards <= cost.forwards + 2
 
 
-# Deep networks with random weights need many more steps, since what cancels is far larger than what is left.
+# Deep networks with random weights would need many more steps: their values cancel, and the sum is far smaller.
 @pytest.mark.parametrize("model", ["resnet18", "convnext_tiny", "vit"], indirect=True)
 @pytest.mark.parametrize("key", [key for key, method in at.METHODS.items() if method.complete])
 def test_a_complete_method_accounts_for_the_score_difference(model: at.Model, key: str) -> None:
@@ -129,8 +129,8 @@ def test_everything_registered_describes_itself_and_survives_as_text(registry: d
             value.anything = 1
         if registry is at.METHODS:
             assert cls.group in GROUPS
-            sentences = (cls.idea, cls.shows, cls.cannot, cls.passes, cls.fails, cls.deviation)
-            assert all(each.endswith(".") for each in sentences if each or each is not cls.deviation)
+            assert all(each.endswith(".") for each in (cls.idea, cls.shows, cls.cannot, cls.passes, cls.fails))
+            assert cls.deviation == "" or cls.deviation.endswith(".")
             assert cls.formula
             assert cls.source.arxiv or cls.source.venue or cls.source.journal
             assert cls.source.bibtex.startswith("@")

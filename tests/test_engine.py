@@ -9,13 +9,13 @@ from toys import image, model_of, noise, randomise, toy
 
 import attribution as at
 from attribution.methods.paths.quadrature import RULES
-from attribution.network.scorer import CHUNK
+from attribution.network.scorer import CHUNK_SIZES
 
 RULE_METHODS = [at.Gradient(), at.GuidedBackprop(), at.ZeilerFergus()]
 
 
 class Counted(nn.Module):
-    """Counts the images that the network itself was given."""
+    """A network that counts the images sent through it."""
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
@@ -53,16 +53,16 @@ def test_the_method_that_runs_the_shared_pass_counts_it_whatever_the_order() -> 
 
 @pytest.mark.parametrize("rule", ["adaptive", *RULES])
 @pytest.mark.parametrize("steps", [1, 2, 3, 4, 5, 9, 11, 12, 13, 30])
-def test_integrated_gradients_take_exactly_the_steps_asked_for_in_chunks(rule: str, steps: int) -> None:
+def test_integrated_gradients_take_exactly_the_requested_steps_in_chunks(rule: str, steps: int) -> None:
     model, net = counted()
     result = at.attribute(model, noise(3, 8, 8), at.IntegratedGradients(steps, rule=rule))
     starts = rule == "left" or (steps > 1 and rule in ("adaptive", "trapezoid", "inclusive"))  # at the baseline itself
     assert (result.backwards, result.forwards) == (steps, steps + (1 if starts else 2))
     assert net.images == result.forwards
-    assert result.chunk == CHUNK["cpu"]
+    assert result.chunk == CHUNK_SIZES["cpu"]
 
 
-def test_comparing_gives_what_each_method_gives_alone() -> None:
+def test_comparing_returns_the_same_maps_as_each_method_alone() -> None:
     model, _ = counted()
     methods = [at.IntegratedGradients(5), *RULE_METHODS]
     for method, result in zip(methods, at.compare(model, noise(3, 8, 8), methods), strict=True):
@@ -73,7 +73,7 @@ def test_the_chunk_size_changes_nothing_but_rounding(monkeypatch: pytest.MonkeyP
     model, _ = counted()
     found = []
     for chunk in (1, 3, 25):
-        monkeypatch.setitem(CHUNK, "cpu", chunk)
+        monkeypatch.setitem(CHUNK_SIZES, "cpu", chunk)
         found.append(at.attribute(model, noise(3, 8, 8), at.IntegratedGradients()).values)
     for values in found[1:]:
         np.testing.assert_allclose(values, found[0], atol=1e-5 * np.abs(found[0]).max())
@@ -88,7 +88,7 @@ def test_progress_rises_to_one_and_partial_maps_approach_the_whole() -> None:
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1
     partials = [partial for _, partial in seen if partial]
-    assert len(partials) == 3  # one a round; the eight nodes that it starts from give none
+    assert len(partials) == 3  # one per round after the first, of eight nodes
     assert partials[0].notes == ("This map is not finished.",)
     off = [float(np.abs(partial.values - whole.values).sum()) for partial in partials]
     assert off[-1] < 0.5 * np.abs(whole.values).sum()
@@ -112,7 +112,7 @@ def test_a_callback_that_raises_stops_the_work_within_one_chunk() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         at.attribute(model, noise(3, 8, 8), at.IntegratedGradients(1000), on_progress=stop)
-    assert net.images <= 1 + 2 * CHUNK["cpu"]
+    assert net.images <= 1 + 2 * CHUNK_SIZES["cpu"]
 
 
 def test_rules_for_rectifiers_refuse_a_network_without_any() -> None:
@@ -127,8 +127,8 @@ def test_rules_for_rectifiers_refuse_a_network_without_any() -> None:
             at.attribute(model, image(1, 2, 3), method)
 
 
-def test_a_rectifier_that_only_this_photo_misses_is_refused_too() -> None:
-    """The grey image that was sent through at first is bright enough for the branch with a rectifier."""
+def test_a_photo_without_rectifiers_on_its_way_is_refused() -> None:
+    """The noise of the inspection is bright enough for the branch with a rectifier; this photo is not."""
     model = toy(lambda x: F.relu(x).sum(1) if float(x.sum().detach()) > 1 else x.sum(1), 3)
     assert at.GuidedBackprop().refusal(model) is None
     with pytest.raises(at.Refusal, match="has none"):
@@ -154,7 +154,7 @@ def test_other_activations_are_noted_where_they_matter() -> None:
         (torch.full((3, 8, 8), torch.inf), "not finite"),
     ],
 )
-def test_what_is_no_image_is_refused(x: object, given: str) -> None:
+def test_anything_but_an_image_is_refused(x: object, given: str) -> None:
     with pytest.raises(at.Refusal, match=given):
         at.attribute(counted()[0], x, at.Gradient())
 
@@ -214,16 +214,16 @@ def test_images_of_another_size_than_the_models_are_served() -> None:
 
 
 def test_a_peak_between_two_starting_nodes_is_found() -> None:
-    """Probability of 50 (mean - 1/2) from black to white: all happens around 1/2, where the starting nodes agree."""
+    """A sigmoid of 50 (mean - 1/2) from black to white changes only near 1/2, between two nodes that agree."""
     model = toy(lambda x: 50 * (x.mean(1) - 0.5), 3)
     result = at.attribute(model, image(1, 1, 1), at.IntegratedGradients(25), at.Target(0))
     assert result.relative_delta is not None
-    assert result.relative_delta < 0.02  # 0.75 without the residual of the score
+    assert result.relative_delta < 0.02  # 0.75 if the scores do not refine the path
     np.testing.assert_allclose(result.values.ravel(), [1 / 3] * 3, rtol=0.02)
 
 
 @pytest.mark.parametrize("words", ["CUDA out of memory.", "DefaultCPUAllocator: can't allocate memory"])
-def test_too_little_memory_halves_the_chunk_and_goes_on(monkeypatch: pytest.MonkeyPatch, words: str) -> None:
+def test_running_out_of_memory_halves_the_chunk(monkeypatch: pytest.MonkeyPatch, words: str) -> None:
     expected = at.attribute(counted()[0], noise(3, 8, 8), at.IntegratedGradients(10))
     really = at.Model.logits
 

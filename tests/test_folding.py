@@ -1,4 +1,4 @@
-"""Batch norm is folded where that is exact, and only there."""
+"""Batch norm is folded where that is exact and nowhere else."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ from attribution.network.layers import watch
 
 
 def folded(net: nn.Module, side: int = 64) -> tuple[nn.Module, int]:
-    """The derived network, and how many batch norms it has left."""
+    """Return the derived network and its number of remaining batch norms."""
     images = noise(2, 3, side, side, seed=5)
 
     def run(each: nn.Module) -> Tensor:
@@ -32,7 +32,7 @@ def folded(net: nn.Module, side: int = 64) -> tuple[nn.Module, int]:
         (lambda: zoo.resnet18(weights=None, num_classes=5), 0),
         (lambda: zoo.googlenet(weights=None, num_classes=5, aux_logits=False, init_weights=False), 0),
         (lambda: zoo.mobilenet_v2(weights=None, num_classes=5), 0),
-        (lambda: zoo.densenet121(weights=None, num_classes=5), 62),  # there most stand before the convolution
+        (lambda: zoo.densenet121(weights=None, num_classes=5), 62),  # most of its batch norms precede a convolution
         (lambda: create_model("tf_efficientnet_lite0", num_classes=5), 0),
     ],
     ids=["resnet18", "googlenet", "mobilenet_v2", "densenet121", "efficientnet_lite0"],
@@ -57,7 +57,7 @@ def test_what_is_not_folded_is_shared() -> None:
 
 
 class Twice(nn.Module):
-    """One convolution whose output is normalised, and also used as it is."""
+    """A convolution whose output is used both normalised and as it is."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,21 +69,21 @@ class Twice(nn.Module):
 
 
 class Overwritten(Twice):
-    """A rectifier in place between the two."""
+    """An in-place rectifier between convolution and batch norm."""
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.norm(self.conv(x).relu_()).mean((2, 3)))
 
 
 class Reused(Twice):
-    """One batch norm after two calls of one convolution."""
+    """One convolution and one batch norm, both called twice."""
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.norm(self.conv(x)).mean((2, 3)) + self.norm(self.conv(x.flip(3))).mean((2, 3)))
 
 
 class Weighted(nn.Module):
-    """A convolution whose weight is computed at every call."""
+    """A convolution whose weight is recomputed at every call."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -107,12 +107,12 @@ def test_what_cannot_be_folded_exactly_is_left_as_it_is(make: type[nn.Module]) -
 
 
 @pytest.mark.parametrize("method", at.METHODS)
-def test_maps_of_the_folded_network_are_those_of_the_given_one(method: str) -> None:
+def test_folding_does_not_change_the_maps(method: str) -> None:
     model = model_of(randomise(zoo.resnet18(weights=None, num_classes=5)).double(), (64, 64), 5)
-    assert model.running is not model.net
+    assert model.running_net is not model.net
     x = noise(3, 64, 64, dtype=torch.float64)
     fast = at.attribute(model, x, brief(at.METHODS[method])).values
-    model.running = model.net
+    model.running_net = model.net
     watch(model.net)
     given = at.attribute(model, x, brief(at.METHODS[method])).values
     assert abs(fast - given).max() < 1e-9 * abs(given).max()

@@ -1,4 +1,4 @@
-"""Networks as callers bring them: the copy computes what theirs computes, or is refused in a sentence."""
+"""Networks as callers bring them: the copy computes the same function, or the network is refused in a sentence."""
 
 import gc
 import weakref
@@ -30,7 +30,7 @@ class Apply(nn.Module):
 
 
 class CustomRelu(torch.autograd.Function):
-    """A rectifier as PyTorch's tutorial writes it: no operator of its backward pass can be met."""
+    """A rectifier as in PyTorch's tutorial, whose backward pass cannot be intercepted."""
 
     @staticmethod
     def forward(ctx, x):
@@ -60,11 +60,11 @@ def same_logits(mine: at.Model, theirs: nn.Module) -> bool:
 
 @pytest.mark.parametrize("normalise", [nn.utils.spectral_norm, nn.utils.parametrizations.weight_norm])
 @pytest.mark.parametrize("used", [False, True])
-def test_weights_that_are_computed_are_computed_in_the_copy_too(normalise: Callable, used: bool) -> None:
+def test_computed_weights_are_computed_in_the_copy_too(normalise: Callable, used: bool) -> None:
     theirs = net()
     normalise(theirs[0])
     if used:
-        theirs.train()(noise(1, 3, 8, 8)).sum().backward()  # leaves weights behind that are not leaves
+        theirs.train()(noise(1, 3, 8, 8)).sum().backward()  # its computed weights are no longer leaves
     assert same_logits(model(theirs), theirs)
 
 
@@ -87,7 +87,7 @@ def test_a_network_that_flattens_by_view_is_served() -> None:
     assert same_logits(model(theirs), theirs)
 
 
-def test_what_torch_compile_wrapped_is_unwrapped_at_any_depth() -> None:
+def test_compiled_modules_are_unwrapped_at_any_depth() -> None:
     theirs = net()
     expected = [result.values for result in at.compare(model(theirs), noise(3, 8, 8), RULES)]
     child = nn.Sequential(torch.compile(nn.Sequential(*list(theirs)[:4]), backend="eager"), *list(theirs)[4:])
@@ -99,7 +99,7 @@ def test_what_torch_compile_wrapped_is_unwrapped_at_any_depth() -> None:
 
 def test_a_rectifier_inside_a_custom_function_is_not_counted_as_intercepted() -> None:
     custom = model(net(CustomRelu.apply))
-    assert (custom.inspection.operators.count, custom.operators.others) == (0, ("CustomRelu",))
+    assert (custom.inspection.operators.count, custom.inspection.operators.others) == (0, ("CustomRelu",))
     assert "only CustomRelu" in str(at.GuidedBackprop().refusal(custom))
 
 
@@ -117,27 +117,26 @@ def test_a_rectifier_without_a_gradient_is_not_counted() -> None:
     [
         lambda x: x * (x > 0),
         lambda x: x * torch.sigmoid(x.detach()),
-        lambda x: F.conv2d(x, x.mean((0, 2, 3)).detach().view(6, 1, 1, 1), groups=6) if len(x) == 1 else x * x.detach(),
-        lambda x: x if x.mean() > 0.1 else 2 * F.relu(x),
     ],
 )
-def test_no_note_says_that_a_map_cannot_depend_on_the_photo_where_it_does(gate: Callable) -> None:
+def test_no_note_denies_that_a_map_depends_on_the_photo_where_it_does(gate: Callable) -> None:
     theirs = net()
     theirs[1] = Apply(gate)
-    try:
-        mine = model(theirs)
-    except at.Refusal:  # it mixes images, and that is said
-        return
-    target = at.Target(1, "logit")
-    maps = [at.attribute(mine, x, at.ZeilerFergus(), target) for x in (noise(3, 8, 8), 0.1 * noise(3, 8, 8, seed=1))]
-    claimed = any("cannot depend" in note for note in maps[0].notes)
-    assert claimed == np.allclose(maps[0].values, maps[1].values, rtol=1e-4, atol=1e-9)
+    mine, target = model(theirs), at.Target(1, "logit")
+    one, other = (
+        at.attribute(mine, x, at.ZeilerFergus(), target) for x in (noise(3, 8, 8), 0.1 * noise(3, 8, 8, seed=1))
+    )
+    assert not np.allclose(one.values, other.values, rtol=1e-4, atol=1e-9)
+    assert not any("cannot depend" in note for note in one.notes)
 
 
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
         (lambda net: net.insert(1, nn.BatchNorm2d(6, track_running_stats=False)), "mixes the images of a batch"),
+        (lambda net: net.insert(1, Apply(lambda x: x * x.mean().detach())), "mixes the images of a batch"),
+        (lambda net: net.insert(1, Apply(lambda x: x if len(x) == 1 else 2 * x)), "mixes the images of a batch"),
+        (lambda net: net.insert(1, Apply(lambda x: x if x.mean() > 0.1 else -x)), "mixes the images of a batch"),
         (lambda net: net.half(), "computes in torch.float16"),
         (lambda net: net.bfloat16(), "computes in torch.bfloat16"),
         (lambda net: net.append(nn.Softmax(1)), "as after a softmax"),
@@ -163,17 +162,17 @@ def test_a_checkpointed_network_follows_the_rules(rectifier: Callable) -> None:
         assert np.array_equal(one.values, other.values)
 
 
-@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")  # checkpoint's own words
-def test_checkpointing_that_cannot_be_sent_back_through_is_refused() -> None:
+@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")  # raised by checkpoint
+def test_checkpointing_without_a_backward_pass_is_refused() -> None:
     from torch.utils.checkpoint import checkpoint
 
     theirs = net()
     theirs[1] = Apply(lambda x: checkpoint(F.relu, x, use_reentrant=True))
-    with pytest.raises(at.Refusal, match="switch checkpointing off"):
+    with pytest.raises(at.Refusal, match="turn checkpointing off"):
         model(theirs)
 
 
-def test_what_is_no_module_is_refused() -> None:
+def test_anything_but_a_module_is_refused() -> None:
     with pytest.raises(at.Refusal, match=r"must be a torch\.nn\.Module, got function"):
         model(lambda x: x)  # type: ignore[arg-type]
 

@@ -339,19 +339,19 @@ def test_torchscript_is_refused(inside: bool) -> None:
         warnings.simplefilter("ignore")  # newer versions of PyTorch call TorchScript deprecated
         traced = torch.jit.trace(small_net().eval(), torch.zeros(1, 3, 8, 8))  # type: ignore[no-untyped-call]
         net = nn.Sequential(traced) if inside else traced
-        check_refused("TorchScript network hides its operators; give the original", lambda: model_of(net))
+        check_refused("TorchScript network hides its operators; pass the original", lambda: model_of(net))
 
 
 def test_a_network_that_cannot_be_copied_is_refused() -> None:
     net = Holding(kept=threading.Lock())
-    check_refused("cannot be copied .*lock.*; give a plain torch.nn.Module", lambda: model_of(net))
+    check_refused("cannot be copied .*lock.*; pass a plain torch.nn.Module", lambda: model_of(net))
     assert net.training
 
 
 @pytest.mark.parametrize("names", [("cat", "dog"), ("cat", "dog", "bird", "fish")])
 def test_a_wrong_number_of_class_names_is_refused(names: tuple[str, ...]) -> None:
     check_refused(
-        rf"mine returns shape \(N, 3\), but its class names need logits of shape \(N, {len(names)}\)",
+        rf"mine returns shape \(N, 3\), but {len(names)} class names need logits of shape \(N, {len(names)}\)",
         lambda: model_of(small_net(), names),
     )
 
@@ -374,7 +374,7 @@ def test_fewer_than_two_classes_are_refused(names: tuple[str, ...]) -> None:
 )
 def test_an_output_that_is_not_one_logit_a_class_is_refused(change: Callable[[Tensor], Any], given: str) -> None:
     check_refused(
-        f"mine returns {given}, but .* logits .*; wrap it so that it returns one logit for each class",
+        f"mine returns {given}, but .*; wrap it so that it returns one logit per class",
         lambda: model_of(Holding(change)),
     )
 

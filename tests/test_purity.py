@@ -1,4 +1,4 @@
-"""The caller's network is left as it was found: after success, after an exception, after a cancel, by two threads."""
+"""The caller's network is unchanged after a success, after an exception, after a cancel, and with two threads."""
 
 import hashlib
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ METHODS = [brief(method) for method in at.METHODS.values()]
 
 
 class Broken(nn.Module):
-    """Fails at the n-th call."""
+    """A network that fails after a number of calls."""
 
     def __init__(self, net: nn.Module, after: int) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class Broken(nn.Module):
 
 
 def seen(net: nn.Module) -> Iterator[Any]:
-    """Everything about a network that an attribution might change."""
+    """Yield everything about a network that an attribution might change."""
     yield [name for name, _ in net.named_modules()]
     for module in net.modules():
         yield module.training, getattr(module, "inplace", None), type(module)
@@ -45,7 +45,7 @@ def seen(net: nn.Module) -> Iterator[Any]:
 
 
 def callers_net() -> nn.Module:
-    """In training mode, with a hook and a gradient: a network in the middle of its life."""
+    """Return a network in the middle of training: in training mode, with a hook and a gradient."""
     net = randomise(zoo.resnet18(weights=None, num_classes=10)).train()
     net.layer1[0].relu.register_forward_hook(lambda *_: None)
     net.fc.weight.grad = torch.ones_like(net.fc.weight)
@@ -66,11 +66,11 @@ def test_success_leaves_everything_as_it_was() -> None:
 def test_an_exception_leaves_everything_as_it_was(method: Method) -> None:
     net = Broken(callers_net(), after=1000)
     model, before = model_of(net, (64, 64), 10), list(seen(net))
-    model.running.left = 0
+    model.running_net.left = 0
     with pytest.raises(RuntimeError, match="out of order"):
         at.attribute(model, noise(3, 64, 64), method)
     assert list(seen(net)) == before
-    model.running.left = 1000
+    model.running_net.left = 1000
     expected = at.attribute(model_of(callers_net(), (64, 64), 10), noise(3, 64, 64), method).values
     assert np.array_equal(at.attribute(model, noise(3, 64, 64), method).values, expected)
 
@@ -99,7 +99,7 @@ def test_changing_the_callers_network_later_changes_no_map() -> None:
     assert np.array_equal(at.attribute(model, x, at.Gradient()).values, before)
 
 
-def test_gradients_switched_off_by_the_caller_stay_off_and_do_not_matter() -> None:
+def test_gradients_disabled_by_the_caller_stay_disabled_and_do_not_matter() -> None:
     model, x = model_of(callers_net(), (64, 64), 10), noise(3, 64, 64)
     expected = at.compare(model, x, METHODS)
     with torch.no_grad():
@@ -109,7 +109,7 @@ def test_gradients_switched_off_by_the_caller_stay_off_and_do_not_matter() -> No
         assert np.array_equal(one.values, other.values)
 
 
-def test_two_threads_on_one_model_give_the_maps_of_one() -> None:
+def test_two_threads_on_one_model_compute_the_same_maps_as_one() -> None:
     model = model_of(callers_net(), (64, 64), 10)
     photos = [noise(3, 64, 64, seed=seed) for seed in range(6)]
     methods = [at.IntegratedGradients(5), at.GuidedBackprop(), at.ZeilerFergus(), at.Gradient()]

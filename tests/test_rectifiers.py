@@ -1,4 +1,4 @@
-"""The three rules: their table for every spelling, what surrounds a rectifier, whole networks against the reference."""
+"""The three rules: the table for every spelling, the operators around a rectifier, whole networks by the reference."""
 
 import math
 
@@ -11,10 +11,10 @@ from torchvision import models as zoo
 from toys import answer, image, model_of, noise, randomise, toy
 
 import attribution as at
-from attribution.network.rectifiers import RULES, Interception, Rectifiers
+from attribution.network.rectifiers import BACKWARD_RULES, Interception, Rectifiers
 
 METHOD = {"gradient": at.Gradient(), "guided": at.GuidedBackprop(), "zeiler_fergus": at.ZeilerFergus()}
-SPELLINGS = {  # how it is written: (function, upper end, whether the tensor is overwritten)
+SPELLINGS = {  # name: (function, upper bound, True if it works in place)
     "nn.ReLU": (nn.ReLU(), math.inf, False),
     "nn.ReLU in place": (nn.ReLU(inplace=True), math.inf, True),
     "F.relu": (F.relu, math.inf, False),
@@ -71,7 +71,7 @@ NOT_RECTIFIERS = {
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
 @pytest.mark.parametrize("sign", [1.0, -1.0])
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", BACKWARD_RULES)
 def test_every_spelling_follows_the_table(spelling: str, sign: float, rule: str) -> None:
     function, hi, _ = SPELLINGS[spelling]
     model = toy(lambda x: sign * function(1 * x).sum(1), len(INPUTS))
@@ -134,7 +134,7 @@ def test_a_module_used_twice_is_two_rectifiers() -> None:
 
 
 @pytest.mark.parametrize("name", SPELLINGS)
-def test_a_result_may_be_overwritten_where_pytorch_allows_it(name: str) -> None:
+def test_a_result_may_be_overwritten_exactly_where_pytorch_allows_it(name: str) -> None:
     def slope() -> Tensor:
         x = torch.tensor(INPUTS, requires_grad=True)
         y = SPELLINGS[name][0](x * 1.0)
@@ -144,9 +144,11 @@ def test_a_result_may_be_overwritten_where_pytorch_allows_it(name: str) -> None:
     try:
         expected = slope()
     except RuntimeError:
+        with Rectifiers(), pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            slope()
         return
     with Rectifiers() as rectifiers:
-        assert slope().tolist()[:3] == expected.tolist()[:3] == [0, 0, 2]  # a clamp's own slope at its bound is 1
+        assert slope().tolist()[:3] == expected.tolist()[:3] == [0, 0, 2]  # at its bounds a clamp's own slope is 1
     assert rectifiers.seen(torch.zeros(1)).count == 1
 
 
@@ -154,7 +156,7 @@ def test_an_in_place_rectifier_whose_tensor_is_read_again_sends_both_signals_thr
     def function(x: Tensor) -> Tensor:
         before = 1 * x
         after = F.relu(before, inplace=True)
-        return (2 * after - 5 * before).sum(1)  # `before` holds the rectified values by now
+        return (2 * after - 5 * before).sum(1)  # `before` now contains the rectified values
 
     model = toy(function, 2)
     assert answer(model, image(1, -1), METHOD["gradient"], 2) == [-3, 0]
@@ -185,7 +187,7 @@ def test_rules_set_later_hold_for_a_graph_recorded_earlier() -> None:
 
 
 class Residual(nn.Module):
-    """Batch norm, a skip connection, concatenation, overlapping max-pooling with ceil mode, a shared rectifier."""
+    """Batch norm, a skip connection, concatenation, overlapping max-pooling in ceil mode, a shared rectifier."""
 
     def __init__(self, rectifier: nn.Module) -> None:
         super().__init__()
@@ -204,7 +206,7 @@ class Residual(nn.Module):
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", BACKWARD_RULES)
 @pytest.mark.parametrize("rectifier", [nn.ReLU(), nn.ReLU(inplace=True), nn.ReLU6()])
 @pytest.mark.parametrize("seed", range(3))
 def test_a_residual_network_equals_the_reference(
@@ -215,7 +217,7 @@ def test_a_residual_network_equals_the_reference(
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", BACKWARD_RULES)
 @pytest.mark.parametrize("build", [zoo.mobilenet_v2, zoo.squeezenet1_1, zoo.resnet18])
 def test_networks_of_the_field_equal_the_reference(dtype: torch.dtype, rule: str, build: object) -> None:
     net = randomise(build(weights=None, num_classes=20))
@@ -223,7 +225,7 @@ def test_networks_of_the_field_equal_the_reference(dtype: torch.dtype, rule: str
 
 
 def agrees(net: nn.Module, x: Tensor, rule: str, dtype: torch.dtype, classes: int) -> None:
-    """Compare a logit's map: to 1e-9 of its greatest value in float64, to 1e-4 in float32."""
+    """Compare the map of a logit with the reference: within 1e-9 of its largest value in float64, 1e-4 in float32."""
     model = model_of(net.to(dtype), (x.shape[1], x.shape[2]), classes)
     index = 3
     result = at.attribute(model, x, METHOD[rule], at.Target(index, "logit"))
@@ -243,7 +245,7 @@ def test_integrated_gradients_of_a_probability_equal_the_reference(dtype: torch.
     net, x, steps = randomise(Residual(nn.ReLU6()), 4), noise(3, 21, 18), 7
     colour = (0.9, 0.1, 0.4)
     baseline = torch.tensor(colour, dtype=torch.float64).view(3, 1, 1).expand(3, 21, 18)
-    quadrature = [((k + 0.5) / steps, 1 / steps) for k in range(steps)]  # at a constant image whole windows would tie
+    quadrature = [((k + 0.5) / steps, 1 / steps) for k in range(steps)]  # a node at the baseline would cause ties
     expected = integrated_gradients(net, x, baseline, quadrature, index)
     method = at.IntegratedGradients(steps, at.baselines.Constant(colour), "midpoint")
     result = at.attribute(model_of(net.to(dtype), (21, 18), 5), x.to(dtype), method, at.Target(index))

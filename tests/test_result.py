@@ -1,4 +1,4 @@
-"""A map with its provenance: saved and loaded."""
+"""Attributions with their provenance: saved, loaded, shown; and Results."""
 
 import builtins
 import dataclasses
@@ -15,13 +15,14 @@ from hypothesis import settings as hypothesis_settings
 
 import attribution as at
 from attribution.network.rectifiers import Interception
+from attribution.result import Results
 
 patient = hypothesis_settings(deadline=None)
 
 
 @pytest.fixture
 def full() -> at.Attribution:
-    """Every field has a value, and no number is a round one."""
+    """An attribution in which every field has a value, and no number is round."""
     return at.Attribution(
         values=np.random.default_rng(1).normal(size=(3, 5, 7)).astype(np.float32),
         pixels=np.random.default_rng(2).random((3, 5, 7), np.float32),
@@ -46,7 +47,7 @@ def full() -> at.Attribution:
 
 @pytest.fixture
 def bare() -> at.Attribution:
-    """Every field that may be None or empty is."""
+    """An attribution in which every field is None or empty if it may be."""
     return at.Attribution(
         values=np.zeros((3, 2, 2), np.float64),
         pixels=np.zeros((3, 2, 2), np.float32),
@@ -83,7 +84,7 @@ def test_a_saved_attribution_is_loaded_as_it_was(name: str, request: pytest.Fixt
     check_same(at.load(str(tmp_path / "map.npz")), saved)
 
 
-def test_what_a_model_gives_is_loaded_as_it_was(squeezenet: at.Model, shepherd: Any, tmp_path: Path) -> None:
+def test_a_computed_attribution_is_loaded_as_it_was(squeezenet: at.Model, shepherd: Any, tmp_path: Path) -> None:
     methods = [at.Gradient(), at.GuidedBackprop(), at.IntegratedGradients(steps=2)]
     for saved in at.compare(squeezenet, shepherd, methods):
         assert isinstance(saved, at.Attribution)
@@ -91,7 +92,7 @@ def test_what_a_model_gives_is_loaded_as_it_was(squeezenet: at.Model, shepherd: 
         check_same(at.load(tmp_path / "map.npz"), saved)
 
 
-def test_the_file_gets_the_name_that_was_given_and_replaces_an_older_one(full: at.Attribution, tmp_path: Path) -> None:
+def test_the_file_has_the_given_name_and_replaces_an_older_one(full: at.Attribution, tmp_path: Path) -> None:
     path = tmp_path / "map"
     path.write_text("something older and longer" * 1000)
     full.save(path)
@@ -99,7 +100,7 @@ def test_the_file_gets_the_name_that_was_given_and_replaces_an_older_one(full: a
     check_same(at.load(path), full)
 
 
-def test_the_file_holds_no_pickle(full: at.Attribution, tmp_path: Path) -> None:
+def test_the_file_contains_no_pickle(full: at.Attribution, tmp_path: Path) -> None:
     full.save(tmp_path / "map.npz")
     with np.load(tmp_path / "map.npz", allow_pickle=False) as archive:
         contents = dict(archive)
@@ -110,7 +111,7 @@ def test_the_file_holds_no_pickle(full: at.Attribution, tmp_path: Path) -> None:
     assert facts["rectifiers"]["others"] == ["gelu", "sigmoid"]
 
 
-def test_facts_are_what_json_can_hold(full: at.Attribution, bare: at.Attribution) -> None:
+def test_facts_can_be_written_as_json(full: at.Attribution, bare: at.Attribution) -> None:
     assert json.loads(json.dumps(full.facts()))["notes"] == list(full.notes)
     assert full.facts().keys() == {field.name for field in dataclasses.fields(at.Attribution)} - {"values", "pixels"}
     assert bare.facts()["rectifiers"] is None
@@ -130,6 +131,35 @@ def test_the_relative_delta_is_a_share_of_the_score_difference(
 ) -> None:
     found = dataclasses.replace(bare, delta=delta, score=score, baseline_score=baseline_score).relative_delta
     assert found == (relative if relative is None else pytest.approx(relative))
+
+
+@pytest.mark.parametrize(
+    ("score", "delta", "converges", "account", "doubtful"),
+    [
+        (0.9, 0.0, True, "The map accounts for 0.700 of the 0.700 score difference, 0.0% off.", False),
+        (0.9, -0.021, True, "accounts for 0.679 of the 0.700 score difference, 3.0% off; more steps", False),
+        (0.9, -0.07, True, "accounts for 0.630 of the 0.700 score difference, 10.0% off; more steps", True),
+        (0.9, -0.07, False, "accounts for 0.630 of the 0.700 score difference, 10.0% off.", True),
+        (0.2001, 0.0, True, "The score differs from the baseline's by only 0.0001, so there is little", False),
+    ],
+)
+def test_the_account_says_how_much_of_the_score_difference_is_explained(
+    bare: at.Attribution, score: float, delta: float, converges: bool, account: str, doubtful: bool
+) -> None:
+    found = dataclasses.replace(bare, score=score, baseline_score=0.2, delta=delta, converges=converges)
+    assert account in found.account
+    assert found.doubtful == doubtful
+    assert found.marked_account == ("\u26a0 " if doubtful else "") + found.account
+    assert found.marked_account in found._repr_html_().replace("&#x27;", "'")
+    assert (bare.account, bare.marked_account) == (None, "")
+
+
+def test_results_are_a_list_that_separates_attributions_and_refusals(bare: at.Attribution) -> None:
+    refusal = at.Refusal("No.")
+    results = Results([bare, refusal, bare])
+    assert results == [bare, refusal, bare]
+    assert results.maps == [bare, bare]
+    assert results.refusals == [refusal]
 
 
 def check_refused(path: Path, match: str) -> None:
@@ -215,7 +245,7 @@ def test_facts_that_lack_something_are_refused(missing: str, full: at.Attributio
 
 
 class Trap:
-    """Makes a folder when it is unpickled."""
+    """An object that creates a folder when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -236,13 +266,13 @@ def test_a_pickle_in_the_file_is_not_executed(place: str, full: at.Attribution, 
     np.savez(path, **contents)
     with np.load(path, allow_pickle=True) as archive:
         assert archive[place].dtype.hasobject
-    assert marker.exists(), "the trap must work, or the test proves nothing"
+    assert marker.exists(), "the trap must work, otherwise the test proves nothing"
     marker.rmdir()
     check_refused(path, "is not a saved attribution")
     assert not marker.exists()
 
 
-def test_a_member_that_is_no_array_is_refused(tmp_path: Path) -> None:
+def test_a_member_that_is_not_an_array_is_refused(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("values.npy", "not an array")

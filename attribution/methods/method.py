@@ -1,6 +1,7 @@
 """What every method is: a frozen value of settings that turns a scorer into a map."""
 
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -17,6 +18,7 @@ from attribution.settings import Configurable
 
 TOLD = 0.1  # share of a map that is negative from which on a note says so
 GROUPS = ("gradients", "rectifier rules", "paths", "activations", "perturbations")  # in the order of the picker
+Tick = Callable[[float, Callable[[], Tensor] | None], None]  # fraction done, function that returns the map so far
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,11 @@ class Method(Configurable):
 
     @abstractmethod
     def compute(self, scorer: Scorer, tick: Tick) -> Computed:
-        """Make the map of the scorer's photo.
+        """Compute the map of the scorer's photo.
+
+        Args:
+            scorer: Scores and gradients of the photo.
+            tick: Called between chunks with the fraction done and a function that returns the map so far, or None.
 
         Args:
             scorer: Scorer of the photo and its target.

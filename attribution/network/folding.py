@@ -1,43 +1,59 @@
-"""Fold batch norm into the convolutions before it: the same function with fewer operators.
+"""Fold batch norm into the convolution before it: the same function with fewer operators.
 
-Between the two stands no rectifier, so the gradient and every rectifier rule stay the same. What is folded is seen in
-a forward pass, since networks such as timm's cannot be traced.
+No rectifier sits between the two, so the gradient and every rectifier rule stay the same. Pairs are found in a forward
+pass, since networks such as timm's cannot be traced.
 """
 
 import copy
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils import fuse_conv_bn_weights, parametrize
 
-CLOSE = 1e-4  # greatest difference of logits, relative to the largest, that is rounding
+FOLDING_TOLERANCE = 1e-4  # largest difference of logits that counts as rounding, over the largest logit
+
+Run = Callable[[nn.Module], Tensor]
 
 
 @dataclass
 class _Use:
-    """A module as a forward pass used it: how often, and what went in and came out."""
+    """The use of a module in a forward pass: the number of calls, and its last input or output."""
 
     calls: int = 0
-    version: int = -1  # of the tensor; an operator in place counts it up
-    seen: Tensor | None = field(default=None, repr=False)
+    version: int = -1  # of the tensor; an in-place operator increments it
+    tensor: Tensor | None = field(default=None, repr=False)
+
+    def count(self, tensor: Tensor) -> None:
+        self.calls, self.tensor, self.version = self.calls + 1, tensor, tensor._version
 
 
-def fold(net: nn.Module, run: Callable[[nn.Module], Tensor]) -> nn.Module:
+def fold(net: nn.Module, run: Run) -> nn.Module:
     """Derive a network without the batch norms that follow a convolution.
 
     Args:
-        net: In evaluation mode. It is left as it is; what is not folded is shared with the result.
-        run: Sends fixed images through a network and gives its logits.
+        net: In evaluation mode. It is not changed; whatever is not folded is shared with the result.
+        run: Sends fixed images through a network and returns its logits.
 
     Returns:
-        The derived network, or `net` itself if nothing can be folded or the logits would not stay equal.
+        The derived network, or `net` itself if nothing can be folded, if folding fails, or if the logits change.
     """
+    try:
+        with torch.no_grad():
+            return _folded(net, run)
+    except Exception:
+        logging.getLogger(__name__).info("batch norm of %s is not folded", type(net).__name__, exc_info=True)
+        return net
+
+
+def _folded(net: nn.Module, run: Run) -> nn.Module:
     before = run(net)
     pairs = _pairs(net, run)
     if not pairs:
         return net
-    shared = {id(each): each for each in (*net.parameters(), *net.buffers())}  # only what is folded is new
+    shared = {id(each): each for each in (*net.parameters(), *net.buffers())}  # deepcopy does not copy these
     folded = copy.deepcopy(net, shared)
     for name, norm_name in pairs.items():
         convolution, norm = folded.get_submodule(name), folded.get_submodule(norm_name)
@@ -46,45 +62,49 @@ def fold(net: nn.Module, run: Callable[[nn.Module], Tensor]) -> nn.Module:
         assert norm.running_mean is not None
         assert norm.running_var is not None
         convolution.weight, convolution.bias = fuse_conv_bn_weights(
-            *(convolution.weight, convolution.bias, norm.running_mean, norm.running_var),
-            *(norm.eps, norm.weight, norm.bias),
+            convolution.weight,
+            convolution.bias,
+            norm.running_mean,
+            norm.running_var,
+            norm.eps,
+            norm.weight,
+            norm.bias,
         )
         convolution.requires_grad_(False)
         parent, _, last = norm_name.rpartition(".")
         setattr(folded.get_submodule(parent), last, _rest(norm))
     after = run(folded)
-    return folded if (after - before).abs().max() <= CLOSE * before.abs().max() else net
+    return folded if (after - before).abs().max() <= FOLDING_TOLERANCE * before.abs().max() else net
 
 
 def _rest(norm: nn.BatchNorm2d) -> nn.Module:
-    """What a batch norm does beside normalising: timm's carry their activation."""
+    """Return what a batch norm does besides normalising: timm's include an activation."""
     if type(norm) is nn.BatchNorm2d:
         return nn.Identity()
     return nn.Sequential(norm.get_submodule("drop"), norm.get_submodule("act"))
 
 
 def _foldable(norm: nn.Module) -> bool:
+    """True if a module is a batch norm with running statistics, torch's own or timm's with an activation."""
     if not isinstance(norm, nn.BatchNorm2d) or norm.running_mean is None:
         return False
     return type(norm) is nn.BatchNorm2d or (hasattr(norm, "drop") and hasattr(norm, "act"))
 
 
-def _pairs(net: nn.Module, run: Callable[[nn.Module], Tensor]) -> dict[str, str]:
-    """Name of a convolution to that of the batch norm that takes just what it gives, each used once."""
-    gives: dict[nn.Module, _Use] = {}
-    takes: dict[nn.Module, _Use] = {}
+def _pairs(net: nn.Module, run: Run) -> dict[str, str]:
+    """Map the name of a convolution to that of the batch norm whose input is its unchanged output, each called once."""
+    outputs: dict[nn.Module, _Use] = {}
+    inputs: dict[nn.Module, _Use] = {}
 
-    def after_convolution(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        use = gives.setdefault(module, _Use())
-        use.calls, use.seen, use.version = use.calls + 1, output, output._version
+    def after_convolution(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
+        outputs.setdefault(module, _Use()).count(output)
 
-    def before_norm(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        use = takes.setdefault(module, _Use())
-        use.calls, use.seen, use.version = use.calls + 1, inputs[0], inputs[0]._version
+    def before_norm(module: nn.Module, args: tuple[Tensor, ...]) -> None:
+        inputs.setdefault(module, _Use()).count(args[0])
 
     handles = []
     for module in net.modules():
-        # A weight that is computed anew at every call cannot be replaced.
+        # A weight that is recomputed at every call cannot be replaced.
         computed = parametrize.is_parametrized(module) or bool(module._forward_pre_hooks)
         if isinstance(module, nn.Conv2d) and not computed:
             handles.append(module.register_forward_hook(after_convolution))
@@ -96,9 +116,9 @@ def _pairs(net: nn.Module, run: Callable[[nn.Module], Tensor]) -> dict[str, str]
         for handle in handles:
             handle.remove()
     names = {module: name for name, module in net.named_modules()}
-    once = {(id(use.seen), use.version): module for module, use in gives.items() if use.calls == 1}
+    once = {(id(use.tensor), use.version): module for module, use in outputs.items() if use.calls == 1}
     return {
-        names[once[id(use.seen), use.version]]: names[norm]
-        for norm, use in takes.items()
-        if use.calls == 1 and (id(use.seen), use.version) in once
+        names[once[id(use.tensor), use.version]]: names[norm]
+        for norm, use in inputs.items()
+        if use.calls == 1 and (id(use.tensor), use.version) in once
     }

@@ -1,4 +1,4 @@
-"""A frozen private copy of a caller's network; the caller's is left as it was found."""
+"""A frozen private copy of a caller's network; the caller's stays as it was."""
 
 import copy
 from collections import OrderedDict
@@ -14,41 +14,42 @@ _HOOKS = frozenset(name for name in vars(nn.Module()) if name.startswith(("_forw
 
 
 def freeze(net: nn.Module) -> nn.Module:
-    """Switch a network to evaluation, and the gradients of its parameters off."""
+    """Put a network into evaluation mode and disable the gradients of its parameters."""
     return net.eval().requires_grad_(False)
 
 
 def frozen_copy(net: nn.Module, shared: Iterable[torch.Tensor] = ()) -> nn.Module:
     """Copy a network and freeze the copy.
 
-    Hooks are left out, except those of torch.nn.utils that compute a weight (weight norm, spectral norm, pruning).
-    What torch.compile wrapped is unwrapped, since its operators are hidden.
+    Hooks are not copied, except those of torch.nn.utils that compute a weight (weight norm, spectral norm, pruning).
+    Modules wrapped by torch.compile, which hides their operators, are unwrapped.
 
     Args:
         net: Any network.
-        shared: Its tensors that the copy is to hold itself, not copies of them.
+        shared: Tensors of the network that the copy shares with it.
 
     Raises:
-        Refusal: If it is no network, is TorchScript, or cannot be copied.
+        Refusal: If it is not a module, is TorchScript, or cannot be copied.
     """
     if not isinstance(net, nn.Module):
         raise Refusal(f"The network must be a torch.nn.Module, got {type(net).__name__}; wrap it in one.")
     if any(isinstance(module, torch.jit.ScriptModule) for module in net.modules()):
-        raise Refusal("A TorchScript network hides its operators; give the original torch.nn.Module.")
+        raise Refusal("A TorchScript network hides its operators; pass the original torch.nn.Module.")
     try:
         twin = copy.deepcopy(net, _replacements(net) | {id(each): each for each in shared})
     except Exception as error:
         reason = str(error).split(". ")[0]
         raise Refusal(
-            f"The network cannot be copied ({type(error).__name__}: {reason}); give a plain torch.nn.Module."
-        ) from None
+            f"The network cannot be copied ({type(error).__name__}: {reason}); pass a plain torch.nn.Module."
+        ) from error
     return freeze(_unwrapped(twin))
 
 
 def _replacements(net: nn.Module) -> dict[int, Any]:
-    """What stands in the copy for dictionaries of hooks, and for computed weights, which cannot be copied as they are.
+    """Return substitutes for dictionaries of hooks, and for computed weights, which deepcopy refuses.
 
-    A dictionary as deepcopy keeps it: what it holds already is not copied.
+    Returns:
+        The `memo` of deepcopy, which maps the id of an object to its copy.
     """
     found: dict[int, Any] = {}
     for module in net.modules():
@@ -62,6 +63,7 @@ def _replacements(net: nn.Module) -> dict[int, Any]:
 
 
 def _unwrapped(net: nn.Module) -> nn.Module:
+    """Replace every module wrapped by torch.compile by the original."""
     net = getattr(net, "_orig_mod", net)
     for parent in list(net.modules()):
         for name, child in parent.named_children():

@@ -1,6 +1,11 @@
-"""Facts about a network that a pass of two images of noise reveals when a model is made."""
+"""Inspection: facts about a network that hold for every photo, found with two images of noise.
 
-from collections.abc import Callable
+One forward and one backward pass yield all of them, and a network that cannot be explained is refused here, before the
+first photo.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -9,98 +14,139 @@ from torch import Tensor, nn
 from attribution.network.rectifiers import Interception, Rectifiers
 from attribution.refusal import Refusal
 
-MAX_MIXING = 1e-2  # relative difference of logits above which an image depends on its neighbours in a batch
-PEAK_OVER_SAVED = 1.25  # peak memory of a pass and its backward pass, over what the pass saves; measured on ResNet-50
-MAX_ROUNDING = 1e-5  # relative difference of two maps that counts as rounding
+MIXING_TOLERANCE = 1e-2  # largest difference of logits between an image alone and in a batch, over the largest logit
+MAP_TOLERANCE = 1e-5  # largest difference between two maps that counts as rounding, over the largest value
+BACKWARD_FACTOR = 1.25  # peak memory of a forward and backward pass over the tensors it saves, measured on ResNet-50
 
-Send = Callable[[Tensor, torch.memory_format], Tensor]  # pixels (N, 3, H, W) -> logits (N, K), in a memory layout
+Send = Callable[[nn.Module, Tensor, torch.memory_format], Tensor]  # network, pixels and layout to logits
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """Facts about a network.
+    """Facts about one network.
 
     Attributes:
-        layout: Memory layout that the network accepts; channels last where possible, since it is faster.
-        operators: Rectifiers and other activations of a forward pass.
-        image_memory: Bytes of one image in a pass with its gradient: the peak on CUDA; elsewhere those that the pass
-            saves for the backward pass, and a quarter more.
-        fixed_adjoint: True if two images of noise have the same Zeiler-Fergus map: no max-pooling, no gates, no norms.
+        memory_format: Layout of its input: channels last where the network accepts that, otherwise contiguous.
+        operators: Rectifiers and other activations that a forward pass uses.
+        image_memory: Bytes per image of a forward and backward pass: the measured peak on CUDA; elsewhere an estimate
+            from the tensors that are saved for the backward pass.
+        fixed_adjoint: True if two images have the same Zeiler-Fergus map: no max-pooling, no gates, no norms.
     """
 
-    layout: torch.memory_format
+    memory_format: torch.memory_format
     operators: Interception
     image_memory: int
     fixed_adjoint: bool
 
 
-def noise(size: tuple[int, int]) -> Tensor:
-    """Return two images of noise, (2, 3, H, W), the second one dark."""
-    images = torch.rand((2, 3, *size), generator=torch.Generator().manual_seed(0))
-    images[1] *= 0.3
-    return images
-
-
-def inspect(name: str, net: nn.Module, x: Tensor, send: Send) -> Inspection:
-    """Send two images through a network and back.
+def inspect(name: str, net: nn.Module, classes: int, x: Tensor, send: Send) -> Inspection:
+    """Send images of noise through a network and back.
 
     Args:
-        name: Name of the model, for refusals.
-        net: The frozen network; its memory layout is changed.
-        x: (2, 3, H, W), on the network's device and in its dtype.
-        send: Sends pixels through the network, and refuses what are no logits.
+        name: The model's name, for refusals.
+        net: The frozen network; its weights are left in the layout that was found.
+        classes: Number of classes.
+        x: (N, 3, H, W), at least two different images.
+        send: Sends pixels through a network in a layout.
 
     Raises:
-        Refusal: If the network fails on the images, mixes them, returns probabilities, or cannot be differentiated.
+        Refusal: If the network fails on such images or in the backward pass, does not return one logit per class,
+            passes no gradient back, or mixes the images of a batch.
     """
-    x = x.requires_grad_()
-    cuda = x.device.type == "cuda"
-    held = torch.cuda.memory_allocated(x.device) if cuda else 0
-    if cuda:
-        torch.cuda.reset_peak_memory_stats(x.device)
-    saved: dict[int, int] = {}  # bytes that the pass saves for the backward pass, by address
-
-    def count(tensor: Tensor) -> Tensor:
-        saved[tensor.data_ptr()] = max(tensor.nbytes, saved.get(tensor.data_ptr(), 0))
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
-        layout, logits, rectifiers = _first_pass(name, net, x, send)
+    x = x.detach().requires_grad_()
+    memory = _Memory(x.device)
+    with torch.autograd.graph.saved_tensors_hooks(memory.save, lambda tensor: tensor):
+        memory_format, logits, rectifiers = _first_pass(name, net, classes, x, send)
     if bool((logits > 0).all()) and bool(((logits.sum(1) - 1).abs() < 1e-4).all()):
-        raise Refusal(f"{name} returns values above 0 that sum to 1, as after a softmax; return its logits instead.")
+        raise Refusal(f"{name} returns values above 0 that sum to 1, as after a softmax; return the logits instead.")
     if not logits.requires_grad:
         raise Refusal(f"{name} passes no gradient back to its input; remove detach, no_grad or quantisation.")
     with torch.no_grad():
-        alone = send(x[:1], layout)
-    if (alone - logits[:1]).abs().max() > MAX_MIXING * logits.abs().max():
-        raise Refusal(f"{name} mixes the images of a batch; use batch norm with its running statistics.")
-    operators = rectifiers.seen(logits)
+        alone = expect_logits(name, send(net, x[:1], memory_format), 1, classes)
+    if (alone - logits[:1]).abs().max() > MIXING_TOLERANCE * logits.abs().max():
+        raise Refusal(f"{name} mixes the images of a batch; let batch norm use its running statistics.")
+    operators = rectifiers.seen(logits)  # before the backward pass frees the graph
+    maps = _zeiler_fergus_maps(name, x, logits, rectifiers)
+    return Inspection(
+        memory_format=memory_format,
+        operators=operators,
+        image_memory=memory.peak([*net.parameters(), *net.buffers()]) // len(x),
+        fixed_adjoint=bool((maps[0] - maps[1]).abs().max() <= MAP_TOLERANCE * maps.abs().max()) and bool(maps.any()),
+    )
+
+
+def expect_logits(name: str, logits: object, images: int, classes: int) -> Tensor:
+    """Return logits of shape (images, classes) unchanged.
+
+    Raises:
+        Refusal: If they are anything else.
+    """
+    if isinstance(logits, Tensor) and logits.shape == (images, classes):
+        return logits
+    given = f"shape {_shape(logits, images)}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
+    raise Refusal(
+        f"{name} returns {given}, but {classes} class names need logits of shape (N, {classes}); "
+        "wrap it so that it returns one logit per class."
+    )
+
+
+def _shape(tensor: Tensor, images: int) -> str:
+    """Write a shape with N for the number of images."""
+    sides = ["N" if i == 0 and side == images else str(side) for i, side in enumerate(tensor.shape)]
+    return f"({', '.join(sides)}{',' if len(sides) == 1 else ''})"
+
+
+def _first_pass(
+    name: str, net: nn.Module, classes: int, x: Tensor, send: Send
+) -> tuple[torch.memory_format, Tensor, Rectifiers]:
+    """Find the fastest layout that the network accepts: operators such as view(N, -1) fail on channels last."""
+
+    def attempt(memory_format: torch.memory_format) -> tuple[torch.memory_format, Tensor, Rectifiers]:
+        net.to(memory_format=memory_format)
+        with torch.inference_mode(False), torch.enable_grad(), Rectifiers() as rectifiers:
+            logits = send(net, x, memory_format)
+        return memory_format, expect_logits(name, logits, len(x), classes), rectifiers
+
+    with contextlib.suppress(RuntimeError):
+        return attempt(torch.channels_last)
+    try:
+        return attempt(torch.contiguous_format)
+    except RuntimeError as error:
+        reason = str(error).split("\n")[0]
+        raise Refusal(
+            f"{name} fails on images of shape {tuple(x.shape)}: {reason}; check its input size and its layers."
+        ) from error
+
+
+def _zeiler_fergus_maps(name: str, x: Tensor, logits: Tensor, rectifiers: Rectifiers) -> Tensor:
+    """Return the maps of one random combination of the logits, (N, 3, H, W)."""
     rectifiers.rule = "zeiler_fergus"
     signal = torch.randn(logits.shape[1], generator=torch.Generator().manual_seed(0)).to(logits)
     try:
         (maps,) = torch.autograd.grad((logits * signal).sum(), x)
     except Exception as error:
-        raise Refusal(
-            f"{name} fails in the backward pass ({type(error).__name__}); switch checkpointing off."
-        ) from error
-    weights = sum(saved.get(each.data_ptr(), 0) for each in (*net.parameters(), *net.buffers()))
-    kept = int(PEAK_OVER_SAVED * (sum(saved.values()) - weights))
-    peak = torch.cuda.max_memory_allocated(x.device) - held if cuda else kept
-    alike = bool((maps[0] - maps[1]).abs().max() <= MAX_ROUNDING * maps.abs().max())
-    return Inspection(layout, operators, peak // len(x), alike and bool(maps.any()))
+        raise Refusal(f"{name} fails in the backward pass ({type(error).__name__}); turn checkpointing off.") from error
+    return maps
 
 
-def _first_pass(name: str, net: nn.Module, x: Tensor, send: Send) -> tuple[torch.memory_format, Tensor, Rectifiers]:
-    """Find the memory layout that the network accepts: some operators, such as view(N, -1), need contiguous rows."""
-    failure: Exception | None = None
-    for layout in (torch.channels_last, torch.contiguous_format):
-        net.to(memory_format=layout)
-        try:
-            with torch.inference_mode(False), torch.enable_grad(), Rectifiers() as rectifiers:
-                return layout, send(x, layout), rectifiers
-        except RuntimeError as error:
-            failure = error
-    reason = str(failure).split("\n")[0]
-    raise Refusal(
-        f"{name} fails on images of shape {tuple(x.shape)}: {reason}; check its size and its layers."
-    ) from failure
+class _Memory:
+    """Memory of a forward and backward pass, measured from here on."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._saved: dict[int, int] = {}  # address of a tensor saved for the backward pass, to its bytes
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+            self._allocated = torch.cuda.memory_allocated(device)
+
+    def save(self, tensor: Tensor) -> Tensor:
+        """Count a tensor that autograd saves; tensors at one address count once."""
+        self._saved[tensor.data_ptr()] = max(tensor.nbytes, self._saved.get(tensor.data_ptr(), 0))
+        return tensor
+
+    def peak(self, weights: Iterable[Tensor]) -> int:
+        """Return the peak in bytes, without the weights, which stay in memory anyway."""
+        if self._device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self._device) - self._allocated
+        held = sum(self._saved.get(each.data_ptr(), 0) for each in weights)
+        return int(BACKWARD_FACTOR * (sum(self._saved.values()) - held))

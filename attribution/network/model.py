@@ -2,7 +2,6 @@
 
 import copy
 import hashlib
-import logging
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -14,7 +13,7 @@ from attribution.network import classes as naming
 from attribution.network.device import choose_device, full_precision
 from attribution.network.folding import fold
 from attribution.network.frozen import freeze, frozen_copy
-from attribution.network.inspection import inspect, noise
+from attribution.network.inspection import expect_logits, inspect
 from attribution.network.layers import Layer, outputs, stages, watch
 from attribution.photo.preprocessing import Interpolation, Preprocessing
 from attribution.refusal import Refusal
@@ -23,18 +22,18 @@ from attribution.refusal import Refusal
 class Model:
     """A network that can be explained: it maps pixels in [0, 1] to logits.
 
-    The caller's network is copied, and the copy frozen: evaluation mode, no gradients for its parameters, no hooks.
-    Normalisation happens inside, so that black is black and a gradient is per unit of pixel value.
+    The caller's network is copied and the copy frozen: evaluation mode, no gradients for its parameters, no hooks.
+    Normalisation happens inside, so black is black and a gradient is per unit of pixel value.
 
     Attributes:
         name: For titles and manifests.
         classes: Class names, (K,).
         preprocessing: From a photo to the input.
         device: Device of the network.
-        dtype: Dtype of the network's parameters; all computations follow it.
+        dtype: Data type of the network's parameters, in which everything is computed.
         net: The frozen network as it was given.
-        running: The network that runs: `net`, with batch norm folded where that is exact.
-        inspection: Facts about the network.
+        running_net: The network that runs: `net` with its batch norms folded into convolutions where possible.
+        inspection: Facts about the network that hold for every photo.
     """
 
     def __init__(
@@ -58,17 +57,17 @@ class Model:
             net: Any module that maps normalised images (N, 3, H, W) to logits (N, K), K >= 2, not probabilities.
             size: (H, W) of its input.
             mean: Three numbers, subtracted from pixels in [0, 1].
-            std: Three numbers, divided by.
+            std: Three numbers that the difference is divided by.
             classes: K names.
             crop: Side of the centre square over the shorter side of the photo. Default: 0.875.
             interpolation: "bilinear" or "bicubic" (default).
             device: "auto" (default), "cpu", "cuda", "cuda:1" or "mps".
-            own: True if nobody else holds the network, so that it need not be copied. Default: False.
+            own: True if nobody else holds the network, so that no copy is needed. Default: False.
 
         Raises:
             Refusal: If the network cannot be copied or differentiated, hides its operators (TorchScript), mixes the
-                images of a batch, computes in another dtype than float32 or float64, or does not return one logit for
-                each class; or if the device is not available.
+                images of a batch, has another dtype than float32 or float64, or does not return one logit per class;
+                or if the device is not available.
         """
         self.name = name
         self.classes = tuple(classes)
@@ -85,47 +84,40 @@ class Model:
             raise Refusal(
                 f"{name} computes in {self.dtype}, too coarse for a gradient map; convert it with net.float()."
             )
+        if len(self.classes) < 2:
+            raise Refusal(f"{name} has {len(self.classes)} classes; at least 2 are needed.")
         self._mean, self._std = (
             torch.tensor(values, dtype=self.dtype, device=self.device).view(3, 1, 1) for values in (mean, std)
         )
-        self.inspection = inspect(
-            name,
-            self.net,
-            self._noise(),
-            lambda pixels, layout: self._checked(self._pass(self.net, pixels, layout), len(pixels)),
-        )
-        self.running = self._folded()
+        self.inspection = inspect(name, self.net, len(self.classes), self._noise(), self._send)
+        self.running_net = self._derive()
 
-    def _folded(self) -> nn.Module:
-        """Return the network with batch norm folded, or as it is where that fails."""
-        running, x = self.net, self._noise()
-        try:
-            with torch.no_grad():
-                running = fold(self.net, lambda net: self.send(net, x))
-        except Exception:
-            logging.getLogger(__name__).info("batch norm of %s is not folded", self.name, exc_info=True)
-        watch(running)
-        return running
+    def _derive(self) -> nn.Module:
+        """Fold the batch norms of `net` where that is exact, and hook the modules of the result."""
+        x = self._noise()
+        derived = fold(self.net, lambda net: self.send(net, x))
+        watch(derived)
+        return derived
 
     def with_net(self, net: nn.Module) -> "Model":
         """Return this model with another network of the same structure, such as one with random weights.
 
         Args:
-            net: On the same device; nobody else holds it. It is not inspected.
+            net: On the same device, held by nobody else. It is not inspected again.
         """
         twin = copy.copy(self)
         for name in ("weights", "stages"):
             twin.__dict__.pop(name, None)
-        twin.net = freeze(net).to(memory_format=self.inspection.layout)
-        twin.running = twin._folded()
+        twin.net = freeze(net).to(memory_format=self.inspection.memory_format)
+        twin.running_net = twin._derive()
         return twin
 
     def prepare(self, image: Image.Image) -> Tensor:
-        """See `Preprocessing.prepare`: an image to (3, H, W), pixels in [0, 1]."""
+        """Convert an image to (3, H, W), pixels in [0, 1], as `Preprocessing.prepare` does."""
         return self.preprocessing.prepare(image)
 
     def logits(self, pixels: Tensor) -> Tensor:
-        """Send images through the network; gradients flow if they are switched on.
+        """Send images through the network; gradients flow if they are enabled.
 
         Args:
             pixels: (N, 3, H, W), on the model's device and in its dtype.
@@ -134,45 +126,36 @@ class Model:
             (N, K).
 
         Raises:
-            Refusal: If the network does not return one logit for each class.
+            Refusal: If the network does not return one logit per class.
         """
-        return self._checked(self.send(self.running, pixels), len(pixels))
+        logits = self.send(self.running_net, pixels)
+        return expect_logits(self.name, logits, len(pixels), len(self.classes))
 
     def send(self, net: nn.Module, pixels: Tensor) -> Tensor:
-        """Send images through a network of this model's structure, normalised and in its memory layout.
+        """Send images through another form of this model's network, with the same normalisation and memory layout.
 
         Args:
-            net: Such as `net` or a copy of it.
+            net: Such as `net` itself, or a copy of it with random weights.
             pixels: (N, 3, H, W), on the model's device and in its dtype.
-        """
-        return self._pass(net, pixels, self.inspection.layout)
 
-    def _pass(self, net: nn.Module, pixels: Tensor, layout: torch.memory_format) -> Tensor:
+        Returns:
+            The network's output, unchecked; (N, K) if the network is like this model's.
+        """
+        return self._send(net, pixels, self.inspection.memory_format)
+
+    def _send(self, net: nn.Module, pixels: Tensor, memory_format: torch.memory_format) -> Tensor:
         with torch.autocast(self.device.type, enabled=False):  # the network's dtype, whatever the caller's context
             normalised = (pixels - self._mean) / self._std
-            logits: Tensor = net(normalised.contiguous(memory_format=layout))
+            logits: Tensor = net(normalised.contiguous(memory_format=memory_format))
         return logits
-
-    def _checked(self, logits: Tensor, images: int) -> Tensor:
-        wanted = (images, len(self.classes))
-        if not isinstance(logits, Tensor) or logits.shape != wanted:
-            found = f"shape {_shape(logits, images)}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
-            raise Refusal(
-                f"{self.name} returns {found}, but its class names need logits of shape (N, {wanted[1]}); "
-                "wrap it so that it returns one logit for each class."
-            )
-        return logits
-
-    def _noise(self) -> Tensor:
-        return noise(self.preprocessing.size).to(self.device, self.dtype)
 
     def predict(self, x: Tensor, k: int = 5, also: int | None = None) -> list[tuple[int, str, float]]:
         """Return the most probable classes.
 
         Args:
             x: (3, H, W), pixels in [0, 1].
-            k: How many. Default: 5.
-            also: A class that is listed last if it is not among them. Default: None.
+            k: Number of classes. Default: 5.
+            also: A class that is appended if it is not among them. Default: None.
 
         Returns:
             (index, class name, probability), the most probable first.
@@ -181,16 +164,20 @@ class Model:
             return self.rank(self.logits(x.to(self.device, self.dtype)[None])[0], k, also)
 
     def rank(self, logits: Tensor, k: int = 5, also: int | None = None) -> list[tuple[int, str, float]]:
-        """Return the most probable classes by the logits of one image, (K,), as `predict` does."""
-        return naming.rank(logits, self.classes, k, also)
+        """Return the most probable classes by the logits of one image, (K,); otherwise like `predict`."""
+        probabilities = logits.cpu().double().softmax(0)
+        top = probabilities.topk(min(k, len(probabilities))).indices.tolist()
+        if also is not None and also not in top:
+            top.append(also)
+        return [(i, self.classes[i], float(probabilities[i])) for i in top]
 
     @cached_property
     def stages(self) -> tuple[Layer, ...]:
-        """The last layer of each resolution at which the network has a map of features, the coarsest first."""
+        """The last layer of each resolution at which the network has feature maps, the coarsest first."""
         x = self._noise().requires_grad_()
         with torch.inference_mode(False), torch.enable_grad(), outputs() as found:
             logits = self.logits(x)
-        return stages(self.running, found, logits, self.preprocessing.size)
+        return stages(self.running_net, found, logits, self.preprocessing.size)
 
     @cached_property
     def weights(self) -> str:
@@ -202,15 +189,30 @@ class Model:
         return digest.hexdigest()
 
     def find_class(self, text: str) -> int:
-        """Return the index of a class, given as an index or a name.
+        """Return the index of a class from its index or its name as text.
 
         Raises:
-            Refusal: If there is no such class, with the most similar names; or more than one.
+            Refusal: If no class or more than one matches; it suggests the nearest names.
         """
-        return naming.find_class(self.name, self.classes, text)
+        if (digits := text.strip()).isdecimal():
+            if len(digits) < 10 and (index := int(digits)) < len(self.classes):
+                return index
+            last = len(self.classes) - 1
+            raise Refusal(f"{self.name} has no class {digits[:20]}; choose an index from 0 to {last}.")
+        wanted = text.strip().casefold()
+        names = [name.casefold() for name in self.classes]
+        found = [index for index, name in enumerate(names) if name == wanted]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise Refusal(f"{len(found)} classes are called {text!r}; use an index: {', '.join(map(str, found))}.")
+        near = [name for name in names if wanted and wanted in name][:3] or difflib.get_close_matches(wanted, names, 3)
+        near = [self.classes[names.index(name)] for name in near]
+        hint = f"did you mean {' or '.join(near)}?" if near else f"use an index from 0 to {len(names) - 1}."
+        raise Refusal(f"{self.name} has no class {text!r}; {hint}")
 
-
-def _shape(tensor: Tensor, images: int) -> str:
-    """Return a shape as people write it, with N for the number of images."""
-    sides = ["N" if i == 0 and side == images else str(side) for i, side in enumerate(tensor.shape)]
-    return f"({', '.join(sides)}{',' if len(sides) == 1 else ''})"
+    def _noise(self) -> Tensor:
+        """Return two images of noise, (2, 3, H, W), the second one dark."""
+        noise = torch.rand((2, 3, *self.preprocessing.size), generator=torch.Generator().manual_seed(0))
+        noise[1] *= 0.3
+        return noise.to(self.device, self.dtype)

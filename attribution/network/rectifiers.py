@@ -7,7 +7,7 @@ A rectifier y = min(max(x, 0), hi) passes the signal R that comes back from abov
     zeiler_fergus    max(R, 0)                Zeiler and Fergus 2014, arXiv:1311.2901 ("deconvnet")
 
 Only the signal through the rectifier changes: a skip connection that reads the same tensor is untouched. Every spelling
-is met where PyTorch dispatches it, so the network is neither searched for modules nor changed.
+is intercepted where PyTorch dispatches it, so the network is neither searched for modules nor changed.
 """
 
 import math
@@ -23,13 +23,13 @@ from torch.overrides import TorchFunctionMode
 
 
 def _gated(signal: Tensor, y: Tensor, hi: float) -> Tensor:
-    """[0 < y < hi] signal, by PyTorch's own kernels: `where` takes 14 times as long."""
+    """Return [0 < y < hi] signal by PyTorch's own kernels; `where` takes 14 times as long."""
     if math.isinf(hi):
         return torch.ops.aten.threshold_backward(signal, y, 0)  # type: ignore[no-any-return]
     return torch.ops.aten.hardtanh_backward(signal, y, 0, hi)  # type: ignore[no-any-return]
 
 
-RULES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {  # (signal, y, hi) -> signal, all of one shape
+BACKWARD_RULES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {  # (signal, y, hi) -> signal, all of one shape
     "gradient": _gated,
     "guided": lambda signal, y, hi: _gated(signal, y, hi).clamp_(min=0),
     "zeiler_fergus": lambda signal, y, hi: signal.clamp(min=0),
@@ -38,12 +38,12 @@ RULES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {  # (signal, y, h
 
 @dataclass(frozen=True)
 class Interception:
-    """What a forward pass was seen to use.
+    """The rectifiers and other activations in a forward pass.
 
     Attributes:
-        count: How many rectifier calls were intercepted.
-        others: Names of the other activations, which keep their plain derivative, sorted. A rectifier that could not be
-            intercepted, such as one inside a custom autograd.Function, is among them.
+        count: Number of rectifier calls that were intercepted.
+        others: Sorted names of the other activations, which keep their plain derivative. They include a rectifier that
+            could not be intercepted, such as one inside a custom autograd.Function.
     """
 
     count: int
@@ -58,24 +58,27 @@ class Rectifiers(TorchFunctionMode):
         rectifiers.rule = "guided"
         gradient, = torch.autograd.grad(logits[0, 5], x, retain_graph=True)
 
-    The graph holds this object, so that neither a global nor a thread-local decides: on CUDA another thread runs the
-    backward pass.
+    The graph refers to this object, which holds the rule. A global or a thread-local would not do: on CUDA another
+    thread runs the backward pass.
+
+    Attributes:
+        rule: A key of BACKWARD_RULES. Default: "gradient".
     """
 
     def __init__(self) -> None:
-        """Start with the rule "gradient"."""
+        """Start with no interceptions."""
         super().__init__()
         self.rule = "gradient"
         self._count = 0
 
     def seen(self, logits: Tensor) -> Interception:
-        """What the forward pass that ended in these logits used, read from their graph."""
+        """Report the activations in the forward pass that ended in these logits, read from their graph."""
         return Interception(self._count, tuple(sorted(_other_activations(logits))))
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Replace a rectifier by one that asks this object for its rule; let everything else pass."""
+        """Replace a rectifier by one that follows `rule`; pass everything else on."""
         kwargs = kwargs or {}
         differentiated = torch.is_grad_enabled() and _carries_gradient(*args, *kwargs.values())
         found = _SPELLINGS[func](*args, **kwargs) if differentiated and func in _SPELLINGS else None
@@ -86,7 +89,7 @@ class Rectifiers(TorchFunctionMode):
 
 
 class _Rectify(torch.autograd.Function):
-    """y = min(max(x, 0), hi), forward as usual, backward by the rule of `rectifiers` at that moment."""
+    """y = min(max(x, 0), hi), forward as usual, backward by the rule that `rectifiers` holds at that time."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, hi: float, in_place: bool, saved: bool, rectifiers: Rectifiers) -> Tensor:
@@ -101,18 +104,21 @@ class _Rectify(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, signal: Tensor) -> tuple[Tensor | None, ...]:
         (y,) = ctx.saved_tensors
-        return RULES[ctx.rectifiers.rule](signal, y, ctx.hi), None, None, None, None
+        return BACKWARD_RULES[ctx.rectifiers.rule](signal, y, ctx.hi), None, None, None, None
 
 
 @dataclass(frozen=True)
 class _Rectifier:
+    """A rectifier call."""
+
     x: Tensor
     hi: float = math.inf
     in_place: bool = False
-    saved: bool = True  # whether PyTorch keeps the result for the way back, so that nothing may overwrite it
+    saved: bool = True  # True if PyTorch saves the result for the backward pass, so that it must not be overwritten
 
 
-# One function a family of spellings, with the operator's own parameter names; None where the call is no rectifier.
+# One function per family of spellings, with the operator's own parameter names; it returns None if the call is no
+# rectifier.
 
 
 def _relu(input: Tensor, inplace: bool = False) -> _Rectifier:
@@ -159,7 +165,7 @@ _FAMILIES: dict[str, Callable[..., _Rectifier | None]] = {
 
 
 def _spellings() -> Iterator[tuple[Any, Callable[..., _Rectifier | None]]]:
-    """Every callable by which PyTorch offers a family, and how to read a call of it."""
+    """Yield every callable by which PyTorch offers a family, and the function that reads a call of it."""
     for name, family in _FAMILIES.items():
         for space in (F, torch, Tensor, torch._C._nn, torch.ops.aten):
             for spelling, read in ((name, family), (name + "_", _in_place(family))):
@@ -179,8 +185,8 @@ def _in_place(family: Callable[..., _Rectifier | None]) -> Callable[..., _Rectif
 
 _SPELLINGS = dict(_spellings())
 
-# Nodes of a graph by their name without "Backward": what bends the signal by the value of its own input, other than
-# pooling, attention and norms, whose derivative no rule changes.
+# Names of autograd nodes, without "Backward", whose derivative depends on their own input; but not pooling, attention
+# and norms, whose derivative no rule changes.
 _ACTIVATIONS = frozenset(
     """Abs Celu Clamp ClampMax ClampMin Elu Gelu Glu Hardsigmoid Hardswish Hardtanh LeakyRelu LogSigmoid MaskedFill
     Maximum Minimum Mish PreluKernel Relu RreluWithNoise Sigmoid Silu Softplus Tanh Threshold Where""".split()
@@ -188,7 +194,7 @@ _ACTIVATIONS = frozenset(
 
 
 def _other_activations(logits: Tensor) -> set[str]:
-    """Names of the activations in a graph that no rule reaches, and of everything that hides what it does."""
+    """Return the names of the activations in a graph that follow no rule, and of custom functions, which are opaque."""
     found: set[str] = set()
     known, waiting = set(), [logits.grad_fn]
     while waiting:

@@ -1,4 +1,4 @@
-"""The one place that runs the network: scores and gradients in chunks, counted, cancellable."""
+"""Scorer: the one place that runs the network for a photo. Scores and gradients, in chunks and counted."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,52 +16,45 @@ from attribution.network.rectifiers import Interception, Rectifiers
 from attribution.system.memory import exhausted, share
 from attribution.targets.target import Target
 
-IMAGES = 0.3  # of the memory beside the libraries
-CHUNK = {"cpu": 4, "cuda": 32, "mps": 8}  # images at a time, by kind of device
+IMAGE_MEMORY_SHARE = 0.3  # share of the memory left by the libraries that a chunk of images may take
+CHUNK_SIZES = {"cpu": 4, "cuda": 32, "mps": 8}  # maximum images per pass, by type of device
 
 T = TypeVar("T")
-Tick = Callable[[float, Callable[[], Tensor] | None], None]  # fraction done, what gives the map so far
 
 
 @dataclass(frozen=True)
 class Tape:
-    """A forward pass of the photo whose graph is kept."""
+    """A forward pass of the photo, with its graph."""
 
     x: Tensor  # (1, 3, H, W), requires a gradient
     logits: Tensor  # (1, K)
     rectifiers: Rectifiers
-    outputs: dict[str, Output]  # by the name of the module that gave it
+    outputs: dict[str, Output]  # by module name
 
 
 class Scorer:
     """Scores and gradients of one photo's target under one model.
 
-    The photo is sent forward once for everything that asks about the photo itself: its class, its score and the
-    gradients under every rule. Whoever asks first pays.
+    The photo is sent forward once for everything that depends on the photo alone: its class, its score and the
+    gradients under every rule. The first caller runs that pass.
 
     Attributes:
         model: The model.
         pixels: (3, H, W), the photo as it was given.
         x: (3, H, W), the photo, on the model's device and in its dtype.
-        chunk: Images at a time, at most.
+        chunk: Maximum images per pass; it shrinks when memory runs out.
         forwards: Images sent forward so far.
-        backwards: Images whose signal was sent back so far.
+        backwards: Images sent back so far.
     """
 
-    def __init__(
-        self,
-        model: Model,
-        x: Tensor,
-        target: Target,
-        chunk: int | None = None,
-    ) -> None:
-        """Run nothing yet.
+    def __init__(self, model: Model, x: Tensor, target: Target, chunk: int | None = None) -> None:
+        """Prepare a photo; the network does not run yet.
 
         Args:
             model: The model.
             x: (3, H, W), pixels in [0, 1].
-            target: The class and score; an open class becomes the predicted one.
-            chunk: Images at a time. Default: by the kind of device.
+            target: Class and score; an open class becomes the predicted one.
+            chunk: Maximum images per pass. Default: by the type of device and its memory.
         """
         self.model = model
         self._asked = target
@@ -84,12 +77,12 @@ class Scorer:
 
     @cached_property
     def prediction(self) -> tuple[tuple[int, str, float], ...]:
-        """The photo's most probable classes and the explained one, as `Model.predict` gives them."""
+        """The photo's most probable classes and the explained one, in the form of `Model.predict`."""
         return tuple(self.model.rank(self._logits, also=self.target.index))
 
     @property
     def saturated(self) -> bool:
-        """Whether the slope of the photo's probability underflows in the network's dtype."""
+        """True if the slope of the photo's probability underflows in the network's dtype."""
         return float(self.target.slope(self._potential(self._logits[None]))) < torch.finfo(self.model.dtype).tiny
 
     def scores(self, images: Tensor) -> NDArray[np.float64]:
@@ -105,7 +98,7 @@ class Scorer:
         return self.target.value(self._potential(logits)).numpy()
 
     def gradients(self, images: Tensor) -> tuple[Tensor, NDArray[np.float64]]:
-        """Differentiate the score of every image, as many at a time as fit.
+        """Differentiate the score of every image, as many per pass as fit into memory.
 
         Args:
             images: (N, 3, H, W).
@@ -127,7 +120,7 @@ class Scorer:
         return self._scale(gradients, logits), self.target.value(self._potential(logits)).numpy()
 
     def _fitting(self, run: Callable[[Tensor], T], images: Tensor) -> list[T]:
-        """Run on all images at once, or, where the memory does not hold them, on halves, from now on."""
+        """Run on all images at once; if memory runs out, halve the chunk for good and try again."""
         try:
             return [run(images)]
         except RuntimeError as error:
@@ -139,7 +132,7 @@ class Scorer:
         return [part for half in self.chunks(images) for part in self._fitting(run, half)]
 
     def record(self) -> Tape:
-        """Send the photo forward and keep the graph, unless it is there already."""
+        """Send the photo forward and keep the graph, unless that has been done."""
         if self._tape is None:
             x = self.x[None].detach().requires_grad_()
             with torch.enable_grad(), Rectifiers() as rectifiers, outputs() as found:
@@ -149,35 +142,36 @@ class Scorer:
         return self._tape
 
     def backward(self, rule: str) -> Tensor:
-        """Send the photo's signal back under a rectifier rule.
+        """Send the signal from the photo's score back to its pixels under a rectifier rule.
 
-        All rules share one forward pass; its graph is kept until `release`.
+        All rules share one forward pass, whose graph is kept until `release`.
 
         Args:
-            rule: A key of `rectifiers.RULES`.
+            rule: A key of `rectifiers.BACKWARD_RULES`.
 
         Returns:
-            (3, H, W), per unit of pixel value; the exact gradient of the score for the rule "gradient".
+            (3, H, W), per unit of pixel value; for the rule "gradient" the exact gradient of the score.
         """
         return self._back(self.record().x, rule)[0]
 
     def features(self, layer: Layer) -> tuple[Tensor, Tensor]:
-        """What the photo gives at a layer, and the gradient of the score there, both (C, h, w)."""
+        """Return a layer's output for the photo and the gradient of the score there, both (C, h, w)."""
         output = self.record().outputs[layer.name].tensor
         return layer.maps(output.detach())[0], layer.maps(self._back(output, "gradient"))[0]
 
-    def _back(self, place: Tensor, rule: str) -> Tensor:
+    def _back(self, tensor: Tensor, rule: str) -> Tensor:
+        """Send the signal back to a tensor of the recorded pass."""
         tape = self.record()
         tape.rectifiers.rule = rule
         with torch.enable_grad():
             potential = self.target.potential(tape.logits).sum()
-            (gradient,) = torch.autograd.grad(potential, place, retain_graph=True)
+            (gradient,) = torch.autograd.grad(potential, tensor, retain_graph=True)
         self.backwards += 1
         return self._scale(gradient, tape.logits)
 
     @property
     def interception(self) -> Interception:
-        """What the forward pass of the photo was seen to use."""
+        """The rectifiers and other activations in the photo's forward pass."""
         tape = self.record()
         return tape.rectifiers.seen(tape.logits)
 
@@ -186,7 +180,7 @@ class Scorer:
         self._tape = None
 
     def pieces(self, count: int) -> Iterator[range]:
-        """Cut range(count) into pieces of at most `chunk`, which may shrink on the way."""
+        """Split range(count) into pieces of at most `chunk`, which may shrink between two pieces."""
         done = 0
         while done < count:
             piece = range(done, min(done + self.chunk, count))
@@ -194,12 +188,12 @@ class Scorer:
             done = piece.stop
 
     def chunks(self, images: Tensor) -> Iterator[Tensor]:
-        """Cut (N, ...) into pieces of at most `chunk` along the first dimension."""
+        """Split (N, ...) into chunks of at most `chunk` along the first dimension."""
         yield from torch.split(images, self.chunk)
 
     @cached_property
     def _logits(self) -> Tensor:
-        """Of the photo, (K,), float64 on the CPU; from the recorded pass if there is one."""
+        """The photo's logits, (K,), float64 on the CPU; from the recorded pass if there is one."""
         return _double(self._tape.logits if self._tape else self._forward(self.x[None]))[0]
 
     def _forward(self, images: Tensor) -> Tensor:
@@ -209,26 +203,26 @@ class Scorer:
         return logits
 
     def _potential(self, logits: Tensor) -> Tensor:
-        """(N, K) to (N,), for numbers that are reported: float64."""
+        """Compute the target's potential, (N, K) to (N,), in float64, since it ends up in reported numbers."""
         return self.target.potential(_double(logits))
 
     def _scale(self, gradients: Tensor, logits: Tensor) -> Tensor:
-        """From the gradient of the potential to that of the score, (N, ...)."""
+        """Turn gradients of the potential, (N, ...), into gradients of the score."""
         return gradients * self.target.slope(self._potential(logits)).to(gradients).view(
             -1, *[1] * (gradients.ndim - 1)
         )
 
 
 def _chunk(model: Model) -> int:
-    """By the kind of device; no more than fits into its memory, or the part of the budget that is for images."""
+    """Return the chunk size of the device, reduced to what fits into its free memory or the budget for images."""
     if model.device.type == "cuda":
-        unused = torch.cuda.memory_reserved(model.device) - torch.cuda.memory_allocated(model.device)  # torch's own
-        free = 0.8 * (torch.cuda.mem_get_info(model.device)[0] + unused)
+        cached = torch.cuda.memory_reserved(model.device) - torch.cuda.memory_allocated(model.device)
+        free = 0.8 * (torch.cuda.mem_get_info(model.device)[0] + cached)
     else:
-        free = share(IMAGES)
-    return max(1, min(CHUNK[model.device.type], int(free) // max(1, model.inspection.image_memory)))
+        free = share(IMAGE_MEMORY_SHARE)
+    return max(1, min(CHUNK_SIZES[model.device.type], int(free) // max(1, model.inspection.image_memory)))
 
 
 def _double(values: Tensor) -> Tensor:
-    """Detached, on the CPU (MPS has no float64), in float64."""
+    """Detach, move to the CPU (MPS has no float64) and convert to float64."""
     return values.detach().cpu().double()

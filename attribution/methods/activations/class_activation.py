@@ -7,7 +7,7 @@ from typing import ClassVar
 from torch import Tensor
 from torch.nn import functional
 
-from attribution.methods.method import Computed, Cost, Method, per_pixel
+from attribution.methods.method import Computed, Cost, Method, Tick, per_pixel
 from attribution.network.model import Model
 from attribution.network.scorer import Scorer, Tick
 from attribution.refusal import Refusal

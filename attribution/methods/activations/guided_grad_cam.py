@@ -7,7 +7,7 @@ from attribution.methods.activations.class_activation import STAGE
 from attribution.methods.activations.grad_cam import GradCAM
 from attribution.methods.citation import Citation
 from attribution.methods.gradients.guided_backprop import GuidedBackprop
-from attribution.methods.method import Computed, Cost, Method
+from attribution.methods.method import Computed, Cost, Method, Tick
 from attribution.network.model import Model
 from attribution.network.scorer import Scorer, Tick
 from attribution.settings import setting

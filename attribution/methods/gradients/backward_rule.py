@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from attribution.methods.method import Computed, Cost, Method
+from attribution.methods.method import Computed, Cost, Method, Tick
 from attribution.network.model import Model
 from attribution.network.rectifiers import Interception
 from attribution.network.scorer import Scorer, Tick
@@ -15,7 +15,7 @@ class BackwardRule(Method):
     """Send the signal back through the network, each rectifier by one rule.
 
     Attributes:
-        rule: A key of `rectifiers.RULES`.
+        rule: A key of `rectifiers.BACKWARD_RULES`.
         needs_rectifiers: Whether the map is only the plain gradient where no rectifier is intercepted.
         ignores_gates: Whether the rule ignores which rectifiers the photo opened.
     """

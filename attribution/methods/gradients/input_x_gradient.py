@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from attribution.methods.citation import Citation
-from attribution.methods.method import Computed, Cost, Method
-from attribution.network.scorer import Scorer, Tick
+from attribution.methods.method import Computed, Cost, Method, Tick
+from attribution.network.scorer import Scorer
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from attribution.baselines.noise import SEED
-from attribution.methods.method import Computed, Cost, Method
-from attribution.network.scorer import Scorer, Tick
+from attribution.methods.method import Computed, Cost, Method, Tick
+from attribution.network.scorer import Scorer
 from attribution.settings import Number, setting
 
 LOST = 0.5  # share of the photo's score that the noisy copies should keep

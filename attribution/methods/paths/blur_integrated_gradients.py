@@ -10,8 +10,8 @@ from torch import Tensor
 
 from attribution.baselines.photo import blurred
 from attribution.methods.citation import Citation
-from attribution.methods.method import Computed, Cost, Method
-from attribution.network.scorer import Scorer, Tick
+from attribution.methods.method import Computed, Cost, Method, Tick
+from attribution.network.scorer import Scorer
 from attribution.settings import Number, setting
 
 LEAST = 0.2  # pixels; a Gaussian below that changes nothing

@@ -12,8 +12,8 @@ from torch import Tensor
 from attribution.baselines import BASELINES
 from attribution.baselines.baseline import Baseline
 from attribution.baselines.constant import Black
-from attribution.methods.method import Computed, Cost, Method
-from attribution.network.scorer import Scorer, Tick
+from attribution.methods.method import Computed, Cost, Method, Tick
+from attribution.network.scorer import Scorer
 from attribution.settings import Number, Part, setting
 
 
@@ -54,15 +54,15 @@ class FromBaseline(Method):
         values, scores = torch.zeros_like(scorer.x), []
         baselines = self.baseline.images(scorer.x)  # (K, 3, H, W)
         for number, baseline in enumerate(baselines):
-            found, score = self.walk(scorer, baseline, partial(_tick, tick, values.clone(), number, len(baselines)))
+            found, score = self.walk(scorer, baseline, partial(_report, tick, values.clone(), number, len(baselines)))
             values += found
             scores.append(float(scorer.scores(baseline[None])[0]) if score is None else score)
         return Computed(values / len(baselines), baseline_score=sum(scores) / len(scores))
 
 
-def _tick(
-    whole: Tick, earlier: Tensor, number: int, of: int, fraction: float, path: Callable[[], Tensor] | None
+def _report(
+    tick: Tick, earlier: Tensor, number: int, of: int, fraction: float, path: Callable[[], Tensor] | None
 ) -> None:
     """Report one path of several: the map so far is the mean over the paths that are done and this one."""
     so_far = path and (lambda: (earlier + path()) / (number + 1))
-    whole((number + fraction) / of, so_far)
+    tick((number + fraction) / of, so_far)

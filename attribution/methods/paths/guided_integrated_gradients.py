@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from attribution.methods.citation import Citation
+from attribution.methods.method import Tick
 from attribution.methods.paths.from_baseline import FromBaseline
-from attribution.network.scorer import Scorer, Tick
+from attribution.network.scorer import Scorer
 from attribution.settings import Choice, Number, setting
 
 ROUNDING = 1e-6  # of the whole way

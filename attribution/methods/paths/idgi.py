@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from attribution.methods.citation import Citation
+from attribution.methods.method import Tick
 from attribution.methods.paths.from_baseline import FromBaseline
 from attribution.methods.paths.quadrature import left
 from attribution.methods.paths.straight_path import between
-from attribution.network.scorer import Scorer, Tick
+from attribution.network.scorer import Scorer
 
 
 @dataclass(frozen=True)

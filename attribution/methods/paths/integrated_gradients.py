@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from attribution.methods.citation import Citation
+from attribution.methods.method import Tick
 from attribution.methods.paths.from_baseline import FromBaseline
 from attribution.methods.paths.quadrature import RULES
 from attribution.methods.paths.straight_path import ADAPTIVE, average, between
-from attribution.network.scorer import Scorer, Tick
+from attribution.network.scorer import Scorer
 from attribution.settings import Choice, setting
 
 

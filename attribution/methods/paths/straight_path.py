@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from attribution.methods.method import Tick
 from attribution.methods.paths.quadrature import RULES, Refinement
-from attribution.network.scorer import Scorer, Tick
+from attribution.network.scorer import Scorer
 from attribution.refusal import Refusal
 
 ADAPTIVE = "adaptive"

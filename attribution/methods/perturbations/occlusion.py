@@ -8,8 +8,8 @@ from attribution.baselines.baseline import Baseline
 from attribution.baselines.constant import Grey
 from attribution.methods.citation import Citation
 from attribution.methods.gradients.zeiler_fergus import ZeilerFergus
-from attribution.methods.method import Computed, Cost, Method, against, per_pixel
-from attribution.network.scorer import Scorer, Tick
+from attribution.methods.method import Computed, Cost, Method, Tick, against, per_pixel
+from attribution.network.scorer import Scorer
 from attribution.settings import Number, Part, setting
 
 
