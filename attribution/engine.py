@@ -135,12 +135,8 @@ def _ignore(fraction: float, map_so_far: Callable[[], Tensor] | None) -> None:
 class _Run:
     """One run of a method; the time and the counters of the scorer are those of its start."""
 
-    def __init__(
-        self, scorer: Scorer, method: Method, on_progress: OnProgress | None, before: float, share: float
-    ) -> None:
-        """Note the time. Of the whole progress, `before` is done, and this method is a `share`."""
+    def __init__(self, scorer: Scorer, method: Method) -> None:
         self.model, self.scorer, self.method = scorer.model, scorer, method
-        self.on_progress, self.before, self.share = on_progress, before, share
         self.started = time.perf_counter()
         self.forwards, self.backwards = scorer.forwards, scorer.backwards
 

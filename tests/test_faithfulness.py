@@ -253,7 +253,7 @@ def test_maps_of_different_photos_are_refused(squeezenet: at.Model, shepherd: Te
     other = model(randomise(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(400, 3))), 3)
     with pytest.raises(at.Refusal, match="one model"):
         measure(other, [one])
-    with pytest.raises(at.Refusal, match="there must be one"):
+    with pytest.raises(at.Refusal, match="there must be at least one"):
         measure(squeezenet, [])
 
 
@@ -279,6 +279,6 @@ def test_a_sentence_needs_a_lead_and_a_filler_with_a_score_is_told() -> None:
 
     assert found(0.3, 0.5, 0.305).sentence(0) == "map 0 beats map 1 at deletion, and no control at insertion."
     assert found(0.3, 0.5, 0.4).sentence(0) == "map 0 beats every control at deletion, and no control at insertion."
-    assert found(0.3, 0.5, sensitivity=0.1).sentence(0).endswith("forecasts their loss no better than chance.")
+    assert found(0.3, 0.5, sensitivity=0.1).sentence(0).endswith("predict the lost score no better than chance.")
     assert found(0.3, 0.5).warning == ""
-    assert found(0.3, 0.5, last=0.6).warning.startswith("The photo has a score of 1, and what replaces all of its pix")
+    assert found(0.3, 0.5, last=0.6).warning.startswith("The photo scores 1 and the filler alone 0.6, so deletion")

@@ -105,9 +105,7 @@ def test_the_next_run_is_as_if_nothing_had_been(monkeypatch: pytest.MonkeyPatch)
     app.run()
     assert not app.exception
     assert app.selectbox(key="model").value == "squeezenet1_1"
-    while (
-        app.session_state["session"].watches["explore"].job.active
-    ):  # a process must not end while torch works
+    while app.session_state["session"].watches["explore"].job.active:  # a process must not end while torch works
         app.run()
 
 

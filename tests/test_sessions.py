@@ -18,7 +18,7 @@ from attribution.photo.samples import SAMPLES, sample_title
 
 LONG = "Steps", 990.0  # minutes
 WAIT = 60.0  # seconds after which a test fails
-ENDED = (0, -signal.SIGTERM, -signal.SIGINT)  # statuses of a server that was told to stop
+ENDED = (0, 1, -signal.SIGTERM, -signal.SIGINT)  # statuses of a server that was told to stop; 1 is Ctrl+C
 
 
 @contextlib.asynccontextmanager

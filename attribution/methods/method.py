@@ -13,7 +13,7 @@ from torch import Tensor
 from attribution.methods.citation import Citation
 from attribution.network.model import Model
 from attribution.network.rectifiers import Interception
-from attribution.network.scorer import Scorer, Tick
+from attribution.network.scorer import Scorer
 from attribution.settings import Configurable
 
 TOLD = 0.1  # share of a map that is negative from which on a note says so
@@ -114,11 +114,6 @@ class Method(Configurable):
         Args:
             scorer: Scores and gradients of the photo.
             tick: Called between chunks with the fraction done and a function that returns the map so far, or None.
-
-        Args:
-            scorer: Scorer of the photo and its target.
-            tick: Called between chunks with the fraction done and a function that returns the map so far, or None; if
-                it raises, the work stops.
 
         Raises:
             Refusal: If it cannot be made for this photo.

@@ -1,6 +1,7 @@
 """Model: a frozen network, its preprocessing, its class names."""
 
 import copy
+import difflib
 import hashlib
 from collections.abc import Sequence
 from functools import cached_property
@@ -9,7 +10,6 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from attribution.network import classes as naming
 from attribution.network.device import choose_device, full_precision
 from attribution.network.folding import fold
 from attribution.network.frozen import freeze, frozen_copy
@@ -20,7 +20,7 @@ from attribution.refusal import Refusal
 
 
 class Model:
-    """A network that can be explained: it maps pixels in [0, 1] to logits.
+    """A network that can be explained: pixels in [0, 1] go in, logits come out.
 
     The caller's network is copied and the copy frozen: evaluation mode, no gradients for its parameters, no hooks.
     Normalisation happens inside, so black is black and a gradient is per unit of pixel value.
@@ -71,8 +71,6 @@ class Model:
         """
         self.name = name
         self.classes = tuple(classes)
-        if len(self.classes) < 2:
-            raise Refusal(f"{name} has {len(self.classes)} classes; at least 2 are needed.")
         self.preprocessing = Preprocessing(tuple(size), tuple(mean), tuple(std), crop, interpolation)  # type: ignore[arg-type]
         self.device = choose_device(device)
         if self.device.type == "cuda":
@@ -181,7 +179,7 @@ class Model:
 
     @cached_property
     def weights(self) -> str:
-        """The SHA-256 of all parameters and buffers: their names, shapes and values."""
+        """SHA-256 of all parameters and buffers: their names, shapes and values."""
         digest = hashlib.sha256()
         for name, tensor in (*self.net.named_parameters(), *self.net.named_buffers()):
             digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from attribution.methods.method import Computed, Cost, Method, Tick, per_pixel
 from attribution.network.model import Model
-from attribution.network.scorer import Scorer, Tick
+from attribution.network.scorer import Scorer
 from attribution.refusal import Refusal
 from attribution.settings import Choice, Number, setting
 

@@ -9,7 +9,7 @@ from attribution.methods.citation import Citation
 from attribution.methods.gradients.guided_backprop import GuidedBackprop
 from attribution.methods.method import Computed, Cost, Method, Tick
 from attribution.network.model import Model
-from attribution.network.scorer import Scorer, Tick
+from attribution.network.scorer import Scorer
 from attribution.settings import setting
 
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 from attribution.methods.method import Computed, Cost, Method, Tick
 from attribution.network.model import Model
 from attribution.network.rectifiers import Interception
-from attribution.network.scorer import Scorer, Tick
+from attribution.network.scorer import Scorer
 from attribution.refusal import Refusal
 
 
