@@ -2,6 +2,7 @@
 
 import base64
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 import streamlit as st
@@ -27,7 +28,10 @@ def main() -> None:
         from attribution.ui.sidebar import choose
 
     start_log()
-    pages = Path(__file__).parent / "attribution" / "ui" / "pages"
+    spec = find_spec("attribution.ui")
+    assert spec
+    assert spec.origin
+    pages = Path(spec.origin).parent / "pages"
     with error_card():
         page = st.navigation(
             [

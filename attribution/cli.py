@@ -1,6 +1,7 @@
-"""The command line: attribution explain|sanity|faithfulness|check|models|methods|baselines."""
+"""The command line: attribution explain|sanity|faithfulness|serve|check|models|methods|baselines."""
 
 import argparse
+import io
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ from attribution.result import VERSION, Attribution, Results
 from attribution.selftest import check
 from attribution.settings import Configurable, Setting, Several, default, described, restore
 from attribution.system.memory import budget
+from attribution.system.serve import serve
 
 
 class _Parser(argparse.ArgumentParser):
@@ -97,6 +99,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit status: 0, or 2 if something could not be served; `check` exits with 1 instead, as health checks of
             containers require. One line on standard error names the reason.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # names of folders go out as the bytes that they came in as
     options = _parser().parse_args(arguments)
     try:
         budget()  # refuses a variable that it cannot read, before anything else is blamed
@@ -121,6 +125,10 @@ def _parser() -> argparse.ArgumentParser:
     health = commands.add_parser("check", help=does, description=f"{does.capitalize()}; ends with status 0 or 1.")
     _device(health)
     health.set_defaults(run=_check)
+    server = commands.add_parser("serve", help="start the dashboard", description="Start the dashboard.")
+    server.add_argument("--port", type=int, default=8501, help="default: 8501")
+    server.add_argument("--address", default="localhost", help="default: localhost, this machine only")
+    server.set_defaults(run=lambda options: serve(options.port, options.address))
     for command, run in (("models", _models), ("methods", _methods), ("baselines", _baselines)):
         commands.add_parser(command, help=f"list the {command}").set_defaults(run=run)
     return parser

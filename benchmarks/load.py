@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from session import Session, memory, unpacked, values
 
 import attribution as at
-from attribution.photo.samples import SAMPLES, sample_title
+from attribution.photo.samples import SAMPLES, open_sample, sample_title
 from attribution.viewer.message import Place, pack_map
 from attribution.work.jobs import Job, Jobs
 
@@ -54,7 +54,7 @@ def single_user(choices: Iterator[Choice], model: at.Model) -> dict[Choice, dict
     """What each choice must give."""
     expected = {}
     for photo, target, steps in choices:
-        x = model.prepare(at.open_image(SAMPLES[photo]))
+        x = model.prepare(open_sample(photo))
         methods = [at.METHODS[key](**({"steps": steps} if key == "integrated_gradients" else {})) for key in FIRST]
         results = at.compare(model, x, methods, at.Target(TARGETS[target]))
         packed = {
@@ -118,7 +118,7 @@ async def cut_off(sessions: list[Session]) -> tuple[int, float]:
 
 def cancelled(model: at.Model) -> float:
     """Seconds from a cancel in the middle of a long map to a worker that is free: the longest of several."""
-    x, method, took = model.prepare(at.open_image(next(iter(SAMPLES.values())))), at.IntegratedGradients(500), []
+    x, method, took = model.prepare(open_sample(SAMPLES[0])), at.IntegratedGradients(500), []
     jobs: Jobs[object] = Jobs()
 
     def work(job: Job[object]) -> object:

@@ -32,6 +32,7 @@ class Session:
         page: Name of the page in the address; empty for the first.
         query: The address after its question mark.
         name: Of the session, as the server calls it.
+        colour: The primary colour of the theme, from the server's settings.
     """
 
     address: str
@@ -43,6 +44,7 @@ class Session:
     page: str = ""
     query: str = ""
     name: str = ""
+    colour: str = ""
     waiting: list[int] = field(default_factory=list)
     socket: websockets.ClientConnection | None = None
 
@@ -90,6 +92,7 @@ class Session:
             self.kept[message.hash] = message
         if kind == "new_session":
             self.elements, self.name = [], message.new_session.initialize.session_id or self.name
+            self.colour = message.new_session.custom_theme.primary_color
         elif kind == "script_finished":
             return message.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN
         elif message.WhichOneof("type") == "delta" and message.delta.HasField("new_element"):

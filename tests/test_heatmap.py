@@ -12,7 +12,18 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 
-from attribution.drawing.heatmap import COLOURS, REDUCTIONS, clipped, colour, grey, is_blank, reduce, shared, span, unit
+from attribution.drawing.heatmap import (
+    REDUCTIONS,
+    clipped,
+    colour,
+    colour_maps,
+    grey,
+    is_blank,
+    reduce,
+    shared,
+    span,
+    unit,
+)
 
 VECTORS = json.loads(Path(__file__).with_name("heatmap_vectors.json").read_text())
 patient = hypothesis_settings(deadline=None)
@@ -34,9 +45,9 @@ def test_maps_follow_the_vectors(case: dict[str, Any], reduction: str) -> None:
 
 
 def test_colours_and_shared_spans_follow_the_vectors() -> None:
-    assert {each["colours"] for each in VECTORS["colours"]} == set(COLOURS)
+    assert {each["colours"] for each in VECTORS["colours"]} == set(colour_maps())
     for each in VECTORS["colours"]:
-        assert colour(np.array([[each["place"]]]), COLOURS[each["colours"]])[0, 0].tolist() == each["rgb"]
+        assert colour(np.array([[each["place"]]]), colour_maps()[each["colours"]])[0, 0].tolist() == each["rgb"]
     for each in VECTORS["shared"]:
         assert list(shared([tuple(ends) for ends in each["spans"]])) == each["expected"]
 

@@ -5,6 +5,7 @@ The browser does the same in `viewer/heat.js`; both are held equal by `tests/hea
 
 import json
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,15 @@ REDUCTIONS: dict[str, Callable[[Heat], Heat]] = {  # (3, H, W) -> (H, W)
     "signed_sum": lambda values: values.sum(0),
 }
 
-# Equally spaced anchors, 8-bit RGB. Magma, viridis and cividis are matplotlib's (CC0); all can be told apart by people
-# who do not see red or green.
-COLOURS: dict[str, list[list[int]]] = json.loads(Path(__file__).with_name("colours.json").read_text())
+
+@cache
+def colour_maps() -> dict[str, list[list[int]]]:
+    """Return the colour maps by name: equally spaced anchors, 8-bit RGB.
+
+    Magma, viridis and cividis are matplotlib's (CC0). People who do not see red or green can read all of them.
+    """
+    found: dict[str, list[list[int]]] = json.loads(Path(__file__).with_name("colours.json").read_text())
+    return found
 
 
 def reduce(values: NDArray[Any], reduction: str = "sum_of_absolutes") -> Heat:
@@ -106,4 +113,4 @@ def grey(heat: Heat) -> NDArray[np.uint8]:
     Returns:
         (H, W, 3), 8-bit RGB; white all over if the map holds one number everywhere.
     """
-    return colour(unit(heat, span(heat)), COLOURS["grey"])
+    return colour(unit(heat, span(heat)), colour_maps()["grey"])

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution.drawing.heatmap import (
-    COLOURS,
     REDUCTIONS,
     Heat,
     Span,
     clipped,
     colour,
+    colour_maps,
     is_blank,
     reduce,
     shared,
@@ -79,8 +79,8 @@ class View(Configurable):
     def palette(self) -> list[list[int]]:
         """Anchors of the colour map, 8-bit RGB."""
         if self.signed:
-            return COLOURS["blue_orange"]
-        return COLOURS[self.colours if self.view == "heat" else "grey"]
+            return colour_maps()["blue_orange"]
+        return colour_maps()[self.colours if self.view == "heat" else "grey"]
 
     def draw(self, maps: Sequence[NDArray[Any]], photo: NDArray[np.uint8]) -> list[Drawing]:
         """Draw several maps of one photo.

@@ -16,7 +16,6 @@ from attribution.system.files import store
 from attribution.viewer.message import WHOLE, Place, Window, module, pack_map, pack_photo, pack_toolbar, style
 
 GROUP = "report"
-PAGE = Template(Path(__file__).with_name("report.html").read_text())
 
 
 def report(
@@ -47,7 +46,8 @@ def _page(results: Results, view: View, heading: str, window: Window) -> str:
     photo = eight_bit(first.pixels)
     _, height, width = first.pixels.shape
     sources = {str(METHODS[result.method].source): METHODS[result.method].source for result in maps.values()}
-    return PAGE.substitute(
+    page = Template(Path(__file__).with_name("report.html").read_text())
+    return page.substitute(
         title=escape(heading),
         summary=escape(f"{first.model} on {first.versions.get('device', 'cpu')}, {width} x {height} pixels."),
         style=style(),

@@ -3,14 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 from torch import nn
 
 from attribution.photo.preprocessing import Preprocessing
+from attribution.system.assets import asset
 from attribution.system.download import Progress
-
-ASSETS = Path(__file__).parents[2] / "assets" / "models"
 
 
 @dataclass(frozen=True)
@@ -54,4 +52,4 @@ class ModelRecord:
 @cache
 def imagenet_classes() -> tuple[str, ...]:
     """The 1000 class names of ILSVRC 2012 in the order of their indices, as torchvision writes them."""
-    return tuple((ASSETS / "imagenet_classes.txt").read_text().splitlines())
+    return tuple(asset("models/imagenet_classes.txt").read_text().splitlines())

@@ -8,8 +8,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from attribution.models.record import ASSETS, Facts, ModelRecord, imagenet_classes
+from attribution.models.record import Facts, ModelRecord, imagenet_classes
 from attribution.photo.preprocessing import Preprocessing
+from attribution.system.assets import asset
 from attribution.system.download import Progress
 
 
@@ -54,7 +55,7 @@ class SqueezeNet(nn.Module):
 def _build(on_progress: Progress | None) -> nn.Module:
     del on_progress
     net = SqueezeNet()
-    net.load_state_dict(load_file(ASSETS / "squeezenet1_1_imagenet.safetensors"))
+    net.load_state_dict(load_file(asset("models/squeezenet1_1_imagenet.safetensors")))
     return net
 
 

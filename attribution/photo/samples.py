@@ -1,22 +1,25 @@
 """The sample photos that come with the project."""
 
 from functools import cache
-from pathlib import Path
 
 from PIL import Image
 
 from attribution.photo.decode import open_image
+from attribution.system.assets import asset
 
-SAMPLES = {path.stem: path for path in sorted((Path(__file__).parents[2] / "assets" / "samples").glob("*.jpg"))}
 FIRST = "german_shepherd_on_grass"
+SAMPLES = tuple(  # names of the files in assets/samples, without .jpg
+    """citrus_fruits dog_over_cat espresso german_shepherd_on_grass giant_panda golden_retriever hot_air_balloon
+    lorikeet space_shuttle sports_car tabby_cat""".split()
+)
 
 
 def sample_title(name: str) -> str:
-    """The name of a sample photo, for people."""
+    """Return the name of a sample photo, for people."""
     return name.replace("_", " ").capitalize()
 
 
 @cache
 def open_sample(name: str) -> Image.Image:
-    """A sample photo, decoded once."""
-    return open_image(SAMPLES[name])
+    """Return a sample photo, decoded once."""
+    return open_image(asset(f"samples/{name}.jpg"))

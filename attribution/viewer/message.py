@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution.drawing.heatmap import COLOURS, reduce
+from attribution.drawing.heatmap import colour_maps, reduce
 from attribution.drawing.view import View
 from attribution.settings import plain
 
@@ -29,7 +29,7 @@ def module() -> str:
     viewer = "".join(
         line for line in (_FOLDER / "viewer.js").read_text().splitlines(True) if not line.startswith("import ")
     )
-    facts = {"COLOURS": COLOURS, "VIEW": plain(View())}
+    facts = {"COLOURS": colour_maps(), "VIEW": plain(View())}
     constants = "".join(f"const {name} = {json.dumps(fact)};\n" for name, fact in facts.items())
     return f"{constants}{(_FOLDER / 'heat.js').read_text()}\n{viewer}"
 
