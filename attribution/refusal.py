@@ -2,7 +2,7 @@
 
 
 class Refusal(ValueError):
-    """What cannot be served, in one sentence: what, the value, the remedy.
+    """A request that cannot be served, in one sentence: what, the value, the remedy.
 
     The page shows the text as it is, the command line prints it, a batch writes it in the row.
     """

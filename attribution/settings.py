@@ -23,14 +23,14 @@ Colour = tuple[float, float, float]  # red, green, blue in [0, 1]
 
 @dataclass(frozen=True)
 class Setting(ABC):
-    """What a field may hold. Each kind is a leaf class."""
+    """The content that a field may have. Each kind is a leaf class."""
 
     help: str
 
     @property
     @abstractmethod
     def range(self) -> str:
-        """What it may hold, as the start of a refusal says it after "must be"."""
+        """The allowed values, as they follow "must be" in a refusal."""
 
     @abstractmethod
     def check(self, value: Any) -> Any:
@@ -42,7 +42,7 @@ class Setting(ABC):
 
     @abstractmethod
     def plain(self, value: Any) -> int | float | str:
-        """Turn a value into what JSON can hold; `read(str(plain))` gives the value back."""
+        """Return all settings of a value in a form that JSON can represent."""
 
     def _refuse(self, value: Any) -> Refusal:
         return Refusal(f"must be {self.range}, got {value!r}")
@@ -57,7 +57,7 @@ class Number(Setting):
 
     @property
     def whole(self) -> bool:
-        """Whether only integers are allowed."""
+        """True if only integers are allowed."""
         return isinstance(self.low, int) and isinstance(self.high, int)
 
     @property
@@ -303,17 +303,17 @@ C = TypeVar("C", bound=Configurable)
 
 
 def described(cls: type[Configurable]) -> dict[str, Setting]:
-    """The settings of a class by field name, in the order of definition."""
+    """Return the settings of a class by field name, in the order of definition."""
     return {field.name: field.metadata["setting"] for field in dataclasses.fields(cls)}
 
 
 def default(cls: type[Configurable], name: str) -> Any:
-    """The default of one field."""
+    """Return the default of one field."""
     return next(field.default for field in dataclasses.fields(cls) if field.name == name)
 
 
 def plain(value: Configurable) -> dict[str, int | float | str]:
-    """All settings of a value as JSON can hold them.
+    """Return all settings of a value in a form that JSON can represent.
 
     Returns:
         Field name to a number or a text; `restore` gives the value back.
@@ -338,7 +338,7 @@ def restore(cls: type[C], fields: Mapping[str, Any]) -> C:
 
 
 def write(value: Configurable, full: bool = False) -> str:
-    """The text form of a value: its key and the settings that differ from their defaults, or all of them."""
+    """Return the text form of a value: its key and the settings that differ from their defaults, or all of them."""
     inside = ",".join(
         f"{name}={content}"
         for name, content in plain(value).items()

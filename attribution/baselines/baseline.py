@@ -21,12 +21,12 @@ class Baseline(Configurable):
 
     @property
     def count(self) -> int:
-        """How many images `images` gives."""
+        """The number of images that `images` returns."""
         return 1
 
     @abstractmethod
     def image(self, x: Tensor) -> Tensor:
-        """The baseline for one photo; of several the first.
+        """Return the baseline of one photo; of several the first.
 
         Args:
             x: (3, H, W), the photo as the network sees it, pixels in [0, 1].
@@ -36,5 +36,5 @@ class Baseline(Configurable):
         """
 
     def images(self, x: Tensor) -> Tensor:
-        """All baselines for one photo, (K, 3, H, W); their maps are averaged. Most have one."""
+        """Return all baselines of one photo, (K, 3, H, W); their maps are averaged. Most have one."""
         return self.image(x)[None]

@@ -53,5 +53,5 @@ class GaussianNoise(Baseline):
 
 
 def uniform(x: Tensor, seed: int) -> Tensor:
-    """Values in [0, 1] of the shape and kind of x, the same for one seed on every device."""
+    """Return uniform noise in [0, 1] in the shape and dtype of x, equal for one seed on every device."""
     return torch.rand(x.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(x)

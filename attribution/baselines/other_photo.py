@@ -32,6 +32,6 @@ class OtherPhoto(Baseline):
 
 
 def sample(x: Tensor, name: str) -> Tensor:
-    """A sample photo in the shape and kind of x."""
+    """Return a sample photo in the shape and dtype of x."""
     small = ImageOps.fit(open_sample(name), (x.shape[2], x.shape[1]))
     return torch.from_numpy(np.array(small, dtype=np.float32) / 255).permute(2, 0, 1).to(x)

@@ -65,7 +65,7 @@ def blurred(x: Tensor, sigma: float) -> Tensor:
 
 
 def _weights(side: int, sigma: float) -> Tensor:
-    """How much of each place goes to each place along one side, (side, side)."""
+    """Return the weight of each pixel in each blurred one along one side, (side, side)."""
     radius = math.ceil(3 * sigma)
     steps = torch.arange(-radius, radius + 1)
     kernel = torch.exp(-(steps.double() ** 2) / (2 * sigma**2))

@@ -97,5 +97,5 @@ class SamplePhotos(Several):
 
 
 def _coarse(images: Tensor) -> Tensor:
-    """(N, 3, H, W) at 8 x 8, where a shift of the crop matters little."""
+    """Shrink (N, 3, H, W) to 8 x 8, where a shift of the crop matters little."""
     return functional.adaptive_avg_pool2d(images, 8)

@@ -27,7 +27,7 @@ def noise(x: Tensor, seed: int = 0) -> Map:
 
 
 def centre(x: Tensor) -> Map:
-    """A Gaussian in the middle of the photo: photographers put there what they show."""
+    """Return a Gaussian at the centre of the photo, where photographers place their subject."""
     down, across = (torch.linspace(-0.5, 0.5, side, dtype=torch.float64) / SPREAD for side in x.shape[1:])
     return _map(torch.exp(-(down[:, None] ** 2 + across**2) / 2).numpy())
 

@@ -55,7 +55,7 @@ class Figures:
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """What was measured.
+    """The measurements of one path.
 
     Attributes:
         target: With its class filled in.
@@ -93,7 +93,7 @@ class Study:
     curves: dict[str, list[tuple[int, float]]]
 
     def enough(self, rule: str, error: float) -> int | None:
-        """The fewest steps from which on a rule stays within an error, between two measurements by a power law.
+        """Return the fewest steps from which a rule stays within an error, interpolated by a power law.
 
         Returns:
             None if it never does.
@@ -113,7 +113,7 @@ class Study:
 
     @property
     def doubt(self) -> float:
-        """What the sum of the reference itself is off by, relative to the score difference."""
+        """The error of the reference's own sum, relative to the score difference."""
         difference = self.score - self.baseline_score
         return abs(float(self.reached[-1]) - difference) / abs(difference) if difference else 0.0
 
@@ -186,7 +186,7 @@ class _Study:
         )
 
     def _look(self) -> tuple[Array, Array, Array, NDArray[np.float32]]:
-        """A long midpoint rule, and its map piece by piece."""
+        """Run a long midpoint rule, and keep its map piece by piece."""
         nodes, _ = RULES["midpoint"](REFERENCE)
         total = torch.zeros_like(self.difference)
         scores, slopes = np.zeros(REFERENCE), np.zeros(REFERENCE)
@@ -222,7 +222,7 @@ class _Study:
         return self._error(self.difference * found.gradient)
 
     def _adaptive_curve(self) -> list[tuple[int, float]]:
-        """Each round keeps the nodes of the rounds before, so one run measures all numbers of steps."""
+        """Measure all numbers of steps in one run, since each round keeps the nodes of the rounds before."""
         rounds = refined(self.scorer, self.start, LONGEST, lambda *_: self._report())
         found = [so_far() for so_far in rounds]
         return [(len(each.nodes), self._error(self.difference * each.gradient)) for each in found]

@@ -14,7 +14,7 @@ WINDOW = 11  # pixels of a side of SSIM's window
 
 @dataclass(frozen=True)
 class Likeness:
-    """How alike two maps are; None where one of them is the same everywhere.
+    """The similarity of two maps; None where one of them is constant.
 
     Attributes:
         absolute: Spearman correlation of the pixels' sizes, from -1 to 1.

@@ -48,7 +48,7 @@ OnStage = Callable[["Stage"], None]
 
 @dataclass(frozen=True)
 class Randomisation(Configurable):
-    """How the network is taken apart.
+    """Settings of the check.
 
     Attributes:
         order: A key of ORDERS. Default: top.
@@ -87,7 +87,7 @@ class Stage:
 
 @dataclass(frozen=True, eq=False)
 class Sanity:
-    """What was found.
+    """The findings.
 
     Attributes:
         methods: That were checked.
@@ -113,7 +113,7 @@ class Sanity:
         return f"down to {first}" if self.plan.order == "top" else f"up to {last}"
 
     def sentence(self, place: int) -> str:
-        """What was found about one method, in plain words."""
+        """Return the findings about one method in words."""
         title, alike = self.methods[place].title, [stage.likeness[place] for stage in self.stages]
         first, kept = alike[0], [each.absolute for each in alike[1:] if each is not None and each.absolute is not None]
         if first is None:
@@ -129,7 +129,7 @@ class Sanity:
         return f"{title} keeps {self._share(kept[-1], place)} after all weights are random."
 
     def _share(self, kept: float, place: int) -> str:
-        """What is kept, beside what the photo alone explains."""
+        """Return the similarity that is kept, beside that of the controls."""
         if kept <= 0:
             return f"nothing of its map (rank correlation {kept:.2f})"
         alike = [found[place] for _, found in self.controls.values()]
@@ -138,7 +138,7 @@ class Sanity:
         return f"{kept:.2f} of its map{seen}"
 
     def swapped(self, place: int) -> str:
-        """How like the maps of two classes are, in plain words; empty where that is not known."""
+        """Return the similarity of the maps of two classes in words; empty where it is not known."""
         result, alike = (self.swap.results[place], self.swap.likeness[place]) if self.swap else (None, None)
         if not isinstance(result, Attribution) or alike is None or alike.absolute is None or alike.signed is None:
             return ""
@@ -178,13 +178,13 @@ def layers(model: Model, most: int = 12) -> tuple[tuple[str, ...], ...]:
 
 
 def _above(name: str) -> list[str]:
-    """The modules that a module belongs to, the nearest first, the network itself last."""
+    """Return the modules that contain a module, the nearest first, the network itself last."""
     parts = name.split(".")
     return [".".join(parts[:count]) for count in range(len(parts) - 1, -1, -1)]
 
 
 def randomised(model: Model, names: Sequence[str], seed: int = 0) -> Model:
-    """The model with random weights in some modules; all other tensors are shared with it.
+    """Return the model with random weights in some modules; all other tensors are shared with it.
 
     Args:
         model: The model; it is left as it is.
@@ -208,7 +208,7 @@ def randomised(model: Model, names: Sequence[str], seed: int = 0) -> Model:
 
 
 def _tensors(module: nn.Module) -> list[Tensor]:
-    """What a module itself has learnt: its weights, and the statistics of a batch norm."""
+    """Return the tensors that a module itself has learnt: its weights, and the statistics of a batch norm."""
     statistics = (getattr(module, name, None) for name in ("running_mean", "running_var"))
     return [*module.parameters(recurse=False), *(each for each in statistics if isinstance(each, Tensor))]
 

@@ -47,7 +47,7 @@ def reduce(values: NDArray[Any], reduction: str = "sum_of_absolutes") -> Heat:
 
 
 def span(heat: Heat, clip: float = 100.0, signed: bool = False) -> Span:
-    """The ends of the colour scale.
+    """Return the ends of the colour scale.
 
     Args:
         heat: (H, W), finite.
@@ -64,22 +64,22 @@ def span(heat: Heat, clip: float = 100.0, signed: bool = False) -> Span:
 
 
 def shared(spans: Sequence[Span]) -> Span:
-    """One span for several maps, so that their colours can be compared."""
+    """Return one span for several maps, so that their colours can be compared."""
     return min(low for low, _ in spans), max(high for _, high in spans)
 
 
 def clipped(heat: Heat, ends: Span) -> float:
-    """The share of pixels outside a span, in percent: they are drawn in its last colours."""
+    """Return the share of pixels outside a span, in percent: they are drawn in its last colours."""
     return 100 * float(((heat < ends[0]) | (heat > ends[1])).mean())
 
 
 def is_blank(ends: Span) -> bool:
-    """Whether a span has no extent, so that a picture can show nothing."""
+    """Return True if a span has no extent, so that a picture can show nothing."""
     return not ends[1] > ends[0]
 
 
 def unit(heat: Heat, ends: Span) -> Heat:
-    """Where values lie in a span, in [0, 1]. A blank span gives 0, or the middle where zero lies there."""
+    """Return the positions of values in a span, in [0, 1]; in a blank one 0, or 0.5 where zero is at its centre."""
     low, high = ends
     if is_blank(ends):
         return np.full(heat.shape, 0.5 if low < 0 else 0.0)
@@ -87,7 +87,7 @@ def unit(heat: Heat, ends: Span) -> Heat:
 
 
 def colour(places: Heat, anchors: Sequence[Sequence[int]]) -> NDArray[np.uint8]:
-    """Colours at places in [0, 1] between equally spaced anchors.
+    """Return the colours at positions in [0, 1] between equally spaced anchors.
 
     Args:
         places: (H, W).

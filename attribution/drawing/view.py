@@ -47,7 +47,7 @@ class Drawing:
 
 @dataclass(frozen=True)
 class View(Configurable):
-    """How maps are drawn.
+    """Settings for drawing maps.
 
     Attributes:
         view: White to black (default), heat on the photo, signed around zero, or only the important pixels.
@@ -72,7 +72,7 @@ class View(Configurable):
 
     @property
     def signed(self) -> bool:
-        """Whether zero lies in the middle of the colours."""
+        """True if zero is at the centre of the colours."""
         return self.view == "signed" or self.reduction == "signed_sum"
 
     @property

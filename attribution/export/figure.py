@@ -70,7 +70,7 @@ def figure(
 
 
 def sentence(view: View) -> str:
-    """How the maps are drawn, in words."""
+    """Return the way the maps are drawn, in words."""
     drawn = (
         "Signed, zero in the middle"
         if view.signed
@@ -89,7 +89,7 @@ def sentence(view: View) -> str:
 
 
 def _below(result: Attribution) -> str:
-    """The lines between a title and its map."""
+    """Return the lines between a title and its map."""
     off = "" if result.relative_delta is None else f"sum {result.relative_delta:.1%} off"
     return "\n".join(fill(line, WIDTH) for line in (result.explained, settings(result), off) if line)
 
@@ -102,7 +102,7 @@ def _title(axis: Any, name: str, below: str) -> None:
 
 
 def _bar(axis: Any, drawing: Drawing, view: View, unit: str) -> None:
-    """A colour bar under a map, the ends of its scale in numbers."""
+    """Draw a colour bar under a map, with the ends of its scale in numbers."""
     low, high = drawing.span
     if drawing.blank or view.view == "important":
         return

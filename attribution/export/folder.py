@@ -127,7 +127,7 @@ def _npz(arrays: dict[str, Any]) -> bytes:
 
 
 def _listed(path: Path) -> set[str]:
-    """The pictures of an earlier manifest, which are taken away: the new one may not list them."""
+    """Return the pictures in an earlier manifest, which are deleted: the new one may not list them."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         maps = json.loads((path / "manifest.json").read_text())["maps"]
         return {f"{Path(each['name']).name}.png" for each in maps}

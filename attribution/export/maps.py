@@ -34,24 +34,24 @@ def named(results: Results) -> dict[str, Attribution]:
 
 
 def refused(results: Results) -> list[str]:
-    """The sentences of the methods that refused."""
+    """Return the sentences of the methods that refused."""
     if isinstance(results, Attribution):
         return []
     return [str(result) for result in results if isinstance(result, Refusal)]
 
 
 def title(result: Attribution) -> str:
-    """The name of the method, for people."""
+    """Return the name of the method, for people."""
     return METHODS[result.method].title
 
 
 def settings(result: Attribution) -> str:
-    """The settings in one line, for people."""
+    """Return the settings in one line, for people."""
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in result.settings.items())
 
 
 def computed(result: Attribution) -> str:
-    """What the map cost, for people."""
+    """Return the cost of the map, for people."""
     forwards = _count(result.forwards, "forward") if result.forwards else "the forward shared"
     text = f"{result.seconds:.2f} s, {forwards}, {_count(result.backwards, 'backward')}"
     return f"{text}, {_count(result.rectifiers.count, 'rectifier')} intercepted" if result.rectifiers else text

@@ -23,7 +23,7 @@ Tick = Callable[[float, Callable[[], Tensor] | None], None]  # fraction done, fu
 
 @dataclass(frozen=True)
 class Cost:
-    """What a map takes beside the photo's own forward pass.
+    """The passes of a map beside the photo's own forward pass.
 
     Attributes:
         forwards: Images sent forward.
@@ -41,7 +41,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Computed:
-    """What a method found.
+    """The output of a method.
 
     Attributes:
         values: (3, H, W), signed, in units of the score, or of its square.
@@ -105,7 +105,7 @@ class Method(Configurable):
 
     @abstractmethod
     def cost(self, size: tuple[int, int]) -> Cost:
-        """How often the network runs for a photo of (H, W) pixels; refusals aside."""
+        """Return the number of passes for a photo of (H, W) pixels; refusals aside."""
 
     @abstractmethod
     def compute(self, scorer: Scorer, tick: Tick) -> Computed:
@@ -120,7 +120,7 @@ class Method(Configurable):
         """
 
     def path_images(self, x: Tensor, count: int) -> tuple[NDArray[np.float64], Tensor] | None:
-        """The images that the method visits on its way, for looking at.
+        """Return images that the method visits on its path, to look at.
 
         Args:
             x: (3, H, W), pixels in [0, 1].
@@ -134,7 +134,7 @@ class Method(Configurable):
 
 
 def against(heat: Tensor) -> tuple[str, ...]:
-    """A note for a map, (H, W), of which much is negative."""
+    """Return a note on a map, (H, W), if much of it is negative."""
     share = float(heat.clamp(max=0).sum().abs() / heat.abs().sum().clamp(min=torch.finfo(heat.dtype).tiny))
     if share < TOLD:
         return ()

@@ -51,5 +51,5 @@ class ModelRecord:
 
 @cache
 def imagenet_classes() -> tuple[str, ...]:
-    """The 1000 class names of ILSVRC 2012 in the order of their indices, as torchvision writes them."""
+    """Return the 1000 class names of ILSVRC 2012 in the order of their indices, as torchvision spells them."""
     return tuple(asset("models/imagenet_classes.txt").read_text().splitlines())

@@ -72,7 +72,7 @@ def open_image(source: str | PathLike[str] | bytes | BinaryIO) -> Image.Image:
 
 
 def _load(source: str | PathLike[str] | bytes | BinaryIO) -> tuple[str, bytes, int]:
-    """The name to use in a sentence, at most one byte more than allowed, and how many there are as far as is known."""
+    """Return the name for sentences, at most one byte more than allowed, and the known number of bytes."""
     if isinstance(source, bytes | bytearray):
         return "The file", bytes(source), len(source)
     if isinstance(source, str | PathLike):
@@ -87,7 +87,7 @@ def _load(source: str | PathLike[str] | bytes | BinaryIO) -> tuple[str, bytes, i
 
 
 def _shown(name: str) -> str:
-    """A file's name for a sentence: its end, on one line."""
+    """Return a file's name for a sentence: its end, on one line."""
     plain = "".join(letter if letter.isprintable() else "?" for letter in name)
     return plain if len(plain) <= 150 else f"...{plain[-150:]}"
 
@@ -123,7 +123,7 @@ class _WebP(WebPImageFile):
 
 
 def _opened(file: io.BytesIO) -> Image.Image:
-    """The photo with its size, not yet decoded."""
+    """Open the photo, which then has a size but is not decoded."""
     start = file.read(12)
     file.seek(0)
     if start[:4] == b"RIFF":
@@ -176,7 +176,7 @@ def _decode(data: bytes) -> Image.Image:
 
 
 def _tile(image: Image.Image) -> int:
-    """The pixels in a tile of a TIFF: it can be larger than its image, and libtiff decodes all of it."""
+    """Return the pixels of a tile of a TIFF: it can be larger than its image, and libtiff decodes all of it."""
     tags: dict[int, int] = getattr(image, "tag_v2", {})
     if TILEWIDTH not in tags and TILELENGTH not in tags:
         return 0
@@ -185,7 +185,7 @@ def _tile(image: Image.Image) -> int:
 
 
 def _scans(data: bytes) -> int:
-    """How often a JPEG goes over its pixels, counted up to the limit and one more."""
+    """Count the scans of a JPEG over its pixels, up to the limit and one more."""
     scans, at = 0, 2
     while scans <= MAX_SCANS and (marker := MARKER.search(data, at)) and marker[1] != b"\xd9":
         scans += marker[1] == b"\xda"
@@ -194,7 +194,7 @@ def _scans(data: bytes) -> int:
 
 
 def _rgb(name: str, image: Image.Image) -> Image.Image:
-    """On white, in sRGB. Every name holds the only reference, so that no more than two copies are alive."""
+    """Convert to sRGB on white. Every name is the only reference, so that at most two copies exist."""
     if image.mode in ("I", "F"):  # Pillow would clip at 255
         raise Refusal(f"{name} has pixels of 32 bits, for which no range is agreed on; save it with 8 or 16 bits.")
     profile = image.info.get("icc_profile")
@@ -223,7 +223,7 @@ def _rgb(name: str, image: Image.Image) -> Image.Image:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """16-bit grey as 8-bit grey; of TIFF also 12-bit grey, and grey whose zero is white."""
+    """Convert 16-bit grey to 8-bit grey; of TIFF also 12-bit grey, and grey whose zero is white."""
     tags = getattr(image, "tag_v2", {})
     levels = np.asarray(image)
     grey = (levels >> (tags.get(BITSPERSAMPLE, (16,))[0] - 8)).astype(np.uint8)

@@ -10,7 +10,7 @@ from PIL import Image
 
 
 def eight_bit(pixels: NDArray[Any]) -> NDArray[np.uint8]:
-    """Pixels in [0, 1], (..., 3, H, W), to 8-bit RGB, (..., H, W, 3)."""
+    """Convert pixels in [0, 1], (..., 3, H, W), to 8-bit RGB, (..., H, W, 3)."""
     rgb: NDArray[np.uint8] = np.rint(np.clip(np.moveaxis(pixels, -3, -1), 0, 1) * 255).astype(np.uint8)
     return rgb
 
@@ -23,5 +23,5 @@ def png(image: Image.Image | NDArray[np.uint8]) -> bytes:
 
 
 def data_url(image: Image.Image | NDArray[np.uint8]) -> str:
-    """8-bit RGB, (H, W, 3), as an address that holds the whole picture."""
+    """Return 8-bit RGB, (H, W, 3), as an address that contains the whole picture."""
     return f"data:image/png;base64,{base64.b64encode(png(image)).decode()}"

@@ -44,7 +44,7 @@ class Preprocessing:
             raise Refusal(f"Mean {self.mean} and std {self.std} must be three numbers each, and std must be positive.")
 
     def box(self, image: Image.Image, across: float = 0.5, down: float = 0.5) -> tuple[float, float, float, float]:
-        """The square of an image that the network sees.
+        """Return the square of an image that the network sees.
 
         Args:
             image: Of any size.

@@ -48,5 +48,5 @@ def start_log() -> None:
 
 
 def _quoted(text: str) -> str:
-    """A text in quotes if it needs them, so that a line stays one line and its parts can be told apart."""
+    """Quote a text if necessary, so that a line stays one line and its parts can be told apart."""
     return text if re.fullmatch(r"[\w.:+-]+", text, re.ASCII) else json.dumps(text)

@@ -15,7 +15,7 @@ LIBRARIES = 700_000_000  # bytes that Python, torch, streamlit and a few session
 
 @cache
 def budget() -> int:
-    """Bytes that this process may take: ATTRIBUTION_MEMORY_MB, else the container's limit, else the machine's memory.
+    """Return the bytes that this process may use: ATTRIBUTION_MEMORY_MB, else the container's or the machine's memory.
 
     Raises:
         Refusal: If the variable holds no whole number of megabytes.
@@ -29,7 +29,7 @@ def budget() -> int:
 
 
 def share(part: float) -> float:
-    """Bytes of a part of what the budget leaves beside the libraries; of a quarter of it, where they take more."""
+    """Return a share of the budget beside the libraries, in bytes; of a quarter of it, where they take more."""
     return part * max(budget() - LIBRARIES, budget() / 4)
 
 
@@ -40,7 +40,7 @@ def give_back() -> None:
 
 
 def _number(path: Path) -> int:
-    """What a file of the kernel holds; 0 where it holds no number."""
+    """Return the number in a file of the kernel; 0 where there is none."""
     try:
         return int(path.read_text())
     except (OSError, ValueError):
@@ -48,7 +48,7 @@ def _number(path: Path) -> int:
 
 
 def exhausted(error: BaseException) -> bool:
-    """Whether an error says that the memory was too small; torch has words for it instead of a type."""
+    """Return True if an error reports that memory ran out; torch has messages for it instead of a type."""
     said = ("can't allocate memory", "out of memory")  # the CPU's, and those of CUDA and MPS
     short = isinstance(error, RuntimeError) and any(words in str(error) for words in said)
     return isinstance(error, MemoryError) or short

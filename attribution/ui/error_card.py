@@ -11,7 +11,7 @@ from attribution.ui.session import session
 
 
 class Failure(Exception):
-    """What the card shows; it is never raised, so there is no traceback to show."""
+    """The content of the card; it is never raised, so there is no traceback to show."""
 
     alternate_name = "Error"  # Streamlit's word for the title of the card
 

@@ -46,7 +46,7 @@ def fill(value: Configurable, key: str, state: MutableMapping[str, Any]) -> None
 
 
 def held(cls: type[C], key: str, state: Mapping[str, Any]) -> C:
-    """The value that the widgets of a form hold, without showing them; what has no widget yet has its default.
+    """Return the value that a form's widgets have, without showing them; a missing widget counts as its default.
 
     Args:
         cls: A method or a baseline.
@@ -83,7 +83,7 @@ def _offered(kind: Setting, shown: Any) -> bool:
 
 
 def _shown(kind: Setting, value: Any) -> Any:
-    """A value as its widget holds it."""
+    """Return a value in the form that its widget has it."""
     if isinstance(kind, Part):
         return value.key
     if isinstance(kind, ColourSetting):

@@ -25,7 +25,7 @@ BAR = 28  # pixels of a row of the predictions
 
 
 def show_prediction(outcome: Outcome) -> None:
-    """The most probable classes and the explained one as bars; a click on one explains it."""
+    """Show the most probable classes and the explained one as bars; a click on one explains it."""
     asked = outcome.analysis.target.index
     explained = outcome.prediction[0][0] if asked is None else asked
     ink = "#fafafa" if st.context.theme.type == "dark" else "#0b0d12"  # the theme's own grey is too light to read
@@ -51,7 +51,7 @@ def show_prediction(outcome: Outcome) -> None:
 
 @lru_cache(maxsize=64)
 def _bars(prediction: tuple[tuple[int, str, float], ...], explained: int, ink: str) -> go.Figure:
-    """A bar for each class; the explained one is darker. Kept, since Plotly takes its time and the page asks often."""
+    """Return a bar for each class; the explained one is darker. Cached, since Plotly is slow."""
     labels, shares, text, colours = [], [], [], []
     for index, name, share in prediction:
         label = f"{escape(name)} ({index})"  # Plotly reads HTML
@@ -75,7 +75,7 @@ def _bars(prediction: tuple[tuple[int, str, float], ...], explained: int, ink: s
 
 
 def show_header(outcome: Outcome) -> None:
-    """The photo, the predictions and the controls of the viewer, in the height of one picture."""
+    """Show the photo, the predictions and the controls of the viewer, in the height of one picture."""
     analysis = outcome.analysis
     explained = next((result for result in outcome.results.values() if isinstance(result, Attribution)), None)
     score = f" Explaining: {explained.explained} ({explained.target.quantity(explained.score)})." if explained else ""
@@ -90,7 +90,7 @@ def show_header(outcome: Outcome) -> None:
 
 
 def show_maps(outcome: Outcome) -> None:
-    """All maps in linked panels: COLUMNS in a row on a desk, two on a phone."""
+    """Show all maps in linked panels: COLUMNS in a row on a desktop, two on a phone."""
     if not outcome.analysis.methods:
         st.info("Choose at least one method in the sidebar to see why.", icon=":material/touch_app:")
     grid = st.grid(COLUMNS, min_column_width=NARROWEST)
@@ -155,7 +155,7 @@ def _show_mark(outcome: Outcome) -> None:
 
 
 def show_strip(strip: Strip) -> None:
-    """Images along the path of one method."""
+    """Show images along the path of one method."""
     st.markdown(f"**Images along the integration path** ({strip.method.title})")
     grid = st.grid(len(strip.alphas), min_column_width=NARROWEST // 2)
     for alpha, url in zip(strip.alphas, strip.urls, strict=True):

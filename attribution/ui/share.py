@@ -26,7 +26,7 @@ def show_link(analysis: Analysis, page: str) -> None:
 
 
 def show_sentences() -> None:
-    """What the link asked for and could not be served, until closed or mended. It is the link's text: no Markdown."""
+    """Show the parts of the link that could not be served, until they are closed. They are untrusted: no Markdown."""
     state = session()
     if UPLOADED in state.sentences and not isinstance(state.analysis, str):  # there is a photo now
         state.sentences.remove(UPLOADED)

@@ -25,7 +25,7 @@ _LARGEST = 32767  # of a signed 16-bit number
 
 
 def module() -> str:
-    """One ES module: the facts that Python holds, the pure functions, and the viewer that uses both."""
+    """Return one ES module: the facts that Python holds, the pure functions, and the viewer that uses both."""
     viewer = "".join(
         line for line in (_FOLDER / "viewer.js").read_text().splitlines(True) if not line.startswith("import ")
     )
@@ -35,19 +35,19 @@ def module() -> str:
 
 
 def style() -> str:
-    """The viewer's CSS; it takes its colours from the variables of Streamlit's theme."""
+    """Return the viewer's CSS; its colours are the variables of Streamlit's theme."""
     return (_FOLDER / "viewer.css").read_text()
 
 
 def pack(header: dict[str, Any], body: bytes = b"") -> bytes:
-    """The length of the header (32 bits, little-endian), the header as JSON, and the body."""
+    """Return the length of the header (32 bits, little-endian), the header as JSON, and the body."""
     text = json.dumps(header).encode()
     return struct.pack("<I", len(text)) + text + body
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a picture is shown.
+    """The place of a picture.
 
     Attributes:
         group: Panels of one group are linked.
@@ -68,7 +68,7 @@ class Place:
     below: str = ""
 
     def header(self, kind: str, size: tuple[int, int]) -> dict[str, Any]:
-        """What the browser is told about a picture of (H, W)."""
+        """Return the header of a picture of (H, W) for the browser."""
         return {
             "kind": kind,
             "group": self.group,

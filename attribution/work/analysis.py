@@ -46,7 +46,7 @@ class Strip:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What is known of an analysis, also while it is being computed.
+    """The results of an analysis so far.
 
     Attributes:
         analysis: What was asked for.
@@ -161,7 +161,7 @@ class PreparedAnalysis:
         return outcome
 
     def remembered(self) -> Outcome | None:
-        """The outcome, if all of it is remembered."""
+        """Return the outcome if all of it is in the cache."""
         known, predicted = self._known(), _predictions.get(self.subject)
         if predicted is None or len(known) < len(self.methods):
             return None
@@ -184,7 +184,7 @@ class PreparedAnalysis:
 
 @dataclass(frozen=True, eq=False)
 class OnAnalysis:
-    """What the tasks of the other pages share: the analysis that they start from."""
+    """The part that the tasks of the other pages share: their analysis."""
 
     analysis: PreparedAnalysis
 
@@ -218,13 +218,13 @@ _predictions: Recent[tuple[list[tuple[int, str, float]], tuple[str, ...]]] = Rec
 
 
 def estimate(method: Method, model: str, device: str) -> float | None:
-    """Seconds that a map will take, by the pace of the last one; None before there was one on this model."""
+    """Return the estimated seconds of a map, at the pace of the last one; None before there is one for this model."""
     pace = _pace.get((model, device))
     return pace and pace * method.cost(MODELS[model].facts().preprocessing.size).passes
 
 
 def loaded(analysis: PreparedAnalysis, job: Job[Any]) -> Model:
-    """The model of an analysis, loaded if need be; the job is told of the download."""
+    """Return the model of an analysis, loaded if necessary; the job reports the download."""
     name, device = analysis.model, analysis.device
     job.report(0.0, f"Loading {name}")
 

@@ -36,7 +36,7 @@ class Store:
         self._values: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
 
     def get(self, key: Hashable) -> Any:
-        """The value, or None."""
+        """Return the value, or None."""
         with self._held():
             if key in self._values:
                 self._values.move_to_end(key)
@@ -99,7 +99,7 @@ class Recent(Generic[V]):
         self._kind, self._store = kind, store or FINISHED
 
     def get(self, key: Hashable) -> V | None:
-        """The value, or None."""
+        """Return the value, or None."""
         value: V | None = self._store.get((self._kind, key))
         return value
 
@@ -118,7 +118,7 @@ LOADED = Store(lambda: share(NETWORKS))
 
 
 def bytes_of(value: Any) -> int:
-    """Bytes of the arrays, tensors, images and texts inside a value, each counted once."""
+    """Return the bytes of the arrays, tensors, images and texts inside a value, each counted once."""
     return sum({id(each): size for each, size in _parts(value, set())}.values())
 
 

@@ -16,7 +16,7 @@ EXPLAINING = 0.3  # of the progress bar; the rest is for the trial
 
 @dataclass(frozen=True, eq=False)
 class Tested:
-    """What is known, also while it is being computed.
+    """The findings so far.
 
     Attributes:
         outcome: The maps, with those that were refused.
@@ -69,7 +69,7 @@ class TrialTask(OnAnalysis):
         return tested
 
     def remembered(self) -> Tested | None:
-        """The outcome, if it was computed already."""
+        """Return the outcome if it is in the cache."""
         return _tested.get(self.key)
 
 

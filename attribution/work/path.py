@@ -27,7 +27,7 @@ NEAR = 0.05  # of the range of pixel values; what is nearer to the baseline gets
 
 @dataclass(frozen=True)
 class PathChoice(Configurable):
-    """What the path page asks for."""
+    """Settings of the path page."""
 
     key: ClassVar[str] = "path"
     title: ClassVar[str] = "Path"
@@ -72,7 +72,7 @@ class PathTask(OnAnalysis):
         return found
 
     def remembered(self) -> Traced | None:
-        """The study, if it was made already."""
+        """Return the result if it is in the cache."""
         return _studies.get(self.key)
 
 
@@ -113,7 +113,7 @@ class BaselineTask(OnAnalysis):
 
     @classmethod
     def of(cls, analysis: PreparedAnalysis, method: Method, baselines: tuple[Baseline, ...]) -> "BaselineTask":
-        """The task for a method that has a setting `baseline`."""
+        """Return the task for a method with a setting `baseline`."""
         changes: Any = [{"baseline": baseline} for baseline in baselines]
         return cls(analysis.with_methods(tuple(replace(method, **change) for change in changes)), baselines)
 
@@ -136,7 +136,7 @@ class BaselineTask(OnAnalysis):
         return found
 
     def remembered(self) -> Comparison | None:
-        """The comparison, if it was made already."""
+        """Return the result if it is in the cache."""
         return _comparisons.get(self.key)
 
     def _start(self, baseline: Baseline, model: Model) -> Start:

@@ -12,7 +12,7 @@ from attribution.work.jobs import Job
 
 @dataclass(frozen=True, eq=False)
 class Tried:
-    """What is known, also while it is being computed.
+    """The findings so far.
 
     Attributes:
         analysis: Whose methods are checked.
@@ -58,7 +58,7 @@ class SanityTask(OnAnalysis):
         return tried
 
     def remembered(self) -> Tried | None:
-        """The outcome, if it was computed already."""
+        """Return the outcome if it is in the cache."""
         return _tried.get(self.key)
 
 

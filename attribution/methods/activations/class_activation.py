@@ -37,7 +37,7 @@ class ClassActivation(Method):
     @staticmethod
     @abstractmethod
     def weigh(maps: Tensor, gradient: Tensor) -> Tensor:
-        """The map of the layer's size, (h, w), from its features and the score's gradient there, both (C, h, w)."""
+        """Return the map at the layer's size, (h, w), from its features and the score's gradient, both (C, h, w)."""
 
     def cost(self, size: tuple[int, int]) -> Cost:
         return Cost(0, 1)

@@ -37,7 +37,7 @@ class NoisyGradients(Method):
     @staticmethod
     @abstractmethod
     def combine(first: Tensor, mean: Tensor, square: Tensor) -> Tensor:
-        """The map, (3, H, W).
+        """Return the map, (3, H, W).
 
         Args:
             first: The first gradient, (3, H, W).

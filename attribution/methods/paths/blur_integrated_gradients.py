@@ -77,6 +77,6 @@ class BlurIntegratedGradients(Method):
         return alphas, torch.stack([self._at(x, 1 - alpha) for alpha in alphas])
 
     def _at(self, x: Tensor, place: float) -> Tensor:
-        """The photo on the path, from sharp (0) to blurred (1); finer at the sharp end, where more happens."""
+        """Return the photo on the path, from sharp (0) to blurred (1); steps are finer at the sharp end."""
         start, end = LEAST ** (1 / 3), self.sigma ** (1 / 3)
         return blurred(x, (start + place * (end - start)) ** 3) if place else x

@@ -36,7 +36,7 @@ class FromBaseline(Method):
 
     @abstractmethod
     def walk(self, scorer: Scorer, baseline: Tensor, tick: Tick) -> tuple[Tensor, float | None]:
-        """One path.
+        """Integrate along one path.
 
         Args:
             scorer: Of the photo and the target.

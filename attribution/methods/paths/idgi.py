@@ -16,7 +16,7 @@ from attribution.network.scorer import Scorer
 
 @dataclass(frozen=True)
 class IDGI(FromBaseline):
-    """What the score gains in each step, shared among the pixels by the squares of their gradients."""
+    """The score gained in each step, shared among the pixels by the squares of their gradients."""
 
     key: ClassVar[str] = "idgi"
     title: ClassVar[str] = "IDGI"
@@ -61,6 +61,6 @@ class IDGI(FromBaseline):
 
 
 def _share(gradient: Tensor) -> Tensor:
-    """Squares over their sum; the squares of small numbers must not underflow."""
+    """Return squares over their sum; scaled first, since the squares of small numbers underflow."""
     squares = (gradient / gradient.abs().max()).square()
     return squares / squares.sum()

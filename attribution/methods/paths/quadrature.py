@@ -25,27 +25,27 @@ def _equal(nodes: NDArray[np.float64]) -> Quadrature:
 
 
 def left(steps: int) -> Quadrature:
-    """Nodes k / n: starts at the baseline itself."""
+    """Return nodes k / n: starts at the baseline itself."""
     return _equal(np.arange(steps) / steps)
 
 
 def right(steps: int) -> Quadrature:
-    """Nodes (k + 1) / n: ends at the photo. The sum in the paper's equation 3."""
+    """Return nodes (k + 1) / n: ends at the photo. The sum in the paper's equation 3."""
     return _equal((np.arange(steps) + 1) / steps)
 
 
 def midpoint(steps: int) -> Quadrature:
-    """Nodes (k + 1/2) / n: exact for linear integrands, neither end needed."""
+    """Return nodes (k + 1/2) / n: exact for linear integrands, neither end needed."""
     return _equal((np.arange(steps) + 0.5) / steps)
 
 
 def inclusive(steps: int) -> Quadrature:
-    """Nodes k / (n - 1), all weighted alike: the worked example's sum over path images. Over-weights both ends."""
+    """Return nodes k / (n - 1) of equal weight: the worked example's sum over path images. Over-weights both ends."""
     return midpoint(1) if steps == 1 else _equal(np.linspace(0, 1, steps))
 
 
 def trapezoid(steps: int) -> Quadrature:
-    """Nodes k / (n - 1), the ends counted half."""
+    """Return nodes k / (n - 1), with half the weight at the ends."""
     if steps == 1:
         return midpoint(1)
     weights = np.full(steps, 1 / (steps - 1))
@@ -54,7 +54,7 @@ def trapezoid(steps: int) -> Quadrature:
 
 
 def gauss_legendre(steps: int) -> Quadrature:
-    """Zeros of the Legendre polynomial: exact up to degree 2n - 1, but a ReLU network is no polynomial."""
+    """Return zeros of the Legendre polynomial: exact up to degree 2n - 1, but a ReLU network is no polynomial."""
     nodes, weights = np.polynomial.legendre.leggauss(steps)
     return (nodes + 1) / 2, weights / 2
 
@@ -87,7 +87,7 @@ class Refinement(Generic[G]):
         self._doubts: list[float] = []  # of each cell
 
     def wanted(self) -> list[float]:
-        """Where g is to be evaluated next, ascending; nowhere once all steps are used."""
+        """Return the positions at which g is to be evaluated next, ascending; none once all steps are used."""
         if not self.nodes:
             first = min(START, self._steps)
             return [0.5] if first == 1 else [float(node) for node in np.linspace(0, 1, first)]

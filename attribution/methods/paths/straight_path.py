@@ -22,7 +22,7 @@ KEPT = 1e9  # bytes of gradients that the adaptive rule may keep
 
 @dataclass(frozen=True)
 class Average:
-    """What a quadrature rule found.
+    """The result of a quadrature rule.
 
     Attributes:
         gradient: (3, H, W), the weighted mean of the gradients at the nodes.
@@ -39,7 +39,7 @@ class Average:
     slopes: NDArray[np.float64]
 
     def score_at(self, alpha: float) -> float | None:
-        """The score at a node; None where there is none."""
+        """Return the score at a node; None where there is none."""
         (found,) = np.nonzero(self.nodes == alpha)
         return float(self.scores[found[0]]) if len(found) else None
 
@@ -61,7 +61,7 @@ def average(scorer: Scorer, baseline: Tensor, steps: int, rule: str, tick: Tick)
 
 
 def between(start: Tensor, difference: Tensor, alphas: Tensor) -> Tensor:
-    """Images on the path, (N, 3, H, W), at positions (N,)."""
+    """Return images on the path, (N, 3, H, W), at positions (N,)."""
     return torch.addcmul(start, alphas.to(start).view(-1, 1, 1, 1), difference)
 
 
@@ -139,7 +139,7 @@ def refined(scorer: Scorer, baseline: Tensor, steps: int, tick: Tick) -> Iterato
 
 @dataclass(frozen=True, eq=False)
 class _Node:
-    """What is known at one place of the path."""
+    """The evaluation at one position of the path."""
 
     gradient: Tensor
     score: float
@@ -147,7 +147,7 @@ class _Node:
 
 
 def slopes_of(gradients: Tensor, difference: Tensor) -> NDArray[np.float64]:
-    """The derivative along the path, (N,), summed in float64 where the device has it."""
+    """Return the derivative along the path, (N,), summed in float64 where the device has it."""
     return (gradients * difference).flatten(1).cpu().double().sum(1).numpy()
 
 

@@ -69,7 +69,7 @@ class Occlusion(Method):
         return Computed(per_pixel(heat), notes=((lowered,) if self.stride > self.window else ()) + against(heat))
 
     def _windows(self, size: tuple[int, int]) -> list[tuple[slice, slice]]:
-        """Rows and columns of every window; each pixel of the photo lies in one at least."""
+        """Return rows and columns of every window; each pixel of the photo is in at least one."""
         down, across = self._starts(size)
         return [
             (slice(top, min(top + self.window, size[0])), slice(left, min(left + self.window, size[1])))

@@ -84,7 +84,7 @@ class RISE(Method):
         return Computed(per_pixel(heat()), notes=against(heat()))
 
     def _draw(self, count: int, x: Tensor, random: torch.Generator) -> Tensor:
-        """Masks in [0, 1], (N, 1, H, W): cells that are open or closed, enlarged, and shifted by less than a cell."""
+        """Draw masks in [0, 1], (N, 1, H, W): cells, open or closed, enlarged and shifted by less than a cell."""
         sides = [-(-side // self.cells) for side in x.shape[1:]]  # of a cell
         found = []
         for _ in range(count):  # one after the other, so that the chunk size changes no mask

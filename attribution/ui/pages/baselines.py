@@ -24,13 +24,13 @@ from attribution.work.path import FIRST_BASELINES, NEAR, BaselineTask, Compariso
 
 
 def starts_there(method: type[Method]) -> bool:
-    """Whether a method explains the score difference from a baseline that can be chosen."""
+    """Return True if a method explains the score difference from a baseline that can be chosen."""
     kind = described(method).get("baseline")
     return method.complete and isinstance(kind, Part) and kind.registry is BASELINES
 
 
 def draw(comparison: Comparison) -> None:
-    """The photo, a map for each baseline, their mean, and where they disagree."""
+    """Show the photo, a map for each baseline, their mean, and their disagreement."""
     analysis = comparison.outcome.analysis
     method = analysis.methods[0]
     explained = next(
@@ -61,7 +61,7 @@ def draw(comparison: Comparison) -> None:
 
 
 def show_start(start: Start, analysis: PreparedAnalysis, result: Attribution | Refusal | None) -> None:
-    """One baseline: its image, its map, and what is known of both."""
+    """Show one baseline: its image, its map, and their figures."""
     st.markdown(f":small[**{start.baseline.title}**]")
     framed = ImageOps.expand(Image.fromarray(start.image), 2, "grey")  # white stands on white
     st.image(data_url(framed), width=72, alt=f"Baseline: {start.baseline.title}")
@@ -86,7 +86,7 @@ def show_start(start: Start, analysis: PreparedAnalysis, result: Attribution | R
 def show_together(
     found: list[Attribution], analysis: PreparedAnalysis, grid: "st.delta_generator.DeltaGenerator"
 ) -> None:
-    """The mean of the maps, and their standard deviation over the baselines."""
+    """Show the mean of the maps, and their standard deviation over the baselines."""
     maps = np.stack([result.values for result in found])  # (B, 3, H, W)
     sizes = np.abs(maps).sum((1, 2, 3), keepdims=True).clip(min=np.finfo(np.float32).tiny)  # (B, 1, 1, 1)
     unit = found[0].unit

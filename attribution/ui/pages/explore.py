@@ -10,7 +10,7 @@ from attribution.work.analysis import Outcome
 
 
 def draw(outcome: Outcome) -> None:
-    """Everything below the navigation."""
+    """Show everything below the navigation."""
     show_header(outcome)
     show_maps(outcome)
     st.caption(

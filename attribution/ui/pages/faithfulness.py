@@ -21,7 +21,7 @@ BETTER = {"deletion": "lower is better", "insertion": "higher is better"}
 
 
 def draw(tested: Tested) -> None:
-    """The curves, the numbers, and the images that the network was asked about."""
+    """Show the curves, the numbers, and the images that the network has seen."""
     found, analysis = tested.found, tested.outcome.analysis
     explained = found.target.words(tested.outcome.classes)
     st.text(f"{analysis.photo} by {analysis.model}, explained: {explained}")
@@ -49,7 +49,7 @@ def draw(tested: Tested) -> None:
 
 
 def show_curves(found: Faithfulness, name: str, finished: bool) -> None:
-    """The score while pixels are replaced; a click on a point shows its images below."""
+    """Plot the score while pixels are replaced; a click on a point shows its images below."""
     figure = go.Figure()
     for place, each in enumerate(found.findings):
         curve = getattr(each, name)
@@ -90,7 +90,7 @@ def show_curves(found: Faithfulness, name: str, finished: bool) -> None:
 
 
 def show_numbers(found: Faithfulness) -> None:
-    """All numbers of all maps and controls."""
+    """Show all numbers of all maps and controls."""
     rows = found.findings
     st.subheader("In numbers")
     show_table(
@@ -125,7 +125,7 @@ def show_numbers(found: Faithfulness) -> None:
 
 
 def show_images(found: Faithfulness) -> None:
-    """What the network was shown at one point of a curve, for each map."""
+    """Show the image that the network has seen at one point of a curve, for each map."""
     st.subheader("What the network was shown")
     left, right = st.columns([1, 2])
     with left:
@@ -141,7 +141,7 @@ def show_images(found: Faithfulness) -> None:
 
 
 def show_image(found: Faithfulness, findings: Findings, name: str, share: float) -> None:
-    """The image of one map, at the point of its curve that is nearest."""
+    """Show the image of one map, at the nearest point of its curve."""
     curve = getattr(findings, name)
     point = abs(curve.counts - share * findings.ranks.size).argmin()
     share, score = curve.counts[point] / findings.ranks.size, curve.scores[point]

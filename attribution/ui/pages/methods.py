@@ -13,7 +13,7 @@ BRIEF = 0.1  # seconds below which a time says nothing
 
 
 def show_card(method: type[Method], size: tuple[int, int]) -> None:
-    """Everything that the class of a method says about it."""
+    """Show everything that the class of a method says about it."""
     st.subheader(method.title, anchor=method.key)
     st.markdown(method.idea)
     st.latex(method.formula)

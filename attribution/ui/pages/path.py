@@ -15,7 +15,7 @@ from attribution.work.path import PathChoice, PathTask, Traced
 
 
 def draw(traced: Traced) -> None:
-    """Everything that was measured."""
+    """Show all measurements."""
     analysis, study = traced.analysis, traced.study
     st.text(f"{analysis.photo} by {analysis.model}, explained: {study.explained}")
     if traced.choice.baseline.count > 1:
@@ -51,9 +51,10 @@ def draw(traced: Traced) -> None:
 
 
 def _where(rule: str) -> str:
-    """The first sentence on a rule."""
+    """Return the first sentence on a rule."""
     said = (RULES[rule].__doc__ or "") if rule in RULES else "Nodes gather where the gradient changes."
-    return said.partition(":")[0].rstrip(".")
+    first = said.removeprefix("Return ").partition(":")[0].rstrip(".")
+    return first[:1].upper() + first[1:]
 
 
 def _enough(study: Study, rule: str, level: float) -> str:

@@ -23,7 +23,7 @@ MEASURES = {"absolute": "Rank correlation of sizes", "signed": "Rank correlation
 
 
 def draw(tried: Tried) -> None:
-    """The curves, and the maps of all stages in linked panels."""
+    """Show the curves, and the maps of all stages in linked panels."""
     analysis, sanity = tried.analysis, tried.sanity
     explains = "; each network explains the class that it predicts itself" if sanity.plan.target_class == PICKED else ""
     first = [each for each in sanity.stages[0].results if isinstance(each, Attribution)] if sanity.stages else []
@@ -68,7 +68,7 @@ def draw(tried: Tried) -> None:
 
 
 def show_stage(stage: Stage, title: str, key: str, place: int, tried: Tried) -> None:
-    """The map of one method by one network."""
+    """Show the map of one method for one network."""
     result, method, alike = stage.results[place], tried.sanity.methods[place], stage.likeness[place]
     if isinstance(result, Refusal):
         st.info(f"{title}: {result}")
@@ -81,7 +81,7 @@ def show_stage(stage: Stage, title: str, key: str, place: int, tried: Tried) -> 
 
 
 def show_controls(tried: Tried) -> None:
-    """Maps of the photo alone, and how like them each map is."""
+    """Show maps of the photo alone, and their similarity to each map."""
     st.subheader("Controls that know nothing of the network")
     grid = st.grid(IN_A_STRIP, min_column_width=NARROWEST)
     for name, (values, alike) in tried.sanity.controls.items():
@@ -95,7 +95,7 @@ def show_controls(tried: Tried) -> None:
 
 
 def show_curves(tried: Tried) -> None:
-    """Likeness to the trained network's map over the stages."""
+    """Plot the similarity to the trained network's map over the stages."""
     sanity = tried.sanity
     st.session_state.setdefault("sanity-measure", "absolute")
     chosen = st.segmented_control(

@@ -19,7 +19,7 @@ _mount = st.components.v2.component(
 
 
 def pack(study: Study, pixels: NDArray[Any]) -> bytes:
-    """One message: the length of a header, the header as JSON, the photo, the baseline and the maps, 8 bits each.
+    """Return one message: the length of a header, the header as JSON, then photo, baseline and maps, 8 bits each.
 
     Args:
         study: Of the path.
