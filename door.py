@@ -36,6 +36,7 @@ MAX_SILENCE = 20.0  # seconds without a byte after which an upload is stopped
 MAX_DURATION = 300.0  # seconds after which an unfinished upload is stopped
 SHUTDOWN_PATIENCE = 5.0  # seconds to wait for the running job; Docker kills after 10
 
+NUMBERS = {"int_value", "double_value"}  # kinds of values, either of which a browser sends for a number
 UPLOAD = re.compile(r"/_stcore/upload_file/([^/]+)/[^/]+/?$")
 CLOSED = re.compile(r"/_stcore/(metrics|agent)(/|$)")  # operators' figures, and an interface that is not offered
 MEDIA = re.compile(r"/media/")
@@ -161,7 +162,8 @@ def _is_readable(session: SessionState, state: WidgetState) -> bool:
     metadata = session._new_widget_state.widget_metadata.get(state.id)
     if metadata is None:  # of a page that this session has not shown
         return False
-    if (kind := state.WhichOneof("value")) not in (None, metadata.value_type):
+    kind = state.WhichOneof("value")
+    if kind not in (None, metadata.value_type) and {kind, metadata.value_type} != NUMBERS:
         return False
     try:
         if kind == "json_value":  # of a component; Streamlit would log each one that is malformed

@@ -130,7 +130,7 @@ def test_what_is_taken_away_is_what_is_shown(page: Page, fresh: Open, tmp_path: 
     assert box
     alone.mouse.move(box["x"] + 0.7 * box["width"], box["y"] + 0.2 * box["height"])
     for readout in alone.locator("section .readout").all():
-        expect(readout).to_contain_text("size above")
+        expect(readout).to_contain_text("larger than")
     alone.wait_for_timeout(500)
     alone.mouse.wheel(0, -300)
     alone.wait_for_timeout(300)

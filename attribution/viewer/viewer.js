@@ -257,14 +257,14 @@ class Panel {
     }
     context.putImageData(image, 0, 0);
     this.low.textContent = number(this.span[0], this.group.signed);
-    this.high.textContent = `${number(this.span[1], this.group.signed)} ${this.unit}`;
+    this.high.textContent = number(this.span[1], this.group.signed);
     const outside = clipped(heat, this.span);
     this.bar.hidden = this.group.settings.view === "important";
     this.state = flat
       ? "The map is the same everywhere: nothing to draw."
-      : outside > 0 && !this.bar.hidden
-        ? `${outside.toFixed(1)} % clipped`
-        : "";
+      : this.bar.hidden
+        ? ""
+        : [this.unit && `Unit: ${this.unit}`, outside > 0 && `${outside.toFixed(1)} % clipped`].filter(Boolean).join("; ");
   }
 
   /** Show the part in view, the crosshair, the mark and the region. */
@@ -321,7 +321,7 @@ class Panel {
       return `x ${column}, y ${row}: RGB ${this.body[3 * i]}, ${this.body[3 * i + 1]}, ${this.body[3 * i + 2]}`;
     }
     const { heat, absolutes } = this.heat;
-    return `${number(this.value(i), true)} ${this.unit}, size above ${rank(absolutes, Math.abs(heat[i])).toFixed(1)} %`;
+    return `${number(this.value(i), true)}, larger than ${rank(absolutes, Math.abs(heat[i])).toFixed(1)} % of the pixels`;
   }
 
   /** The signed attribution of a pixel: the sum of its channels. A map that still grows has no signs yet. */
