@@ -177,7 +177,7 @@ def test_the_clipped_share_and_the_ends_of_the_scale_are_the_engines(
     for key, result in results.items():
         panel = page.locator(f".st-key-map-{key}")
         heat = np.abs(result.values).sum(0)
-        expect(panel.locator(".note")).to_have_text("1.0 % clipped")
+        expect(panel.locator(".note")).to_have_text(f"Unit: {result.unit}; 1.0 % clipped")
         high = number(panel.locator(".bar span").nth(1).inner_text().split()[0])
         assert high == pytest.approx(np.percentile(heat, 99), rel=0.01)
     page.get_by_label("Scale").select_option("shared")
