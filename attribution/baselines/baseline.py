@@ -1,4 +1,4 @@
-"""What every baseline is: an image that stands for "nothing to see", from which a path starts."""
+"""The interface of a baseline: an image that represents "nothing to see", from which a path starts."""
 
 from abc import abstractmethod
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What steps, rule and baseline do to integrated gradients, measured on one photo.
+"""The effect of steps, rule and baseline on integrated gradients, measured on one photo.
 
 Everything is compared with a long reference of the same path. The error of a map is its L2 distance from the
 reference over the reference's L2 norm: completeness alone can look good while the map is wrong.

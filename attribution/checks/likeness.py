@@ -1,4 +1,4 @@
-"""How alike two maps are."""
+"""The similarity of two maps."""
 
 from dataclasses import dataclass
 from typing import Any

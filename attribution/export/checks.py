@@ -1,4 +1,4 @@
-"""What sanity checks and faithfulness found: CSV for a spreadsheet, and one picture."""
+"""The findings of sanity and faithfulness: CSV for a spreadsheet, and one picture."""
 
 import csv
 import io

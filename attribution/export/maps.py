@@ -1,4 +1,4 @@
-"""What every export starts from: the maps of one photo, each with a name of its own."""
+"""The maps of one photo, each with a name of its own, from which every export starts."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Where an idea comes from: one entry for a sentence, for the README of a figure, and for a bibliography."""
+"""The source of an idea: for a sentence, for the README of a figure, and for a bibliography."""
 
 from dataclasses import dataclass
 

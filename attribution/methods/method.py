@@ -1,4 +1,4 @@
-"""What every method is: a frozen value of settings that turns a scorer into a map."""
+"""The interface of a method: a frozen value of settings that turns a scorer into a map."""
 
 from abc import abstractmethod
 from collections.abc import Callable

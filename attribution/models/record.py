@@ -1,4 +1,4 @@
-"""What is known of a model before it is loaded."""
+"""Facts about a model that are known before it is loaded."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

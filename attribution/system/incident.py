@@ -1,4 +1,4 @@
-"""What nobody expected: the details go to the log, a sentence with their id to the person."""
+"""Unexpected errors: the details go to the log, a sentence with their id to the person."""
 
 import logging
 import uuid

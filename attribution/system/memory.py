@@ -1,4 +1,4 @@
-"""How much memory this process may take, how it gives it back, and how an error says that there was too little."""
+"""The memory budget of this process, freed memory, and errors that report a lack of memory."""
 
 import contextlib
 import ctypes

@@ -1,4 +1,4 @@
-"""What stands on a page where something went wrong that nobody expected."""
+"""The card in place of a page that failed unexpectedly."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

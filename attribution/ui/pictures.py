@@ -1,4 +1,4 @@
-"""How results look: the predictions, the maps with what was computed, the images along a path."""
+"""Results on a page: the predictions, the maps with their cost, the images along a path."""
 
 from functools import lru_cache
 from html import escape

@@ -1,4 +1,4 @@
-"""What a person takes away: a figure, a ZIP that reproduces, a report. Each is made when it is asked for."""
+"""The export dialog: a figure, a ZIP that reproduces the maps, a report. Each is made when it is requested."""
 
 import io
 from collections.abc import Callable

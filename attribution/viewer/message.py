@@ -1,4 +1,4 @@
-"""What the browser gets: the viewer's module, and one message for each panel.
+"""Messages for the browser: the viewer's module, and one message for each panel.
 
 A panel's data is one message: the length of a header (32 bits, little-endian), the header as JSON, and the pixels. It
 travels once; a rerun with the same data sends none of it again.

@@ -1,4 +1,4 @@
-"""What this process keeps of finished work, for all sessions: the values asked for last, within a number of bytes."""
+"""Caches of finished work for all sessions: the values used last, within a number of bytes."""
 
 import dataclasses
 import weakref

@@ -1,4 +1,4 @@
-"""What the class activation maps share: the features of one layer, weighed by the gradient that reaches them."""
+"""The common part of the class activation maps: the features of one layer, weighted by their gradient."""
 
 from abc import abstractmethod
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""What gradient, guided backpropagation and Zeiler-Fergus share: one forward pass, one backward pass under a rule."""
+"""The common part of gradient, guided backpropagation and Zeiler-Fergus: one backward pass under a rule."""
 
 from dataclasses import dataclass
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""What SmoothGrad, its square and VarGrad share: the gradients of noisy copies of the photo."""
+"""The common part of SmoothGrad, its square and VarGrad: the gradients of noisy copies of the photo."""
 
 from abc import abstractmethod
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What the methods that walk from a baseline to the photo share: one path for each baseline, and their mean."""
+"""The common part of the methods with a baseline: one path for each baseline, and the mean of their maps."""
 
 from abc import abstractmethod
 from collections.abc import Callable
