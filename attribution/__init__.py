@@ -5,11 +5,11 @@ Words that are used everywhere:
     x           (3, H, W), the photo as the network sees it, pixels in [0, 1]
     target      the class and the score that are explained
     score       the explained number: a probability, log-odds in nats, or a logit
-    baseline    the image that stands for "nothing to see"
+    baseline    the image that represents "nothing to see"
     path, steps from the baseline to the photo, and how many gradients are taken on it
     delta       what the values of a complete method miss: their sum minus the score difference
 
-The source of every method stands in its class.
+Each method's class cites its source.
 """
 
 from attribution import baselines as baselines

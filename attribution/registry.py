@@ -1,4 +1,4 @@
-"""Find what a folder holds, so that adding one file adds the thing everywhere."""
+"""Registries of the classes in a folder, so that adding one file adds the thing everywhere."""
 
 import importlib
 import inspect

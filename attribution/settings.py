@@ -294,7 +294,7 @@ class Configurable(ABC):
 
     @classmethod
     def shorthand(cls, text: str) -> Self | None:
-        """Read a text that stands for this value without its name; None if it is none."""
+        """Read a short text for this value, without its name; return None if it is none."""
         del text
         return None
 
@@ -316,13 +316,13 @@ def plain(value: Configurable) -> dict[str, int | float | str]:
     """Return all settings of a value in a form that JSON can represent.
 
     Returns:
-        Field name to a number or a text; `restore` gives the value back.
+        Field name to a number or a text; `restore` restores the value.
     """
     return {name: kind.plain(getattr(value, name)) for name, kind in described(type(value)).items()}
 
 
 def restore(cls: type[C], fields: Mapping[str, Any]) -> C:
-    """Make a value from what `plain` gave, or from part of it; the rest takes its default.
+    """Make a value from plain settings, or from some of them; the others take their defaults.
 
     Raises:
         Refusal: If a setting is unknown or out of its range.

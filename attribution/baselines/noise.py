@@ -41,7 +41,7 @@ class GaussianNoise(Baseline):
 
     key: ClassVar[str] = "gaussian_noise"
     title: ClassVar[str] = "Gaussian noise"
-    shows: ClassVar[str] = "What stands out of noise of this strength is evidence; the map takes over its grain."
+    shows: ClassVar[str] = "Features stronger than this noise are evidence; the map inherits the grain of the noise."
 
     sigma: float = setting(Number("Standard deviation, in units of pixel value.", 0.01, 5.0), 0.5)
     seed: int = setting(SEED, 0)

@@ -66,13 +66,13 @@ class Study:
         nodes: (N,), of the reference.
         scores: (N,), the score along the path.
         slopes: (N,), its derivative along the path: the integrand, summed over the pixels.
-        evaluated: Nodes, scores and slopes of the adaptive rule with the steps asked for, (3, S).
+        evaluated: Nodes, scores and slopes of the adaptive rule with `steps` steps, (3, S).
         reference: (3, H, W), the map that all others are compared with.
         accumulated: (PIECES + 1, H, W), the reference's map up to evenly spaced positions, reduced by the sum of
             absolute values.
         reached: (N + 1,), the sum of the signed map before the first node and after each: what is accounted for.
-        figures: Of every rule at the steps asked for.
-        steps: The steps asked for.
+        figures: Figures of every rule with `steps` steps.
+        steps: Number of steps at which the rules are compared.
         curves: By rule: (steps, error) pairs.
     """
 

@@ -1,7 +1,7 @@
 """Sanity checks: does a map change when the network that it explains is destroyed?
 
 Adebayo et al. 2018, arXiv:1810.03292: weights are replaced by random ones, layer by layer, and each map is compared
-with the one of the trained network. A map that stays the same does not tell what the network has learnt. A map that
+with the one of the trained network. A map that stays the same does not show what the network has learnt. A map that
 changes is not proven right by that: the order of the layers and the measure decide much (Binder et al. 2023,
 arXiv:2211.12486), and on some tasks trained and random networks react to the same pixels (Yona and Greenfeld 2021,
 arXiv:2110.14297).
@@ -53,8 +53,8 @@ class Randomisation(Configurable):
     Attributes:
         order: A key of ORDERS. Default: top.
         stages: Beside the trained network, at most; neighbouring layers share one. Default: 12.
-        target_class: HELD explains one class all along: the one asked for, or that the trained network predicts.
-            PICKED explains what each network predicts, whatever class was asked for.
+        target_class: HELD explains one class at all stages: the given one, or that which the trained network predicts.
+            PICKED explains the class that each network predicts.
         seed: Of the random weights. Default: 0.
     """
 
@@ -91,7 +91,7 @@ class Sanity:
 
     Attributes:
         methods: That were checked.
-        plan: As it was asked for.
+        plan: Settings.
         stages: The trained network first, then one for each group of layers.
         controls: Maps that know nothing of the network, by name, and their likeness to the map of each method.
         swap: The maps of another class's logit, and their likeness to those of the explained class's logit.
@@ -188,7 +188,7 @@ def randomised(model: Model, names: Sequence[str], seed: int = 0) -> Model:
 
     Args:
         model: The model; it is left as it is.
-        names: Of modules, as `layers` gives them; of each its own tensors only.
+        names: Names of modules, from `layers`; only the own tensors of each become random.
         seed: Of the random numbers.
     """
     changed = {id(each) for name in names for each in _tensors(model.net.get_submodule(name))}

@@ -52,7 +52,7 @@ def span(heat: Heat, clip: float = 100.0, signed: bool = False) -> Span:
     Args:
         heat: (H, W), finite.
         clip: Percentile at which the scale ends. Default: 100, nothing is clipped.
-        signed: Whether zero is to lie in the middle.
+        signed: True if zero is at the centre.
 
     Returns:
         The least value and the percentile; or minus and plus the percentile of the absolute values.
@@ -111,6 +111,6 @@ def grey(heat: Heat) -> NDArray[np.uint8]:
         heat: (H, W), finite.
 
     Returns:
-        (H, W, 3), 8-bit RGB; white all over if the map holds one number everywhere.
+        (H, W, 3), 8-bit RGB; white everywhere if the map is constant.
     """
     return colour(unit(heat, span(heat)), colour_maps()["grey"])

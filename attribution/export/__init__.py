@@ -1,6 +1,6 @@
 """Attributions -> files that people take away: pictures, a figure, a folder or ZIP that reproduces, a report.
 
-Most functions take what `compare` gave for one photo; a Refusal among the results is listed and otherwise left out.
+Most functions take the results of `compare` for one photo; a Refusal among them is listed and otherwise ignored.
 """
 
 from attribution.export.checks import faithfulness as faithfulness

@@ -33,7 +33,7 @@ def figure(
     """Write all panels as one picture.
 
     Args:
-        results: Of one photo, as `compare` gives them.
+        results: Results of one photo, as `compare` returns them.
         path: A file; its ending decides on PNG (300 dots per inch), PDF or SVG.
         view: How the maps are drawn. Default: white to black.
         format: Instead of the ending.

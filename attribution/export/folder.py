@@ -39,7 +39,7 @@ def folder(
     papers.
 
     Args:
-        results: Of one photo, as `compare` gives them.
+        results: Results of one photo, as `compare` returns them.
         path: Made if it is missing. Files of the same names are replaced, and maps that an earlier manifest lists.
         photo: Name of the photo, for the manifest. Default: photo.
         crop: Position of the network's square on the photo, for the manifest. Default: the centre.
@@ -64,7 +64,7 @@ def archive(
     """Write the same as one ZIP.
 
     Args:
-        results: Of one photo, as `compare` gives them.
+        results: Results of one photo, as `compare` returns them.
         file: A path or an open binary file.
         photo: Name of the photo, for the manifest. Default: photo.
         crop: Position of the network's square on the photo, for the manifest. Default: the centre.

@@ -7,7 +7,7 @@ from attribution.methods import METHODS
 from attribution.refusal import Refusal
 from attribution.result import Attribution
 
-Results = Attribution | Sequence[Attribution | Refusal]  # of one photo, as `attribute` or `compare` give them
+Results = Attribution | Sequence[Attribution | Refusal]  # of one photo, as `attribute` or `compare` return them
 
 
 def named(results: Results) -> dict[str, Attribution]:
@@ -27,7 +27,7 @@ def named(results: Results) -> dict[str, Attribution]:
             number = seen[result.method]
             maps[result.method if number == 1 else f"{result.method}-{number}"] = result
     if not maps:
-        raise Refusal("There is no map to write; every method refused, or none was asked for.")
+        raise Refusal("There is no map to write; every method refused, or none was requested.")
     if len({(result.model, result.pixels.tobytes()) for result in maps.values()}) > 1:
         raise Refusal("The maps are of several photos or models; write one at a time.")
     return maps

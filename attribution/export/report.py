@@ -28,7 +28,7 @@ def report(
     """Write a report: the photo and its maps in the linked viewer, the predictions, settings, notes and sources.
 
     Args:
-        results: Of one photo, as `compare` gives them.
+        results: Results of one photo, as `compare` returns them.
         path: A file.
         view: How the maps are drawn when it opens. Default: white to black.
         heading: Of the page.

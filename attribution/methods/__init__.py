@@ -7,7 +7,7 @@ from attribution.settings import read
 METHODS: dict[str, type[Method]] = dict(
     sorted(
         discover(__name__, Method).items(),  # type: ignore[type-abstract]
-        key=lambda entry: (not entry[1].chosen, GROUPS.index(entry[1].group)),  # what is shown first stands first
+        key=lambda entry: (not entry[1].chosen, GROUPS.index(entry[1].group)),  # the methods that are shown first
     )
 )
 

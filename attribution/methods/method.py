@@ -138,9 +138,9 @@ def against(heat: Tensor) -> tuple[str, ...]:
     share = float(heat.clamp(max=0).sum().abs() / heat.abs().sum().clamp(min=torch.finfo(heat.dtype).tiny))
     if share < TOLD:
         return ()
-    return (f"{share:.0%} of this map speaks against the class; the signed view tells it from what speaks for it.",)
+    return (f"{share:.0%} of this map is evidence against the class; the signed view shows which part.",)
 
 
 def per_pixel(heat: Tensor) -> Tensor:
-    """Values, (3, H, W), of a method that tells no channels apart: a third of each pixel's, (H, W), on every one."""
+    """Spread values of pixels, (H, W), over the channels, a third on each: (3, H, W)."""
     return (heat / 3).repeat(3, 1, 1)

@@ -1,6 +1,6 @@
 """torchvision's classifiers with the weights of their own enum IMAGENET1K_V1, downloaded on first use.
 
-torchvision is imported when one of them is asked for, not before: it takes 1.4 s and 160 MB.
+torchvision is imported when one of them is requested, not before: it takes 1.4 s and 160 MB.
 """
 
 from functools import cache, partial
@@ -62,7 +62,7 @@ def _build(name: str, on_progress: Progress | None) -> nn.Module:
     from torchvision.models import get_model
 
     weights = _weights(name)
-    published = Path(urlparse(weights.url).path).name  # resnet18-f37072fd.pth: the hash stands in the name
+    published = Path(urlparse(weights.url).path).name  # resnet18-f37072fd.pth: the hash is in the name
     digits = Path(published).stem.rpartition("-")[2]
     cached = Path(torch.hub.get_dir()) / "checkpoints" / published
     fetch(weights.url, digits, cached, on_progress)

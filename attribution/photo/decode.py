@@ -115,7 +115,7 @@ class _Head(io.BytesIO):
 
 
 class _WebP(WebPImageFile):
-    """Lets go of the decoder, which holds two pictures, before Pillow makes a third and a fourth of them."""
+    """A WebP reader that frees its decoder, which holds two pictures, before Pillow makes a third and a fourth."""
 
     def load_prepare(self) -> None:
         self._decoder = None

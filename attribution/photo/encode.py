@@ -1,4 +1,4 @@
-"""Pixels -> 8-bit RGB -> a PNG file or an address that holds it."""
+"""Pixels -> 8-bit RGB -> a PNG file or an address that contains it."""
 
 import base64
 import io

@@ -48,8 +48,8 @@ class Preprocessing:
 
         Args:
             image: Of any size.
-            across: Where it lies, from 0 (left) to 1 (right). Default: 0.5, the centre.
-            down: Where it lies, from 0 (top) to 1 (bottom). Default: 0.5.
+            across: Position of the square, from 0 (left) to 1 (right). Default: 0.5, the centre.
+            down: Position of the square, from 0 (top) to 1 (bottom). Default: 0.5.
 
         Returns:
             Left, top, right and bottom in pixels of the image.

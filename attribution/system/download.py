@@ -60,7 +60,7 @@ def fetch(url: str, sha256: str, path: Path, on_progress: Progress | None = None
         if not found.startswith(sha256):
             raise Refusal(
                 f"The download of {path.name} is not the file that was published (SHA-256 {found[:8]}, expected "
-                f"{sha256[:8]}) and was deleted; try again, or look at what stands between you and {url}."
+                f"{sha256[:8]}) and was deleted; try again, or check the network between you and {url}."
             )
     return path
 

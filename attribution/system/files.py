@@ -52,7 +52,7 @@ def whole_file(place: Place) -> Iterator[BinaryIO]:
     """Open a file that gets its name when the block ends, and is deleted if the block raises.
 
     Args:
-        place: Its path; folders that are missing are made. Where a device stands it is written to as it is. While it is
+        place: Its path; folders that are missing are made. A device is written to directly. While it is
             being written it is a hidden `.part` beside it, which stays only where the process is killed.
 
     Raises:

@@ -13,7 +13,7 @@ def report(error: BaseException, what: str = "Something went wrong", **about: ob
         about: Whose and what it was, as `attribution.system.log` prints it.
 
     Returns:
-        One sentence that tells the person the id under which the log has it, and nothing else of the error.
+        One sentence with the id of the error in the log, and nothing else about it.
     """
     number = uuid.uuid4().hex[:8]
     logging.getLogger(__name__).error("error %s", number, exc_info=error, extra=about)

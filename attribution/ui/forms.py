@@ -34,7 +34,7 @@ def fill(value: Configurable, key: str, state: MutableMapping[str, Any]) -> None
     """Set the widgets of a form, before they are shown, as `ask` would read them.
 
     Args:
-        value: What the form is to give.
+        value: The value that the form is to show.
         key: Prefix of the widgets' keys.
         state: Where widgets have their values, such as the session's state.
     """
@@ -93,7 +93,7 @@ def _shown(kind: Setting, value: Any) -> Any:
 
 @singledispatch
 def _widget(kind: Setting, label: str, usual: Any, key: str) -> Any:
-    """Show one setting; its value stands in the session's state."""
+    """Show one setting; its value is in the session's state."""
     raise TypeError(f"There is no widget for {type(kind).__name__}.")
 
 

@@ -26,10 +26,10 @@ from attribution.ui.session import Upload, session
 from attribution.work.analysis import PreparedAnalysis, estimate
 from attribution.work.cache import DECODED, Recent
 
-SLOW = 2  # seconds from which on the picker tells them
+SLOW_SECONDS = 2  # estimated seconds of a map from which the picker shows them
 _photos: Recent[Image.Image | Refusal] = Recent("photos", DECODED)
 SOURCES = ("Samples", "Upload", "Camera")
-OPEN = -1  # stands for the predicted class, or for all other classes
+OPEN = -1  # option for the predicted class, or for all other classes
 
 
 @dataclass(frozen=True, eq=False)
@@ -309,7 +309,7 @@ def _pick(label: str, offered: list[str]) -> list[str]:
     )
     methods = [held(METHODS[key], key, state) for key in offered]  # type: ignore[arg-type]
     seconds = {method.title: estimate(method, state.model, state.device) or 0.0 for method in methods}
-    if slow := [f"{title} about {each:.0f} s" for title, each in seconds.items() if each >= SLOW]:
+    if slow := [f"{title} about {each:.0f} s" for title, each in seconds.items() if each >= SLOW_SECONDS]:
         st.caption(f"{', '.join(slow)}.")  # a label that changes would lose clicks
     chosen: list[str] = state.methods
     return chosen

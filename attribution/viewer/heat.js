@@ -58,7 +58,7 @@ export function clipped(heat, [low, high]) {
   return (100 * count) / heat.length;
 }
 
-/** Where a value lies in a span, in [0, 1]; a span without extent draws blank. */
+/** The position of a value in a span, in [0, 1]; a span without extent draws blank. */
 export function unit(value, [low, high]) {
   if (!(high > low)) return low < 0 ? 0.5 : 0;
   return Math.min(1, Math.max(0, (value - low) / (high - low)));

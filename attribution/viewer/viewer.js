@@ -7,7 +7,7 @@ const STEPS = 1024; // colours in a look-up table
 const CLICK = 4; // pixels that a pointer may move and still click
 const SMALLEST = 1 / 32; // of the image's side, at the highest zoom
 const DOUBLE = 300; // milliseconds within which a second click is a double-click, and no mark is sent
-const SCROLL = 400; // milliseconds after which the page, scrolled by the wheel, stands still
+const SCROLL = 400; // milliseconds after which the page no longer moves by the wheel
 const VIEWS = {
   grey: "White to black",
   heat: "Heat on the photo",
@@ -63,7 +63,7 @@ class Group {
     return [...this.panels.values()].filter((panel) => panel.kind !== "photo");
   }
 
-  /** Draw at the next frame, once however often it is asked for. */
+  /** Draw at the next frame, once however often it is requested. */
   redraw(recolour = false) {
     this.stale ||= recolour;
     if (this.waiting) return;
@@ -311,7 +311,7 @@ class Panel {
     this.note.textContent = this.describeRegion() || this.state || "";
   }
 
-  /** What stands at a point, in words. */
+  /** The value at a point, in words. */
   describe(point) {
     if (!point) return "\u00a0";
     const column = Math.min(this.width - 1, Math.floor(point.x * this.width));

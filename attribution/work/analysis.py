@@ -28,7 +28,7 @@ from attribution.work.jobs import Job
 PATH_IMAGES = 6
 COPIES = 2.2  # a network in memory over its file: the one that was given, the one that runs
 COMPUTING = "Computing the maps"
-TELLING = 20  # images sent through the network from which on the time of a map tells the pace
+MIN_TIMED_IMAGES = 20  # images sent through the network from which the time of a map is used for estimates
 GROWTH = 0.5  # seconds between two pictures of a map that grows
 
 
@@ -49,8 +49,8 @@ class Outcome:
     """The results of an analysis so far.
 
     Attributes:
-        analysis: What was asked for.
-        prediction: The most probable classes, as `Model.predict` gives them.
+        analysis: The analysis.
+        prediction: The most probable classes, as `Model.predict` returns them.
         classes: All class names.
         results: By the place of their method; those that are finished.
         growing: By the place of their method; maps that are not finished.
@@ -141,7 +141,7 @@ class PreparedAnalysis:
 
         def finished(place: int, result: Attribution | Refusal) -> None:
             nonlocal outcome
-            if isinstance(result, Attribution) and (passes := result.forwards + result.backwards) >= TELLING:
+            if isinstance(result, Attribution) and (passes := result.forwards + result.backwards) >= MIN_TIMED_IMAGES:
                 _pace[self.model, self.device] = result.seconds / passes
             _results.put(self._key(self.methods[missing[place]]), result)
             outcome = replace(outcome, results={**outcome.results, missing[place]: result})

@@ -23,7 +23,7 @@ NETWORKS = 0.4
 
 
 class Store:
-    """Values by key; what was asked for longest ago goes first."""
+    """Values by key; the least recently used is evicted first."""
 
     def __init__(self, limit: Callable[[], float]) -> None:
         """Keep nothing yet.

@@ -313,7 +313,7 @@ class Jobs(Generic[R]):
 
     def _drop(self, job: Job[R]) -> None:
         if self._active.get(job.key) is job:
-            del self._active[job.key]  # whoever asks for this key from now on gets a fresh job
+            del self._active[job.key]  # a later request for this key makes a new job
         if job.state == "queued":
             job.state = "cancelled"
         for line in self._waiting.values():

@@ -84,7 +84,7 @@ class Start:
         baseline: With its settings.
         image: (H, W, 3), 8-bit RGB; of several the first.
         entropy: Of the predicted probabilities, in bits; of several the mean. A network that has nothing to say
-            would give log2 of the number of classes.
+            has log2 of the number of classes.
         top: The most probable class and its probability; of several by the mean of their probabilities.
         blind: Share of the pixels that differ from the baseline by less than NEAR in all three channels; of several,
             from all of them.

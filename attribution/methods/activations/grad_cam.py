@@ -16,8 +16,8 @@ class GradCAM(ClassActivation):
     key: ClassVar[str] = "grad_cam"
     title: ClassVar[str] = "Grad-CAM"
     idea: ClassVar[str] = (
-        "A late layer holds what was found and where. Grad-CAM adds its maps up, each weighed by how much the score "
-        "rises with it."
+        "A late layer represents which features were found, and where. Grad-CAM adds up its feature maps, each "
+        "weighted by its mean effect on the score."
     )
     formula: ClassVar[str] = (
         r"\max\Big(0,\ \sum_k A^k \cdot \tfrac{1}{hw}\sum_{ij} \frac{\partial F}{\partial A^k_{ij}}\Big)"

@@ -22,9 +22,9 @@ class LayerCAM(ClassActivation):
     formula: ClassVar[str] = r"\max\Big(0,\ \sum_k A^k \odot \max\big(0, \frac{\partial F}{\partial A^k}\big)\Big)"
     shows: ClassVar[str] = "Where features support the class, in fine layers too: try stage 1 or 2."
     cannot: ClassVar[str] = "What speaks against the class: negative gradients are dropped."
-    passes: ClassVar[str] = "At early layers its maps lie on the object more than Grad-CAM's do (Jiang et al. 2021)."
+    passes: ClassVar[str] = "At early layers its maps cover the object better than Grad-CAM's (Jiang et al. 2021)."
     fails: ClassVar[str] = (
-        "Early layers show the grid of the strides and hardly tell classes apart; the values sum to nothing known."
+        "Early layers show the grid of the strides and hardly separate classes; the values sum to nothing known."
     )
     source: ClassVar[Citation] = Citation(
         ("Peng-Tao Jiang", "Chang-Bin Zhang", "Qibin Hou", "Ming-Ming Cheng", "Yunchao Wei"),

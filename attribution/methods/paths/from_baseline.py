@@ -41,7 +41,7 @@ class FromBaseline(Method):
         Args:
             scorer: Of the photo and the target.
             baseline: (3, H, W).
-            tick: Called between chunks with the fraction done and what gives the map of this path so far.
+            tick: Called between chunks with the fraction done and a function that returns the map of this path so far.
 
         Returns:
             The map, (3, H, W), and the score of the baseline if the walk came to know it.

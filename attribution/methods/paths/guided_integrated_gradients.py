@@ -66,7 +66,7 @@ class GuidedIntegratedGradients(FromBaseline):
     def walk(self, scorer: Scorer, baseline: Tensor, tick: Tick) -> tuple[Tensor, float | None]:
         difference = scorer.x - baseline
         weight = difference.abs() / difference.abs().sum().clamp(min=torch.finfo(baseline.dtype).tiny)
-        values, place, before = (torch.zeros_like(baseline) for _ in range(3))  # place: how far each value has come
+        values, place, before = (torch.zeros_like(baseline) for _ in range(3))  # place: progress of each value
         both = self.rule == "trapezoid"
         moves = self.steps - both
         first = 0.0
@@ -84,7 +84,7 @@ class GuidedIntegratedGradients(FromBaseline):
         """Move until the mean place, by weight, is `reach`.
 
         Args:
-            place: How far each value has come, in [0, 1], (3, H, W).
+            place: Progress of each value, in [0, 1], (3, H, W).
             weight: Its share of the whole way, (3, H, W), sums to 1.
             steepness: Size of the gradient, (3, H, W).
             reach: From 0 to 1.

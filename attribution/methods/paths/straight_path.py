@@ -52,7 +52,7 @@ def average(scorer: Scorer, baseline: Tensor, steps: int, rule: str, tick: Tick)
         baseline: (3, H, W).
         steps: Gradient evaluations, exactly.
         rule: "adaptive" or a key of `path.RULES`.
-        tick: Called between chunks with the fraction done and what gives the average so far.
+        tick: Called between chunks with the fraction done and a function that returns the average so far.
 
     Raises:
         Refusal: If the adaptive rule would keep more than 1 GB.
@@ -98,7 +98,7 @@ def refined(scorer: Scorer, baseline: Tensor, steps: int, tick: Tick) -> Iterato
         tick: As for `average`.
 
     Yields:
-        After each round what gives the average by the nodes so far.
+        After each round a function that returns the average over the nodes so far.
     """
     difference = scorer.x - baseline
     if (size := steps * difference.nbytes) > KEPT:

@@ -36,7 +36,9 @@ class Occlusion(Method):
     shows: ClassVar[str] = (
         "Regions without which the score falls; in the signed view also those without which it rises."
     )
-    cannot: ClassVar[str] = "Detail below a window; and evidence that stands in two places, one of which is enough."
+    cannot: ClassVar[str] = (
+        "Detail below a window; and redundant evidence: covering one of two sufficient parts changes nothing."
+    )
     passes: ClassVar[str] = "It needs no gradient, and equal functions get equal maps."
     fails: ClassVar[str] = "A covered photo is no photo: the edge of the window itself can move the score."
     deviation: ClassVar[str] = "The paper does not average; windows that reach beyond the edge are cut there."

@@ -53,7 +53,7 @@ class RISE(Method):
         "BMVC",
     )
 
-    masks: int = setting(Number("Random masks; more give a smoother map.", 1, 10_000), 1000)
+    masks: int = setting(Number("Random masks; more make the map smoother.", 1, 10_000), 1000)
     cells: int = setting(Number("Cells along one side of a mask.", 1, 50), 7)
     kept: float = setting(Number("Share of the cells that let the photo through.", 0.05, 0.95), 0.5)
     baseline: Baseline = setting(

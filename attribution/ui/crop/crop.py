@@ -24,7 +24,7 @@ _previews: Recent[str] = Recent("previews")
 
 
 def _preview(image: Image.Image, content: str) -> str:
-    """Return a small copy as an address that holds the whole picture, made once."""
+    """Return a small copy as an address that contains the whole picture, made once."""
     if (found := _previews.get(content)) is None:
         small = image.copy()
         small.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
@@ -49,8 +49,8 @@ def show_crop(
         image: Of any size.
         content: Name of a sample photo, or SHA-256 of an upload: the same only for the same pixels.
         preprocessing: Knows the size of the square.
-        across: Where it lies, from 0 (left) to 1 (right).
-        down: Where it lies, from 0 (top) to 1 (bottom).
+        across: Position of the square, from 0 (left) to 1 (right).
+        down: Position of the square, from 0 (top) to 1 (bottom).
         on_move: Called with the new place.
     """
     left, top, right, bottom = preprocessing.box(image)

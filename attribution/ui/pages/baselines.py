@@ -63,7 +63,7 @@ def draw(comparison: Comparison) -> None:
 def show_start(start: Start, analysis: PreparedAnalysis, result: Attribution | Refusal | None) -> None:
     """Show one baseline: its image, its map, and their figures."""
     st.markdown(f":small[**{start.baseline.title}**]")
-    framed = ImageOps.expand(Image.fromarray(start.image), 2, "grey")  # white stands on white
+    framed = ImageOps.expand(Image.fromarray(start.image), 2, "grey")  # so that white can be seen on white
     st.image(data_url(framed), width=72, alt=f"Baseline: {start.baseline.title}")
     if isinstance(result, Refusal):
         st.info(str(result))

@@ -109,7 +109,7 @@ def show_numbers(found: Faithfulness) -> None:
     said = [f"Areas: mean height of the curves, in {unit}."]
     if trial.samples:
         said += [
-            "Sensitivity-n: correlation of what a map gives to random sets of pixels with what the score loses "
+            "Sensitivity-n: correlation of a map's sums over random sets of pixels with the score lost "
             f"without them, mean over sets of {SIZES[0]:.0%} to {SIZES[-1]:.0%} of all pixels, {trial.samples} of "
             f"each; 1 is best, and chance alone mostly stays below {found.chance:.2f}. Infidelity: mean squared error "
             f"of the map's forecast for {trial.samples} squares, in {unit}\u00b2, for maps that add up to a score or "
@@ -161,8 +161,8 @@ with left, st.expander("Settings of the trial"):
 with right:
     st.caption(
         "Pixels are replaced in the order of each map, the strongest first. Where the score falls at once, the map "
-        "has found what the network needs; beside it stand three maps that know nothing of the network. A click on "
-        "a curve shows the image there."
+        "has found what the network needs. Three controls that know nothing of the network are shown for comparison. "
+        "A click on a curve shows the image there."
     )
 analysis = require_methods(session().analysis)
 task = analysis if isinstance(analysis, str) else TrialTask(analysis, trial)

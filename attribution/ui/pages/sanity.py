@@ -1,4 +1,4 @@
-"""The sanity page: what is left of each map when the network that it explains is taken apart."""
+"""The sanity page: the similarity of each map to itself while the weights of the network become random."""
 
 import plotly.graph_objects as go
 import streamlit as st
@@ -57,7 +57,7 @@ def draw(tried: Tried) -> None:
     if tried.finished:
         show_controls(tried)
     st.caption(
-        "Kept: Spearman's rank correlation of the pixels' sizes. A map that survives does not tell what the network "
+        "Kept: Spearman's rank correlation of the pixels' sizes. A map that survives does not show what the network "
         "has learnt. A map that changes is not proven right: the order of the layers and the measure decide much "
         "(Binder et al. 2023, arXiv:2211.12486), and on some tasks trained and random networks react to the same "
         "pixels (Yona and Greenfeld 2021, arXiv:2110.14297). Another class: one drawn at random, and the maps of "

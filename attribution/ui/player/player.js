@@ -91,7 +91,7 @@ class Player {
   }
 }
 
-/** A line with marked points; hovering it, or moving a finger over it, tells the place. */
+/** A line with marked points; hovering it, or moving a finger over it, reports the position. */
 class Chart {
   constructor(title, points, marked, onPlace) {
     const { width, height, left, right, top, bottom } = CHART;
