@@ -12,7 +12,7 @@ import operator
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self, TypeVar
 from urllib.parse import quote, unquote
 
@@ -90,13 +90,23 @@ class Number(Setting):
 
 @dataclass(frozen=True)
 class Choice(Setting):
-    """One of a few words."""
+    """One of a few words.
+
+    Attributes:
+        options: The words.
+        labels: Text that a person reads, by word. Default: the word itself, with spaces and a capital letter.
+    """
 
     options: tuple[str, ...]
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def range(self) -> str:
         return f"one of {', '.join(self.options)}"
+
+    def label(self, option: str) -> str:
+        """Return the text that a person reads for an option."""
+        return self.labels.get(option, option.replace("_", " ").capitalize())
 
     def check(self, value: Any) -> str:
         if value not in self.options:

@@ -1,6 +1,6 @@
 """View: how maps are drawn. The browser's viewer offers the same; figures draw what it shows.
 
-The browser's half is `viewer/viewer.js`; `tests/test_viewer.py` holds the two equal, pixel by pixel.
+The browser's half is `viewer/`; `tests/test_viewer.py` holds the two equal, pixel by pixel.
 """
 
 from collections.abc import Sequence
@@ -25,6 +25,13 @@ from attribution.drawing.heatmap import (
 )
 from attribution.settings import Choice, Configurable, Number, setting
 
+VIEWS = {
+    "grey": "White to black",
+    "heat": "Heat on the photo",
+    "signed": "Signed",
+    "important": "Important pixels",
+}
+SCALES = {"own": "Own for each map", "shared": "One for all"}
 UNIMPORTANT = 235  # grey level of pixels that are not among the important ones
 
 
@@ -62,13 +69,13 @@ class View(Configurable):
     key: ClassVar[str] = "view"
     title: ClassVar[str] = "View"
 
-    view: str = setting(Choice("How the maps are drawn.", ("grey", "heat", "signed", "important")), "grey")
+    view: str = setting(Choice("How the maps are drawn.", tuple(VIEWS), VIEWS), "grey")
     reduction: str = setting(Choice("How three channels become one.", tuple(REDUCTIONS)), "sum_of_absolutes")
     clip: float = setting(Number("Percentile at which the colour scale ends.", 90, 100.0), 99.5)
     blend: float = setting(Number("Share of the heat over the photo.", 0, 1.0), 0.6)
     top: int = setting(Number("Percent of the pixels that count as important.", 1, 50), 10)
     colours: str = setting(Choice("Colour map of the heat.", ("magma", "viridis", "cividis")), "magma")
-    scale: str = setting(Choice("Whose values span the colours.", ("own", "shared")), "own")
+    scale: str = setting(Choice("Whose values span the colours.", tuple(SCALES), SCALES), "own")
 
     @property
     def signed(self) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from attribution.drawing.heatmap import colour
-from attribution.drawing.view import Drawing, View
+from attribution.drawing.view import VIEWS, Drawing, View
 from attribution.export.maps import Results, named, settings, title
 from attribution.photo.encode import eight_bit
 from attribution.refusal import Refusal
@@ -71,15 +71,13 @@ def figure(
 
 def sentence(view: View) -> str:
     """Return the way the maps are drawn, in words."""
-    drawn = (
-        "Signed, zero in the middle"
-        if view.signed
-        else {
-            "grey": "White to black",
-            "heat": f"Heat ({view.colours}) on the photo, {view.blend:.0%}",
-            "important": f"The {view.top} % most important pixels",
-        }[view.view]
-    )
+    drawn = VIEWS[view.view]
+    if view.view == "important":
+        drawn += f" (top {view.top} %)"
+    elif view.view == "heat":
+        drawn += f" ({view.blend:.0%}{'' if view.signed else f', {view.colours}'})"
+    if view.signed and view.view != "important":
+        drawn += ", zero at the centre of the colours"
     reduced = f"{'sum' if view.view == 'signed' else view.reduction.replace('_', ' ')} over the channels"
     if view.view == "important":
         return f"{drawn}; {reduced}."

@@ -108,8 +108,8 @@ def _(kind: Number, label: str, usual: Any, key: str) -> int | float:
 
 @_widget.register
 def _(kind: Choice, label: str, usual: Any, key: str) -> str:
-    shown = f"{kind.help} Default: {_words(usual)}."
-    return st.selectbox(label, kind.options, format_func=_words, key=key, help=shown, persist_state="session")
+    shown = f"{kind.help} Default: {kind.label(usual)}."
+    return st.selectbox(label, kind.options, format_func=kind.label, key=key, help=shown, persist_state="session")
 
 
 @_widget.register
@@ -128,7 +128,3 @@ def _(kind: Part, label: str, usual: Any, key: str) -> Configurable:
         persist_state="session",
     )
     return ask(kind.registry[chosen], f"{key}.{chosen}")
-
-
-def _words(option: str) -> str:
-    return option.replace("_", " ").capitalize()

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from attribution.drawing.heatmap import colour_maps, reduce
 from attribution.drawing.view import View
-from attribution.settings import plain
+from attribution.settings import Choice, Number, described, plain
+from attribution.viewer.bundle import bundle
 
 _FOLDER = Path(__file__).parent
 Window = tuple[float, float, float]  # left, top and side of the part in view, as shares of the image's sides
@@ -25,13 +26,19 @@ _LARGEST = 32767  # of a signed 16-bit number
 
 
 def module() -> str:
-    """Return one ES module: the facts that Python holds, the pure functions, and the viewer that uses both."""
-    viewer = "".join(
-        line for line in (_FOLDER / "viewer.js").read_text().splitlines(True) if not line.startswith("import ")
-    )
-    facts = {"COLOURS": colour_maps(), "VIEW": plain(View())}
-    constants = "".join(f"const {name} = {json.dumps(fact)};\n" for name, fact in facts.items())
-    return f"{constants}{(_FOLDER / 'heat.js').read_text()}\n{viewer}"
+    """Return the viewer as one ES module, with the facts about views that Python defines."""
+    return bundle(_FOLDER / "viewer.js", view_facts())
+
+
+def view_facts() -> dict[str, Any]:
+    """Return the constants of the browser's half: colour maps, the default view, and its settings' labels or ranges."""
+    controls: dict[str, Any] = {}
+    for name, kind in described(View).items():
+        if isinstance(kind, Choice):
+            controls[name] = {option: kind.label(option) for option in kind.options}
+        elif isinstance(kind, Number):
+            controls[name] = (kind.low, kind.high)
+    return {"COLOUR_MAPS": colour_maps(), "DEFAULT_VIEW": plain(View()), "VIEW_CONTROLS": controls}
 
 
 def style() -> str:

@@ -1,6 +1,9 @@
 // The path from baseline to photo. One place on it, alpha, moves the image, the map so far, the meter and both curves.
 
-const PLAY = 4000; // milliseconds from baseline to photo
+import { element, number } from "../../viewer/elements.js";
+import { unpack } from "../../viewer/unpack.js";
+
+const PLAY_TIME = 4000; // milliseconds from baseline to photo
 const CHART = { width: 460, height: 200, left: 56, right: 12, top: 20, bottom: 30 };
 const SVG = "http://www.w3.org/2000/svg";
 const players = new WeakMap(); // parentElement -> Player
@@ -55,7 +58,7 @@ class Player {
     const started = performance.now();
     const step = (now) => {
       if (!this.playing) return;
-      const alpha = Math.min(1, from + (now - started) / PLAY);
+      const alpha = Math.min(1, from + (now - started) / PLAY_TIME);
       this.show(alpha);
       if (alpha < 1) requestAnimationFrame(step);
       else this.stop(1);
@@ -136,24 +139,18 @@ class Chart {
 
 /** Called by Streamlit whenever there is another study. */
 export default function ({ data, parentElement }) {
-  const bytes = data instanceof Uint8Array ? data : new Uint8Array(data);
-  const length = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
-  const header = JSON.parse(new TextDecoder().decode(bytes.subarray(4, 4 + length)));
+  const { header, body } = unpack(data);
   if (!players.has(parentElement)) {
     const root = element("div", { className: "player" });
     parentElement.append(root);
     players.set(parentElement, new Player(root));
   }
   const player = players.get(parentElement);
-  player.update(header, bytes.slice(4 + length));
+  player.update(header, body);
   return () => {
     player.stop(player.alpha);
     players.delete(parentElement);
   };
-}
-
-function element(tag, properties = {}) {
-  return Object.assign(document.createElement(tag), properties);
 }
 
 function shape(tag, attributes) {
@@ -200,9 +197,4 @@ function evenly(values, place) {
   const at = place * (values.length - 1);
   const below = Math.min(Math.floor(at), values.length - 2);
   return values[below] + (at - below) * (values[below + 1] - values[below]);
-}
-
-/** Three digits. */
-function number(value) {
-  return value === 0 ? "0" : (value < 0 ? "\u2212" : "") + Number(Math.abs(value).toPrecision(3));
 }

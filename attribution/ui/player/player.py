@@ -11,10 +11,11 @@ from attribution.checks.convergence import Study
 from attribution.drawing.view import View
 from attribution.photo.encode import eight_bit
 from attribution.viewer import message
+from attribution.viewer.bundle import bundle
 
 _FOLDER = Path(__file__).parent
 _mount = st.components.v2.component(
-    "path_player", css=(_FOLDER / "player.css").read_text(), js=(_FOLDER / "player.js").read_text()
+    "path_player", css=(_FOLDER / "player.css").read_text(), js=bundle(_FOLDER / "player.js")
 )
 
 

@@ -1,0 +1,85 @@
+// Wheel, pointers, fingers and keys on a panel: they move its group's window, cursor, mark and region.
+
+const CLICK_MOVE = 4; // pixels that a pointer may move and still click
+const SCROLL_PAUSE = 400; // milliseconds after the page has scrolled before the wheel zooms
+
+let scrolled = 0; // time of the page's last scroll
+window.addEventListener("scroll", () => (scrolled = performance.now()), { capture: true, passive: true });
+
+/** Listen to a panel's canvas. */
+export function listen(panel) {
+  const { canvas } = panel;
+  const pointers = new Map(); // pointer id -> its first point of the image, its position and the distance moved
+  canvas.addEventListener("wheel", (event) => {
+    const whole = panel.group.window.size === 1;
+    if (whole && (event.deltaY > 0 || performance.now() - scrolled < SCROLL_PAUSE)) return; // the page scrolls
+    event.preventDefault();
+    panel.group.zoom(Math.exp(-event.deltaY / 400), panel.at(event));
+  }, { passive: false });
+  canvas.onpointerdown = (event) => {
+    canvas.setPointerCapture(event.pointerId);
+    pointers.set(event.pointerId, { start: panel.at(event), x: event.clientX, y: event.clientY, moved: 0 });
+  };
+  canvas.onpointermove = (event) => {
+    const pointer = pointers.get(event.pointerId);
+    panel.group.cursor = panel.at(event);
+    if (pointer) drag(panel, [...pointers.values()], pointer, event);
+    panel.group.redraw();
+  };
+  canvas.onpointerup = canvas.onpointercancel = (event) => {
+    const pointer = pointers.get(event.pointerId);
+    pointers.delete(event.pointerId);
+    if (event.type === "pointerup" && pointer && pointer.moved <= CLICK_MOVE) panel.mark(panel.at(event));
+  };
+  canvas.onpointerleave = () => {
+    panel.group.cursor = null;
+    panel.group.redraw();
+  };
+  canvas.ondblclick = () => panel.group.reset();
+  canvas.onkeydown = (event) => press(panel, event);
+}
+
+/** Move the window, zoom it with two fingers, or draw a region. */
+function drag(panel, fingers, pointer, event) {
+  const { group } = panel;
+  const distance = () => Math.hypot(fingers[0].x - fingers[1].x, fingers[0].y - fingers[1].y);
+  const before = fingers.length === 2 ? distance() : 0;
+  const [dx, dy] = [event.clientX - pointer.x, event.clientY - pointer.y];
+  pointer.moved += Math.hypot(dx, dy);
+  pointer.x = event.clientX;
+  pointer.y = event.clientY;
+  if (before > 0) {
+    const [clientX, clientY] = [(fingers[0].x + fingers[1].x) / 2, (fingers[0].y + fingers[1].y) / 2];
+    group.zoom(distance() / before, panel.at({ clientX, clientY }));
+  } else if (event.shiftKey || group.drawing) {
+    const { start } = pointer;
+    const [x0, x1] = [start.x, group.cursor.x].sort((a, b) => a - b);
+    const [y0, y1] = [start.y, group.cursor.y].sort((a, b) => a - b);
+    group.region = { x0, y0, x1, y1 };
+  } else {
+    const box = panel.canvas.getBoundingClientRect();
+    const { x, y, size } = group.window;
+    group.show(x - (size * dx) / box.width, y - (size * dy) / box.height);
+  }
+}
+
+/** Arrows move the crosshair and the window with it, + and - zoom, Enter marks, 0 or Escape resets. */
+function press(panel, event) {
+  const { group } = panel;
+  const { window: seen } = group;
+  const cursor = group.cursor ?? { x: seen.x + seen.size / 2, y: seen.y + seen.size / 2 };
+  const step = (event.shiftKey ? 10 : 1) / panel.width;
+  const moves = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] };
+  if (event.key in moves) {
+    const inside = (share) => Math.min(1 - 0.5 / panel.width, Math.max(0.5 / panel.width, share));
+    const [x, y] = [inside(cursor.x + moves[event.key][0]), inside(cursor.y + moves[event.key][1])];
+    group.cursor = { x, y };
+    const follow = (start, point) => Math.min(Math.max(start, point - seen.size), point);
+    group.show(follow(seen.x, x), follow(seen.y, y));
+  } else if (event.key === "+" || event.key === "=") group.zoom(1.25, cursor);
+  else if (event.key === "-") group.zoom(0.8, cursor);
+  else if (event.key === "Enter") panel.mark(cursor);
+  else if (event.key === "0" || event.key === "Escape") group.reset();
+  else return;
+  event.preventDefault();
+}

@@ -1,0 +1,117 @@
+// The state that all panels of a page share: settings, the part in view, cursor, mark and region.
+
+import { shared } from "./heat.js";
+
+/* global COLOUR_MAPS, DEFAULT_VIEW -- by view_facts() in message.py */
+
+const SMALLEST_WINDOW = 1 / 32; // of the image's side, at the highest zoom
+const groups = new Map(); // name -> Group
+
+export class Group {
+  constructor() {
+    this.settings = { ...DEFAULT_VIEW, size: "map" };
+    this.window = { x: 0, y: 0, size: 1 }; // the part in view, as shares of the image's sides
+    this.cursor = null; // {x, y} as shares
+    this.mark = null;
+    this.region = null; // {x0, y0, x1, y1} as shares
+    this.drawing = false; // true if a drag draws a region, as it does with Shift
+    this.panels = new Map(); // id -> Panel
+    this.toolbars = new Set();
+    this.links = new Set();
+    this.waiting = false;
+    this.stale = false; // true if the colours, not only the window, have changed
+  }
+
+  static named(name) {
+    if (!groups.has(name)) groups.set(name, new Group());
+    return groups.get(name);
+  }
+
+  get signed() {
+    return this.settings.view === "signed" || this.settings.reduction === "signed_sum";
+  }
+
+  get reduction() {
+    return this.settings.view === "signed" ? "signed_sum" : this.settings.reduction;
+  }
+
+  /** Anchors of the colour map. */
+  get palette() {
+    const { view, colours } = this.settings;
+    if (this.signed) return COLOUR_MAPS.blue_orange;
+    return view === "heat" ? COLOUR_MAPS[colours] : COLOUR_MAPS.grey;
+  }
+
+  get photo() {
+    return [...this.panels.values()].find((panel) => panel.kind === "photo");
+  }
+
+  get maps() {
+    return [...this.panels.values()].filter((panel) => panel.kind !== "photo");
+  }
+
+  /** Draw at the next frame, once however often it is requested. */
+  redraw(recolour = false) {
+    this.stale ||= recolour;
+    if (this.waiting) return;
+    this.waiting = true;
+    requestAnimationFrame(() => {
+      this.waiting = false;
+      if (this.stale) {
+        this.stale = false;
+        const spans = this.maps.map((panel) => panel.measure());
+        const common = spans.length > 0 && this.settings.scale === "shared" ? shared(spans) : null;
+        this.maps.forEach((panel, i) => (panel.span = common ?? spans[i]));
+        for (const panel of this.panels.values()) panel.colour();
+      }
+      for (const panel of this.panels.values()) panel.draw();
+      for (const toolbar of this.toolbars) toolbar.update();
+      for (const link of this.links) link.later();
+    });
+  }
+
+  set(name, value) {
+    this.settings[name] = value;
+    this.redraw(true);
+  }
+
+  /** Apply the view of a link, once; from then on the browser's own is newer. */
+  restore({ settings, window }) {
+    if (this.restored) return;
+    this.restored = true;
+    Object.assign(this.settings, settings);
+    const [x, y, size] = window;
+    this.show(x, y, Math.max(SMALLEST_WINDOW, size));
+  }
+
+  /** The view as parts of a link: what differs from the defaults. */
+  get parts() {
+    const { x, y, size } = this.window;
+    const zoom = size < 1 ? [["zoom", [x, y, size].join()]] : [];
+    const changed = Object.keys(DEFAULT_VIEW).filter((name) => this.settings[name] !== DEFAULT_VIEW[name]);
+    return [...changed.map((name) => [name, String(this.settings[name])]), ...zoom];
+  }
+
+  /** Zoom by a factor around a point of the image, given as shares. */
+  zoom(factor, at) {
+    const size = Math.min(1, Math.max(SMALLEST_WINDOW, this.window.size / factor));
+    const kept = size / this.window.size;
+    this.show(at.x - (at.x - this.window.x) * kept, at.y - (at.y - this.window.y) * kept, size);
+  }
+
+  /** Put a part of the image in view, as far as the image goes. */
+  show(x, y, size = this.window.size) {
+    const round = (share) => Math.round(1e5 * share) / 1e5; // the precision of a link
+    const clamp = (share) => round(Math.min(1 - size, Math.max(0, share)));
+    this.window = { x: clamp(x), y: clamp(y), size: round(size) };
+    this.redraw();
+  }
+
+  /** Show all of the image, without a mark or a region. */
+  reset() {
+    clearTimeout(this.sending);
+    this.unmark?.(); // where a mark was sent
+    this.unmark = this.region = this.mark = null;
+    this.show(0, 0, 1);
+  }
+}

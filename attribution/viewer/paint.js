@@ -1,0 +1,46 @@
+// The pixels of a picture, RGBA: the photo, a map under the settings of the view, and the ramp of its colour bar.
+
+import { colour, percentile, unit } from "./heat.js";
+
+const COLOUR_STEPS = 1024; // entries of a look-up table
+const UNIMPORTANT_GREY = 235; // as in drawing/view.py
+
+/** A look-up table of colours, three bytes each. */
+export function colourTable(anchors) {
+  const table = new Uint8ClampedArray(3 * COLOUR_STEPS);
+  for (let i = 0; i < COLOUR_STEPS; i++) table.set(colour(anchors, i / (COLOUR_STEPS - 1)), 3 * i);
+  return table;
+}
+
+export function paintPhoto(pixels, rgb) {
+  for (let i = 0; 4 * i < pixels.length; i++) pixels.set([rgb[3 * i], rgb[3 * i + 1], rgb[3 * i + 2], 255], 4 * i);
+}
+
+/** Paint a map; `photo` is null if no photo of its size is on the page. */
+export function paintMap(pixels, { heat, sorted }, span, table, photo, { view, blend, top }) {
+  const threshold = percentile(sorted, 100 - top);
+  const flat = !(span[1] > span[0]);
+  for (let i = 0; i < heat.length; i++) {
+    const entry = tableIndex(unit(heat[i], span));
+    for (let c = 0; c < 3; c++) {
+      let value = table[entry + c];
+      if (view === "heat" && photo) value = (1 - blend) * photo[3 * i + c] + blend * value;
+      if (view === "important") value = !flat && heat[i] >= threshold ? (photo ? photo[3 * i + c] : 0) : UNIMPORTANT_GREY;
+      pixels[4 * i + c] = value;
+    }
+    pixels[4 * i + 3] = 255;
+  }
+}
+
+/** Paint one row with all colours of a table. */
+export function paintRamp(pixels, table) {
+  const count = pixels.length / 4;
+  for (let i = 0; i < count; i++) {
+    const entry = tableIndex(i / (count - 1));
+    pixels.set([table[entry], table[entry + 1], table[entry + 2], 255], 4 * i);
+  }
+}
+
+function tableIndex(share) {
+  return 3 * Math.round(share * (COLOUR_STEPS - 1));
+}

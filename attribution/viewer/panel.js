@@ -1,0 +1,227 @@
+// A picture with its readout and, for a map, its colour bar.
+
+import { element, number } from "./elements.js";
+import { listen } from "./gestures.js";
+import { Group } from "./group.js";
+import { clipped, rank, reduce, span } from "./heat.js";
+import { drawOverlay } from "./overlay.js";
+import { colourTable, paintMap, paintPhoto, paintRamp } from "./paint.js";
+
+const DOUBLE_CLICK = 300; // milliseconds within which a second click is a double-click, and no mark is sent
+
+export class Panel {
+  constructor(root, send) {
+    this.send = send;
+    this.canvas = element("canvas", { tabIndex: 0, className: "picture" });
+    this.canvas.setAttribute("role", "img");
+    this.above = element("div", { className: "above" });
+    this.readout = element("div", { className: "readout", textContent: "\u00a0" });
+    this.bar = element("div", { className: "bar" });
+    this.low = element("span");
+    this.strip = element("canvas", { width: 128, height: 1, className: "strip" });
+    this.high = element("span");
+    this.bar.append(this.low, this.strip, this.high);
+    this.note = element("div", { className: "note" });
+    this.save = element("button", { type: "button", className: "save", textContent: "Save PNG" });
+    this.save.onclick = () => this.download();
+    const last = element("div", { className: "last" });
+    last.append(this.note, this.save);
+    this.under = element("div", { className: "under" });
+    root.append(this.above, this.canvas, this.readout, this.bar, last, this.under);
+    this.offscreen = element("canvas"); // the whole picture, one pixel of it for each of the map
+    listen(this);
+    this.observer = new ResizeObserver(() => this.fit());
+    this.observer.observe(this.canvas);
+  }
+
+  /** Take new data; the window, the cursor and the settings stay. */
+  update(header, body) {
+    if (this.group && this.id !== header.id) this.group.panels.delete(this.id);
+    Object.assign(this, { ...header, group: Group.named(header.group) });
+    this.group.panels.set(this.id, this);
+    this.channels = this.kind === "map" ? new Int16Array(body.buffer) : null;
+    this.body = body; // the photo's pixels, or the levels of a map that still grows
+    this.heats = new Map(); // reduction -> {heat, sorted, absolutes}
+    this.offscreen.width = this.width;
+    this.offscreen.height = this.height;
+    this.canvas.style.aspectRatio = `${this.width} / ${this.height}`;
+    this.canvas.setAttribute("aria-label", this.label);
+    this.bar.hidden = this.kind === "photo";
+    this.above.textContent = header.title ?? "";
+    this.under.textContent = header.below ?? "";
+    this.above.hidden = !header.title;
+    this.under.hidden = !header.below;
+    this.fit();
+    this.group.redraw(true);
+  }
+
+  remove() {
+    this.observer.disconnect();
+    if (this.group.panels.get(this.id) === this) this.group.panels.delete(this.id);
+    this.group.redraw(true);
+  }
+
+  fit() {
+    const { width, height } = this.canvas.getBoundingClientRect();
+    const ratio = window.devicePixelRatio || 1;
+    this.canvas.width = Math.max(1, Math.round(width * ratio));
+    this.canvas.height = Math.max(1, Math.round(height * ratio));
+    this.group?.redraw();
+  }
+
+  /** The map under the group's reduction, with what its percentiles need; computed once a reduction. */
+  get heat() {
+    const { reduction } = this.group;
+    if (!this.heats.has(reduction)) {
+      const heat = this.channels
+        ? reduce(this.channels, this.scale, reduction)
+        : Float32Array.from(this.body, (level) => level * this.scale);
+      const sorted = heat.slice().sort();
+      const absolutes = reduction === "signed_sum" ? heat.map(Math.abs).sort() : sorted;
+      this.heats.set(reduction, { heat, sorted, absolutes });
+    }
+    return this.heats.get(reduction);
+  }
+
+  measure() {
+    return span(this.heat.sorted, this.heat.absolutes, this.group.settings.clip, this.group.signed);
+  }
+
+  /** Paint the whole picture off screen. */
+  colour() {
+    const context = this.offscreen.getContext("2d");
+    const image = context.createImageData(this.width, this.height);
+    if (this.kind === "photo") {
+      paintPhoto(image.data, this.body);
+    } else {
+      const { photo, palette, settings } = this.group;
+      const below = photo?.width === this.width && photo.height === this.height ? photo.body : null;
+      const table = colourTable(palette);
+      paintMap(image.data, this.heat, this.span, table, below, settings);
+      this.legend(table);
+    }
+    context.putImageData(image, 0, 0);
+  }
+
+  /** Show the colour bar, the unit and the share of clipped pixels. */
+  legend(table) {
+    const context = this.strip.getContext("2d");
+    const image = context.createImageData(this.strip.width, 1);
+    paintRamp(image.data, table);
+    context.putImageData(image, 0, 0);
+    this.low.textContent = number(this.span[0], this.group.signed);
+    this.high.textContent = number(this.span[1], this.group.signed);
+    this.bar.hidden = this.group.settings.view === "important";
+    const outside = clipped(this.heat.heat, this.span);
+    if (!(this.span[1] > this.span[0])) this.state = "The map is the same everywhere: nothing to draw.";
+    else if (this.bar.hidden) this.state = "";
+    else {
+      const parts = [this.unit && `Unit: ${this.unit}`, outside > 0 && `${outside.toFixed(1)} % clipped`];
+      this.state = parts.filter(Boolean).join("; ");
+    }
+  }
+
+  /** Show the part in view, the crosshair, the mark and the region. */
+  draw() {
+    const { window: seen, drawing, cursor, mark } = this.group;
+    const context = this.canvas.getContext("2d");
+    // A finger scrolls the page unless it moves the view or draws.
+    this.canvas.style.touchAction = seen.size < 1 || drawing ? "none" : "pan-y";
+    this.copyWindow(context);
+    drawOverlay(context, this.group);
+    this.readout.textContent = this.describe(cursor ?? mark);
+    this.note.textContent = this.describeRegion() || this.state || "";
+  }
+
+  /** Copy the part in view to all of a canvas, without smoothing. */
+  copyWindow(context) {
+    const { x, y, size } = this.group.window;
+    const part = [x * this.width, y * this.height, size * this.width, size * this.height];
+    context.imageSmoothingEnabled = false;
+    context.drawImage(this.offscreen, ...part, 0, 0, context.canvas.width, context.canvas.height);
+  }
+
+  /** The value at a point, in words. */
+  describe(point) {
+    if (!point) return "\u00a0";
+    const { x, y } = this.pixel(point);
+    const i = y * this.width + x;
+    if (this.kind === "photo") {
+      return `x ${x}, y ${y}: RGB ${this.body[3 * i]}, ${this.body[3 * i + 1]}, ${this.body[3 * i + 2]}`;
+    }
+    const { heat, absolutes } = this.heat;
+    return `${number(this.value(i), true)}, larger than ${rank(absolutes, Math.abs(heat[i])).toFixed(1)} % of the pixels`;
+  }
+
+  /** The signed attribution of a pixel: the sum of its channels. A map that still grows has no signs yet. */
+  value(i) {
+    if (!this.channels) return this.heat.heat[i];
+    const count = this.width * this.height;
+    return (this.channels[i] + this.channels[count + i] + this.channels[2 * count + i]) * this.scale;
+  }
+
+  /** The share of a map inside the region, beside the region's share of the area. */
+  describeRegion() {
+    const region = this.group.region;
+    if (!region || this.kind === "photo") return "";
+    const { heat } = this.heat;
+    const [left, right] = [Math.floor(region.x0 * this.width), Math.ceil(region.x1 * this.width)];
+    const [top, bottom] = [Math.floor(region.y0 * this.height), Math.ceil(region.y1 * this.height)];
+    let inside = 0;
+    let all = 0;
+    for (let i = 0; i < heat.length; i++) {
+      const size = Math.abs(heat[i]);
+      const column = i % this.width;
+      const row = Math.floor(i / this.width);
+      all += size;
+      if (column >= left && column < right && row >= top && row < bottom) inside += size;
+    }
+    const percent = (share) => `${(100 * share).toFixed(1)} %`;
+    const area = ((right - left) * (bottom - top)) / (this.width * this.height);
+    return all > 0 ? `${percent(inside / all)} of the map in ${percent(area)} of the area.` : "";
+  }
+
+  /** The point of the image under an event, as shares. */
+  at(event) {
+    const box = this.canvas.getBoundingClientRect();
+    const { x, y, size } = this.group.window;
+    const clamp = (share) => Math.min(1, Math.max(0, share));
+    return {
+      x: clamp(x + (size * (event.clientX - box.left)) / box.width),
+      y: clamp(y + (size * (event.clientY - box.top)) / box.height),
+    };
+  }
+
+  /** The pixel at a point, as column x and row y. */
+  pixel(point) {
+    return {
+      x: Math.min(this.width - 1, Math.floor(point.x * this.width)),
+      y: Math.min(this.height - 1, Math.floor(point.y * this.height)),
+    };
+  }
+
+  /** Mark a point in all panels, and send its pixel unless a second click follows. */
+  mark(point) {
+    const { group } = this;
+    group.mark = point;
+    group.redraw();
+    clearTimeout(group.sending);
+    group.sending = setTimeout(() => {
+      this.send(this.pixel(point));
+      group.unmark = () => this.send({});
+    }, DOUBLE_CLICK);
+  }
+
+  /** Save what is drawn, at the map's own or the photo's resolution. */
+  download() {
+    const large = this.group.settings.size === "photo";
+    const [width, height] = large ? [this.fullWidth, this.fullHeight] : [this.width, this.height];
+    const copy = element("canvas", { width, height });
+    this.copyWindow(copy.getContext("2d"));
+    copy.toBlob((blob) => {
+      const link = element("a", { href: URL.createObjectURL(blob), download: `${this.file}.png` });
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+    });
+  }
+}

@@ -1,0 +1,91 @@
+// The controls of a group: their labels, options and ranges are those of View in drawing/view.py.
+
+import { element, labelled } from "./elements.js";
+import { Group } from "./group.js";
+
+/* global VIEW_CONTROLS -- by view_facts() in message.py */
+
+export class Toolbar {
+  constructor(root, send) {
+    this.root = root;
+    this.send = send;
+    this.controls = {};
+  }
+
+  update(header) {
+    if (header && !this.group) {
+      this.group = Group.named(header.group);
+      this.group.restore(header);
+      this.group.toolbars.add(this);
+      this.build(header.take);
+      this.group.redraw(true);
+    }
+    if (!this.group) return;
+    const { view } = this.group.settings;
+    const hidden = {
+      reduction: view === "signed",
+      colours: view !== "heat" || this.group.signed,
+      blend: view !== "heat",
+      top: view !== "important",
+      clip: view === "important",
+      scale: view === "important",
+      size: ![...this.group.panels.values()].some((panel) => panel.fullWidth > panel.width),
+    };
+    for (const [name, state] of Object.entries(hidden)) this.controls[name].parentElement.hidden = state;
+    for (const [name, control] of Object.entries(this.controls)) control.value = this.group.settings[name];
+    this.clipText.textContent = `${this.group.settings.clip} %`;
+    this.topText.textContent = `${this.group.settings.top} %`;
+    this.blendText.textContent = `${Math.round(100 * this.group.settings.blend)} % heat`;
+    this.region.setAttribute("aria-pressed", String(this.group.drawing));
+  }
+
+  build(takes) {
+    this.clipText = element("span");
+    this.topText = element("span");
+    this.blendText = element("span");
+    this.root.append(
+      this.select("view", "View"),
+      this.select("reduction", "Channels"),
+      this.select("colours", "Colours"),
+      this.slider("blend", "Blend", 0.05, this.blendText),
+      this.slider("top", "Top pixels", 1, this.topText),
+      this.slider("clip", "Clip at percentile", 0.5, this.clipText),
+      this.select("scale", "Scale"),
+      this.select("size", "PNG size", { map: "As the map", photo: "Enlarged to the photo" }),
+    );
+    this.region = element("button", { type: "button", textContent: "Draw a region" });
+    this.region.onclick = () => {
+      this.group.drawing = !this.group.drawing;
+      this.group.redraw();
+    };
+    const reset = element("button", { type: "button", textContent: "Reset view" });
+    reset.title = "Show all of the photo, without a mark or a region";
+    reset.onclick = () => this.group.reset();
+    this.root.append(this.region, reset);
+    if (this.send && takes) {
+      const take = element("button", { type: "button", textContent: "Take away" });
+      take.onclick = () => this.send(Object.fromEntries(this.group.parts));
+      this.root.append(take);
+    }
+  }
+
+  select(name, label, options = VIEW_CONTROLS[name]) {
+    const control = element("select");
+    for (const [value, textContent] of Object.entries(options)) control.append(element("option", { value, textContent }));
+    control.onchange = () => this.group.set(name, control.value);
+    this.controls[name] = control;
+    return labelled(label, control);
+  }
+
+  slider(name, label, step, output) {
+    const [min, max] = VIEW_CONTROLS[name];
+    const control = element("input", { type: "range", min, max, step });
+    control.oninput = () => this.group.set(name, Number(control.value));
+    this.controls[name] = control;
+    return labelled(label, control, output);
+  }
+
+  remove() {
+    this.group.toolbars.delete(this);
+  }
+}
