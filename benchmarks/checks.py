@@ -16,6 +16,7 @@ from pathlib import Path
 import chromium
 from dashboard import DESK, FIRST, LONG, idle, map_of, serving
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from verdict import Verdict
 
 PHOTOS = ("german_shepherd_on_grass", "dog_over_cat", "espresso")
 PAIR = ("gradient", "guided_backprop")
@@ -71,15 +72,12 @@ def main() -> int:
         browser = playwright.chromium.launch(executable_path=chromium.find(), args=chromium.FLAGS)
         found = measure(browser, Path(folder))
         browser.close()
-    missed = []
+    verdict = Verdict()
     for name, (aim, floor) in FIGURES.items():
         value = statistics.median(found[name])
-        verdict = "aim reached" if value <= aim else "within the floor" if value <= floor else "beyond the floor"
         each = ", ".join(f"{one:.1f}" for one in found[name])
-        print(f"checks {name}: {value:.2f} s (of {each}; aim {aim:g}, floor {floor:g}): {verdict}")
-        missed += [] if value <= floor else [name]
-    print(f"FAIL: {', '.join(missed)}" if missed else "PASS")
-    return 1 if missed else 0
+        verdict.judge(f"checks {name}", f"{value:.2f} s, of {each}", value, aim, floor)
+    return verdict.status()
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import time
 import torch
 from torch import nn
 from torchvision import models as zoo
+from verdict import Verdict
 
 import attribution as at
 
@@ -71,18 +72,13 @@ def measure(model: at.Model) -> tuple[float, float, int]:
 
 def main() -> int:
     """Print every figure and the verdict, and return the exit status."""
-    missed = []
+    verdict = Verdict()
     for name, model in models().items():
         own, least, chunk = measure(model)
         ratio = own / least
-        verdict = "aim reached" if ratio <= AIM else "within the floor" if ratio <= FLOOR else "beyond the floor"
-        print(
-            f"evaluation {name}: {own:.1f} ms, bare network {least:.1f} ms in chunks of {chunk}, {ratio:.2f}x "
-            f"(aim {AIM:.2f}, floor {FLOOR:.2f}): {verdict}"
-        )
-        missed += [] if ratio <= FLOOR else [name]
-    print(f"FAIL: {', '.join(missed)}" if missed else "PASS")
-    return 1 if missed else 0
+        text = f"{own:.1f} ms, bare network {least:.1f} ms in chunks of {chunk}, {ratio:.2f}x"
+        verdict.judge(f"evaluation {name}", text, ratio, AIM, FLOOR)
+    return verdict.status()
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ import torch
 from captum.attr import IntegratedGradients
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from verdict import Verdict
 
 import attribution as at
 from attribution.methods.paths.straight_path import average
@@ -134,7 +135,7 @@ def seconds(runs: dict[str, Run], found: list[Case]) -> dict[str, float]:
 
 def main() -> int:
     """Print every figure and the verdict."""
-    missed = []
+    verdict = Verdict()
     for name in ("squeezenet1_1", "efficientnet_lite0"):
         model = at.load_model(name, device="cpu")
         net, found = Softmax(model), cases(model)
@@ -151,15 +152,9 @@ def main() -> int:
         for peer, floor in FLOOR.items():
             ratio = times[peer] / times["ours"]
             label = peer if peer == "defaults" else f"internal_batch_size={best}"
-            reached, kept = ratio >= AIM[peer], ratio >= floor
-            verdict = "aim reached" if reached else "within the floor" if kept else "below the floor"
-            print(
-                f"{name} against Captum with {label}: {times[peer]:.2f} s, {ratio:.1f}x "
-                f"(aim {AIM[peer]:g}, floor {floor:g}): {verdict}"
-            )
-            missed += [] if kept else [f"{name} {peer}"]
-    print(f"FAIL: {', '.join(missed)}" if missed else "PASS")
-    return 1 if missed else 0
+            text = f"{times[peer]:.2f} s, {ratio:.1f}x"
+            verdict.judge(f"{name} against Captum with {label}", text, ratio, AIM[peer], floor, more=True)
+    return verdict.status()
 
 
 if __name__ == "__main__":

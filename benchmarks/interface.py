@@ -17,9 +17,10 @@ from typing import Any
 import chromium
 from dashboard import DESK, FIRST, LONG, PICTURES, idle, map_of, serving
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from verdict import Verdict
 
 CLICKS = 7
-# name: (unit, aim, floor, whether more is better)
+# name: (unit, aim, floor, true if more is better)
 FIGURES = {
     "cached result": ("ms", 300, 600, False),
     "four fresh maps, beyond their computing time": ("ms", 300, 700, False),
@@ -161,15 +162,10 @@ def main() -> int:
         browser = playwright.chromium.launch(executable_path=chromium.find(), args=chromium.FLAGS)
         found = measure(browser, Path(folder))
         browser.close()
-    missed = []
+    verdict = Verdict()
     for name, (unit, aim, floor, more) in FIGURES.items():
-        value = found[name]
-        reached, kept = (value >= aim, value >= floor) if more else (value <= aim, value <= floor)
-        verdict = "aim reached" if reached else "within the floor" if kept else "beyond the floor"
-        print(f"interface {name}: {value:.1f} {unit} (aim {aim:g}, floor {floor:g}): {verdict}")
-        missed += [] if kept else [name]
-    print(f"FAIL: {', '.join(missed)}" if missed else "PASS")
-    return 1 if missed else 0
+        verdict.judge(f"interface {name}", f"{found[name]:.1f} {unit}", found[name], aim, floor, more)
+    return verdict.status()
 
 
 if __name__ == "__main__":

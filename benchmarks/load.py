@@ -25,6 +25,7 @@ import numpy as np
 from dashboard import FIRST, serving
 from numpy.typing import NDArray
 from session import Session, memory, unpacked, values
+from verdict import Verdict
 
 import attribution as at
 from attribution.photo.samples import SAMPLES, open_sample, sample_title
@@ -168,29 +169,19 @@ def main() -> int:
         found, held, line, freed = asyncio.run(measure(address, process.pid, expected))
     late = float(np.percentile(found.seconds, 95))
     growth = max(held[SETTLED:]) - held[SETTLED]
-    verdict = "aim reached" if late <= AIM else "within the floor" if late <= FLOOR else "beyond the floor"
-    print(f"load analyses: {len(found.seconds)} by {SESSIONS} sessions in {SECONDS:.0f} s; wrong maps: {found.wrong}")
-    print(f"load errors: {len(found.troubles)} {sorted(set(found.troubles))[:3]}")
-    print(
-        f"load waiting and computing: median {statistics.median(found.seconds):.1f} s, 95th percentile {late:.1f} s "
-        f"(aim {AIM:g}, floor {FLOOR:g}): {verdict}"
-    )
-    print(
-        f"load memory: {held[0]:.0f} MB with {SESSIONS} sessions, {max(held):.0f} MB at most, {growth:.0f} MB more "
-        f"after half a minute (floor {GROWTH:.0f})"
-    )
-    print(f"load {SESSIONS // 2} of {SESSIONS} leave: the others wait for {line} at most, and for {freed:.1f} s")
-    print(f"load cancel: the worker is free after {1000 * free:.0f} ms at most (floor {1000 * CANCEL:.0f})")
-    kept = (
-        free <= CANCEL
-        and late <= FLOOR
-        and not found.troubles
-        and not found.wrong
-        and growth <= GROWTH
-        and line <= SESSIONS // 2
-    )
-    print("PASS" if kept else "FAIL")
-    return 0 if kept else 1
+    verdict = Verdict()
+    wrong = f"{found.wrong} of {len(found.seconds)} by {SESSIONS} sessions in {SECONDS:.0f} s"
+    verdict.judge("load wrong maps", wrong, found.wrong, 0, 0)
+    errors = f"{len(found.troubles)} {sorted(set(found.troubles))[:3]}"
+    verdict.judge("load errors", errors, len(found.troubles), 0, 0)
+    waited = f"median {statistics.median(found.seconds):.1f} s, 95th percentile {late:.1f} s"
+    verdict.judge("load waiting and computing", waited, late, AIM, FLOOR)
+    grown = f"{growth:.0f} MB after half a minute; {held[0]:.0f} MB at first, {max(held):.0f} MB at most"
+    verdict.judge("load growth of memory", grown, growth, GROWTH, GROWTH)
+    text = f"the others wait for {line} at most, and for {freed:.1f} s"
+    verdict.judge(f"load {SESSIONS // 2} of {SESSIONS} leave", text, line, SESSIONS // 2, SESSIONS // 2)
+    verdict.judge("load seconds from a cancel to a free worker", f"{free:.3f} s at most", free, CANCEL, CANCEL)
+    return verdict.status()
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from captum import attr
 from pytorch_grad_cam import GradCAM, HiResCAM, LayerCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import Tensor, nn
+from verdict import Verdict
 
 import attribution as at
 from attribution.network.frozen import frozen_copy
@@ -129,7 +130,7 @@ def main() -> int:
     model = at.load_model("squeezenet1_1", device="cpu")
     x = model.prepare(at.open_image(PHOTO))
     theirs = peers(Normalised(at.load_model("squeezenet1_1", device="cpu")), x.clone())
-    target, missed = at.Target(TARGET, "logit"), []
+    target, verdict = at.Target(TARGET, "logit"), Verdict()
     seconds({"warm": lambda: at.attribute(model, x, at.IntegratedGradients(), target)} | theirs["gradient"])
     for key in at.METHODS:
         method = ours(key)
@@ -140,15 +141,9 @@ def main() -> int:
             continue
         name = min(found, key=lambda each: found[each])
         ratio = found[name] / own
-        verdict = "aim reached" if ratio >= AIM else "above the floor" if ratio >= FLOOR else "below the floor"
-        print(
-            f"methods {key}: {1000 * own:.1f} ms, {name} {1000 * found[name]:.1f} ms, {ratio:.2f}x "
-            f"(aim {AIM:g}, floor {FLOOR:g}): {verdict}",
-            flush=True,
-        )
-        missed += [] if ratio >= FLOOR else [key]
-    print(f"FAIL: {', '.join(missed)}" if missed else "PASS")
-    return 1 if missed else 0
+        text = f"{1000 * own:.1f} ms, {name} {1000 * found[name]:.1f} ms, {ratio:.2f}x"
+        verdict.judge(f"methods {key}", text, ratio, AIM, FLOOR, more=True)
+    return verdict.status()
 
 
 if __name__ == "__main__":

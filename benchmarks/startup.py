@@ -15,6 +15,7 @@ from pathlib import Path
 import chromium
 from dashboard import PICTURES, serving
 from playwright.sync_api import Page, sync_playwright
+from verdict import Verdict
 
 RUNS = 5
 AIM = {"seconds": 8.0, "MB": 950.0}
@@ -52,19 +53,13 @@ def main() -> int:
             runs.append(measure(page, Path(folder) / "log"))
             page.close()
         browser.close()
-    missed = []
+    verdict = Verdict()
     for figure, floor in FLOOR.items():
         values = sorted(run[figure] for run in runs)
         median = statistics.median(values)
-        kept = median <= floor
-        verdict = "aim reached" if median <= AIM[figure] else "within the floor" if kept else "above the floor"
-        print(
-            f"startup {figure}: median {median:.1f}, {values[0]:.1f} to {values[-1]:.1f} "
-            f"(aim {AIM[figure]:g}, floor {floor:g}): {verdict}"
-        )
-        missed += [] if kept else [figure]
-    print(f"FAIL: {', '.join(missed)}" if missed else "PASS")
-    return 1 if missed else 0
+        text = f"median {median:.1f}, {values[0]:.1f} to {values[-1]:.1f}"
+        verdict.judge(f"startup {figure}", text, median, AIM[figure], floor)
+    return verdict.status()
 
 
 if __name__ == "__main__":
