@@ -54,10 +54,10 @@ def attribute(
         Refusal: If x is not such an image, the model does not have the target's class, or the method does not support
             the model.
     """
-    (result,) = compare(model, x, [method], target, chunk=chunk, on_progress=on_progress)
-    if isinstance(result, Refusal):
-        raise result
-    return result
+    results = compare(model, x, [method], target, chunk=chunk, on_progress=on_progress)
+    for refusal in results.refusals:
+        raise refusal
+    return results.maps[0]
 
 
 def compare(
@@ -97,7 +97,7 @@ def compare(
     target.check(len(model.classes))
     if chunk is not None and chunk < 1:
         raise Refusal(f"The chunk must be at least 1 image, got {chunk}.")
-    with untroubled(model):
+    with exact_gradients(model):
         return _compare(Scorer(model, x.clone(), target, chunk), methods, on_progress, on_result)
 
 
@@ -220,7 +220,7 @@ def _expect(given: object, wanted: type, example: str) -> None:
 
 
 @contextmanager
-def untroubled(model: Model) -> Iterator[None]:
+def exact_gradients(model: Model) -> Iterator[None]:
     """Override the caller's context: inference mode cannot be differentiated, and autocast would round."""
     with torch.inference_mode(False), torch.autocast(model.device.type, enabled=False):
         yield

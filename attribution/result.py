@@ -184,6 +184,6 @@ def load(path: str | os.PathLike[str]) -> Attribution:
             **facts,
         )
     except OSError as error:
-        raise Refusal(f"{os.fspath(path)} cannot be read: {error.strerror or error}.") from None
+        raise Refusal(f"{os.fspath(path)} cannot be read: {error.strerror or error}.") from error
     except Exception as error:
         raise Refusal(f"{os.fspath(path)} is not a saved attribution; write one with Attribution.save.") from error

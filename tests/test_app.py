@@ -251,7 +251,7 @@ def page_done(app: AppTest, page: str) -> AppTest:
 def test_the_path_page_measures_the_path_of_the_session(app: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(convergence, "REFERENCE", 32)  # the real lengths are tested elsewhere
     monkeypatch.setattr(convergence, "UNIFORM", (4, 8))
-    monkeypatch.setattr(convergence, "LONGEST", 16)
+    monkeypatch.setattr(convergence, "MAX_ADAPTIVE_STEPS", 16)
     app.session_state["path.steps"] = 8
     app.selectbox(key="sample").set_value("espresso").run()
     page_done(app, "path")

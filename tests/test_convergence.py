@@ -7,7 +7,7 @@ from toys import image, toy
 
 import attribution as at
 from attribution.checks import convergence
-from attribution.checks.convergence import LONGEST, study
+from attribution.checks.convergence import MAX_ADAPTIVE_STEPS, study
 from attribution.methods.paths.quadrature import RULES
 
 REFERENCE = 192  # long enough to tell the rules apart
@@ -54,7 +54,7 @@ def test_on_a_real_network_the_adaptive_rule_is_nearest(found: object) -> None:
     assert found.explained == "German shepherd"
     assert found.reached[-1] == pytest.approx(found.score - found.baseline_score, abs=0.01)
     assert len(found.nodes) == REFERENCE
-    assert found.curves["adaptive"][-1][0] == LONGEST
+    assert found.curves["adaptive"][-1][0] == MAX_ADAPTIVE_STEPS
     assert found.evaluated.shape == (3, 25)
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from attribution.baselines.baseline import Baseline
 from attribution.checks.likeness import rank_correlation
 from attribution.drawing.heatmap import reduce
-from attribution.engine import image, untroubled
+from attribution.engine import exact_gradients, image
 from attribution.methods.paths.quadrature import RULES
 from attribution.methods.paths.straight_path import ADAPTIVE, Average, average, between, refined, slopes_of
 from attribution.network.model import Model
@@ -28,7 +28,7 @@ from attribution.targets.target import Target
 REFERENCE = 512  # midpoint evaluations
 PIECES = 16  # parts of the path after which the accumulated map is kept
 UNIFORM = (5, 10, 20, 40, 80)  # steps at which the midpoint rule is measured
-LONGEST = 120  # steps up to which the adaptive rule is measured
+MAX_ADAPTIVE_STEPS = 120  # steps up to which the adaptive rule is measured
 LEVELS = (0.05, 0.01)  # errors that people ask for
 
 Array = NDArray[np.float64]
@@ -39,7 +39,7 @@ class Figures:
     """One rule at a number of steps.
 
     Attributes:
-        rule: "adaptive" or a key of `path.RULES`.
+        rule: "adaptive" or a key of `quadrature.RULES`.
         seconds: Wall time.
         delta: Relative: |sum of the map - score difference| over |score difference|; None where that is zero.
         error: Relative L2 distance from the reference.
@@ -142,7 +142,7 @@ def study(
     Raises:
         Refusal: If the target is no class of the model, or a gradient is not finite.
     """
-    with untroubled(model):
+    with exact_gradients(model):
         return _Study(Scorer(model, image(x).clone(), target or Target()), baseline, steps, on_progress).run(known)
 
 
@@ -154,7 +154,7 @@ class _Study:
         self.start = baseline.image(scorer.x)
         self.difference = scorer.x - self.start
         rules = (ADAPTIVE, *RULES)
-        self.of = REFERENCE + len(rules) * steps + sum(UNIFORM) + LONGEST  # gradient evaluations
+        self.of = REFERENCE + len(rules) * steps + sum(UNIFORM) + MAX_ADAPTIVE_STEPS  # gradient evaluations
 
     def run(self, known: Study | None) -> Study:
         if known is None:
@@ -162,7 +162,7 @@ class _Study:
         else:
             nodes, scores, slopes, accumulated = known.nodes, known.scores, known.slopes, known.accumulated
             self.reference = torch.from_numpy(known.reference).to(self.difference)
-            self.of -= REFERENCE + sum(UNIFORM) + LONGEST
+            self.of -= REFERENCE + sum(UNIFORM) + MAX_ADAPTIVE_STEPS
         self.size = float(self.reference.norm())
         score, baseline_score = self.scorer.score, float(self.scorer.scores(self.start[None])[0])
         measured = [self._measured(rule, score - baseline_score) for rule in (ADAPTIVE, *RULES)]
@@ -223,7 +223,7 @@ class _Study:
 
     def _adaptive_curve(self) -> list[tuple[int, float]]:
         """Measure all numbers of steps in one run, since each round keeps the nodes of the rounds before."""
-        rounds = refined(self.scorer, self.start, LONGEST, lambda *_: self._report())
+        rounds = refined(self.scorer, self.start, MAX_ADAPTIVE_STEPS, lambda *_: self._report())
         found = [so_far() for so_far in rounds]
         return [(len(each.nodes), self._error(self.difference * each.gradient)) for each in found]
 

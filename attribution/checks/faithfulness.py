@@ -24,7 +24,7 @@ from attribution.checks.perturbation_curves import OnFraction, curve, ranks
 from attribution.checks.sensitivity import correlation, infidelity, max_sensitivity, sets, squares, sums_and_losses
 from attribution.checks.trial import SIZES, Trial
 from attribution.drawing.heatmap import reduce
-from attribution.engine import image, untroubled
+from attribution.engine import exact_gradients, image
 from attribution.methods import METHODS
 from attribution.methods.method import Method
 from attribution.network.model import Model
@@ -91,7 +91,7 @@ def measure(
         found = replace(found, findings=(*found.findings[:place], findings, *found.findings[place + 1 :]))
         on_found(found)
 
-    with untroubled(model):
+    with exact_gradients(model):
         scorer = Scorer(model, x, target)
         for place, candidate in enumerate(candidates):
             order, tick = ranks(candidate.values, trial.ranked_by, trial.seed), progress.part(curves / 2)

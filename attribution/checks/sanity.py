@@ -26,12 +26,12 @@ from torch import Tensor, nn
 from attribution.baselines.noise import SEED
 from attribution.checks.controls import edges, noise
 from attribution.checks.likeness import Likeness, likeness
-from attribution.engine import compare, untroubled
+from attribution.engine import compare, exact_gradients
 from attribution.methods.method import Method
 from attribution.network.frozen import frozen_copy
 from attribution.network.model import Model
 from attribution.refusal import Refusal
-from attribution.result import Attribution
+from attribution.result import Attribution, Results
 from attribution.settings import Choice, Configurable, Number, setting
 from attribution.targets.target import Target
 
@@ -81,7 +81,7 @@ class Stage:
     """
 
     layers: tuple[str, ...]
-    results: tuple[Attribution | Refusal, ...]
+    results: Results
     likeness: tuple[Likeness | None, ...]
 
 
@@ -242,7 +242,7 @@ def randomise(
     Raises:
         Refusal: What `compare` refuses; if no method can serve; or if the network has no weights.
     """
-    with untroubled(model):
+    with exact_gradients(model):
         return _randomise(model, x, methods, target or Target(), plan or Randomisation(), on_progress, on_stage)
 
 
@@ -260,11 +260,11 @@ def _randomise(
     whole = len(groups) + 3  # the trained network and the two maps of the class swap
     stages, gone = list[Stage](), tuple[str, ...]()
 
-    def explained(network: Model, target: Target, number: int) -> tuple[Attribution | Refusal, ...]:
+    def explained(network: Model, target: Target, number: int) -> Results:
         def progressed(fraction: float, partial: object) -> None:
             on_progress((number + fraction) / whole)
 
-        return tuple(compare(network, x, methods, target, on_progress=progressed))
+        return compare(network, x, methods, target, on_progress=progressed)
 
     if plan.target_class == PICKED:
         target = Target(None, target.score)
@@ -272,17 +272,17 @@ def _randomise(
         gone = names if plan.order == "single" else (*gone, *names)
         results = explained(randomised(model, gone, plan.seed) if gone else model, target, number)
         first = stages[0].results if stages else results
-        if not any(isinstance(result, Attribution) for result in first):
+        if not first.maps:
             raise Refusal(" ".join(map(str, results)) or "No method is chosen.")
         stages.append(Stage(names, results, tuple(map(_between, first, results))))
         on_stage(stages[-1])
         if not number and plan.target_class == HELD:
-            target = next(result.target for result in results if isinstance(result, Attribution))
+            target = results.maps[0].target
     controls = {
         name: (values, tuple(_between(result, values) for result in stages[0].results))
         for name, values in (("edges of the photo", edges(x)), ("noise", noise(x, plan.seed)))
     }
-    index = next(result.target.index for result in stages[0].results if isinstance(result, Attribution))
+    index = stages[0].results.maps[0].target.index
     others = [each for each in range(len(model.classes)) if each != index]
     other = int(np.random.default_rng((plan.seed, SWAP)).choice(others))
     one, two = (explained(model, Target(each, "logit"), whole - 2 + n) for n, each in enumerate((index, other)))

@@ -16,12 +16,13 @@ from attribution.checks.trial import SIZES
 from attribution.drawing.heatmap import grey, reduce
 from attribution.export.maps import settings
 from attribution.photo.encode import eight_bit
+from attribution.refusal import Refusal
 from attribution.result import Attribution
 from attribution.settings import write
 from attribution.system.files import store_all
 
 DPI = 200
-COLOURS = ("#2563eb", "#d97706", "#059669", "#dc2626", "#7c3aed", "#0891b2", "#4d7c0f", "#6b7280")
+LINE_COLOURS = ("#2563eb", "#d97706", "#059669", "#dc2626", "#7c3aed", "#0891b2", "#4d7c0f", "#6b7280")
 ALIKE = ("absolute", "signed", "structure")
 
 
@@ -30,13 +31,11 @@ def sanity(found: Sanity, folder: Path) -> None:
     rows: list[list[Any]] = []
     for number, stage in enumerate(found.stages):
         for method, result, alike in zip(found.methods, stage.results, stage.likeness, strict=True):
-            explained = [result.explained, result.score] if isinstance(result, Attribution) else [str(result), None]
             written = settings(result) if isinstance(result, Attribution) else ""
-            rows.append([number, " ".join(stage.layers), method.key, written, *explained, *_likeness(alike)])
+            rows.append([number, " ".join(stage.layers), method.key, written, *_explained(result), *_likeness(alike)])
     if found.swap:
         for method, result, alike in zip(found.methods, found.swap.results, found.swap.likeness, strict=True):
-            explained = [result.explained, result.score] if isinstance(result, Attribution) else [str(result), None]
-            rows.append([None, "another class", method.key, "", *explained, *_likeness(alike)])
+            rows.append([None, "another class", method.key, "", *_explained(result), *_likeness(alike)])
     for name, (_, each) in found.controls.items():
         for method, alike in zip(found.methods, each, strict=True):
             rows.append([None, name, method.key, "", "", None, *_likeness(alike)])
@@ -71,6 +70,10 @@ def faithfulness(found: Faithfulness, folder: Path) -> None:
         "faithfulness.png": _faithfulness_picture(found),
     }
     store_all(folder, contents)
+
+
+def _explained(result: Attribution | Refusal) -> list[Any]:
+    return [result.explained, result.score] if isinstance(result, Attribution) else [str(result), None]
 
 
 def _likeness(alike: Likeness | None) -> list[float | None]:
@@ -108,13 +111,13 @@ def _sanity_picture(found: Sanity) -> bytes:
     for row, method in enumerate(found.methods):
         values = [alike and alike.absolute for alike in (stage.likeness[row] for stage in found.stages)]
         heights = [np.nan if value is None else value for value in values]
-        axis.plot(heights, "o-", color=COLOURS[row % len(COLOURS)], label=method.title)
+        axis.plot(heights, "o-", color=LINE_COLOURS[row % len(LINE_COLOURS)], label=method.title)
     axis.set_xlabel("networks, as numbered above", fontsize=8)
     axis.set_xticks(range(columns))
     axis.set_ylabel("rank correlation with the trained map", fontsize=8)
     axis.set_ylim(min(-0.05, axis.get_ylim()[0]), 1.05)
     axis.legend(fontsize=7)
-    first = next(result for result in found.stages[0].results if isinstance(result, Attribution))
+    first = found.stages[0].results.maps[0]
     sheet.suptitle(f"{first.model}, explained: {first.explained}; {write(found.plan)}", fontsize=8, parse_math=False)
     return _png(sheet)
 
@@ -131,7 +134,7 @@ def _faithfulness_picture(found: Faithfulness) -> bytes:
             curve = getattr(each, name)
             line = "-" if place < found.count else ":"
             label = f"{each.name}, area {curve.area:.3f}"
-            colour = COLOURS[place % len(COLOURS)]
+            colour = LINE_COLOURS[place % len(LINE_COLOURS)]
             axis.plot(curve.counts / each.ranks.size, curve.scores, line, color=colour, label=label)
         axis.set_title({"deletion": "Deletion: lower is better", "insertion": "Insertion: higher is better"}[name])
         axis.set_xlabel("share of the pixels")

@@ -10,7 +10,7 @@ import numpy as np
 
 from attribution.drawing.heatmap import colour
 from attribution.drawing.view import VIEWS, Drawing, View
-from attribution.export.maps import Results, named, settings, title
+from attribution.export.maps import Exported, named, settings, title
 from attribution.photo.encode import eight_bit
 from attribution.refusal import Refusal
 from attribution.result import VERSION, Attribution
@@ -25,7 +25,7 @@ FORMATS = ("png", "pdf", "svg")
 
 
 def figure(
-    results: Results,
+    results: Exported,
     path: str | os.PathLike[str] | BinaryIO,
     view: View | None = None,
     format: str | None = None,

@@ -14,7 +14,7 @@ from PIL import Image
 
 from attribution.analysis import Analysis
 from attribution.drawing.heatmap import grey, reduce
-from attribution.export.maps import Results, named, refused
+from attribution.export.maps import Exported, named, refused
 from attribution.export.reproduce import script
 from attribution.methods import METHODS
 from attribution.photo.encode import eight_bit, png
@@ -27,7 +27,7 @@ DRAWN = "sum of absolute values over channels, least value white, greatest black
 
 
 def folder(
-    results: Results,
+    results: Exported,
     path: str | os.PathLike[str],
     photo: str = "photo",
     crop: tuple[float, float] = (50.0, 50.0),
@@ -56,7 +56,7 @@ def folder(
 
 
 def archive(
-    results: Results,
+    results: Exported,
     file: str | os.PathLike[str] | BinaryIO,
     photo: str = "photo",
     crop: tuple[float, float] = (50.0, 50.0),
@@ -84,7 +84,7 @@ def picture(result: Attribution) -> Image.Image:
     return Image.fromarray(grey(reduce(result.values)))
 
 
-def _files(results: Results, photo: str, crop: tuple[float, float]) -> dict[str, bytes]:
+def _files(results: Exported, photo: str, crop: tuple[float, float]) -> dict[str, bytes]:
     maps = named(results)
     first = next(iter(maps.values()))
     arrays = {"pixels": first.pixels, **{name: result.values for name, result in maps.items()}}

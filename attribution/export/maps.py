@@ -5,12 +5,12 @@ from collections.abc import Sequence
 
 from attribution.methods import METHODS
 from attribution.refusal import Refusal
-from attribution.result import Attribution
+from attribution.result import Attribution, Results
 
-Results = Attribution | Sequence[Attribution | Refusal]  # of one photo, as `attribute` or `compare` return them
+Exported = Attribution | Sequence[Attribution | Refusal]  # of one photo, as `attribute` or `compare` return them
 
 
-def named(results: Results) -> dict[str, Attribution]:
+def named(exported: Exported) -> dict[str, Attribution]:
     """Give every map a name that can be a file's.
 
     Returns:
@@ -21,11 +21,10 @@ def named(results: Results) -> dict[str, Attribution]:
     """
     maps: dict[str, Attribution] = {}
     seen: Counter[str] = Counter()
-    for result in [results] if isinstance(results, Attribution) else results:
-        if isinstance(result, Attribution):
-            seen[result.method] += 1
-            number = seen[result.method]
-            maps[result.method if number == 1 else f"{result.method}-{number}"] = result
+    for result in _results(exported).maps:
+        seen[result.method] += 1
+        number = seen[result.method]
+        maps[result.method if number == 1 else f"{result.method}-{number}"] = result
     if not maps:
         raise Refusal("There is no map to write; every method refused, or none was requested.")
     if len({(result.model, result.pixels.tobytes()) for result in maps.values()}) > 1:
@@ -33,11 +32,13 @@ def named(results: Results) -> dict[str, Attribution]:
     return maps
 
 
-def refused(results: Results) -> list[str]:
+def refused(exported: Exported) -> list[str]:
     """Return the sentences of the methods that refused."""
-    if isinstance(results, Attribution):
-        return []
-    return [str(result) for result in results if isinstance(result, Refusal)]
+    return [str(refusal) for refusal in _results(exported).refusals]
+
+
+def _results(exported: Exported) -> Results:
+    return Results([exported] if isinstance(exported, Attribution) else exported)
 
 
 def title(result: Attribution) -> str:

@@ -8,7 +8,7 @@ from string import Template
 from typing import BinaryIO
 
 from attribution.drawing.view import View
-from attribution.export.maps import Results, computed, named, refused, settings, title
+from attribution.export.maps import Exported, computed, named, refused, settings, title
 from attribution.methods import METHODS
 from attribution.photo.encode import eight_bit
 from attribution.result import Attribution
@@ -19,7 +19,7 @@ GROUP = "report"
 
 
 def report(
-    results: Results,
+    results: Exported,
     path: str | os.PathLike[str] | BinaryIO,
     view: View | None = None,
     heading: str = "Why did the network decide that?",
@@ -40,7 +40,7 @@ def report(
     store(path, _page(results, view or View(), heading, window).encode())
 
 
-def _page(results: Results, view: View, heading: str, window: Window) -> str:
+def _page(results: Exported, view: View, heading: str, window: Window) -> str:
     maps = named(results)
     first = next(iter(maps.values()))
     photo = eight_bit(first.pixels)

@@ -44,7 +44,7 @@ def load_model(name: str, device: str = "auto", on_progress: Progress | None = N
         net = record.build(on_progress)
     except Unreachable as error:
         embedded = ", ".join(key for key, record in MODELS.items() if record.embedded)
-        raise Refusal(f"{error}; check the network, or choose a model that needs none: {embedded}.") from None
+        raise Refusal(f"{error}; check the network, or choose a model that needs none: {embedded}.") from error
     facts = record.facts()
     steps = facts.preprocessing
     return Model(

@@ -71,7 +71,7 @@ def _build(name: str, on_progress: Progress | None) -> nn.Module:
         torch.load(cached, map_location="meta", weights_only=True)
     except Exception as error:
         cached.unlink()
-        raise Refusal(f"{published} holds no weights ({type(error).__name__}) and was deleted; try again.") from None
+        raise Refusal(f"{published} holds no weights ({type(error).__name__}) and was deleted; try again.") from error
     net: nn.Module = get_model(name, weights=weights)
     return net
 

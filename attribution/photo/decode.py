@@ -65,10 +65,10 @@ def open_image(source: str | PathLike[str] | bytes | BinaryIO) -> Image.Image:
             return _rgb(name, _decode(data))
         except Refusal:
             raise
-        except MemoryError:
-            raise Refusal(f"{name} needs more memory than is free; save a smaller copy, or try again later.") from None
-        except Exception:  # Pillow's decoders raise many types on what is cut off
-            raise Refusal(f"{name} is damaged or cut off; save it again and retry.") from None
+        except MemoryError as error:
+            raise Refusal(f"{name} needs more memory than is free; save a smaller copy, or try again later.") from error
+        except Exception as error:  # Pillow's decoders raise many types on what is cut off
+            raise Refusal(f"{name} is damaged or cut off; save it again and retry.") from error
 
 
 def _load(source: str | PathLike[str] | bytes | BinaryIO) -> tuple[str, bytes, int]:
@@ -81,7 +81,7 @@ def _load(source: str | PathLike[str] | bytes | BinaryIO) -> tuple[str, bytes, i
             with open(path, "rb") as file:
                 return _shown(path), file.read(MAX_BYTES + 1), os.fstat(file.fileno()).st_size
         except (OSError, ValueError) as error:
-            raise Refusal(f"{_shown(path)} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
+            raise Refusal(f"{_shown(path)} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
     data = source.read(MAX_BYTES + 1)
     return _shown(str(getattr(source, "name", "The file"))), data, len(data)
 
@@ -143,18 +143,18 @@ def _check(name: str, data: bytes) -> None:
         pixels = max(image.width * image.height, _tile(image))
     except Image.DecompressionBombError as error:  # "Image size (400000000 pixels) exceeds limit ..."
         pixels = max(MAX_PIXELS + 1, *map(int, re.findall(r"\((\d+) pixels\)", str(error))))
-    except OverflowError:
-        raise Refusal(f"{name} holds too much beside its pixels; save a copy without layers and metadata.") from None
-    except ImportError:
+    except OverflowError as error:
+        raise Refusal(f"{name} holds too much beside its pixels; save a copy without layers and metadata.") from error
+    except ImportError as error:
         raise Refusal(
             f"{name} is a HEIC photo, which cannot be read without the package pillow-heif; save it as JPEG."
-        ) from None
+        ) from error
     except MemoryError:
         raise
-    except Exception:  # Pillow's readers raise many types on what is no picture
+    except Exception as error:  # Pillow's readers raise many types on what is no picture
         raise Refusal(
             f"{name} is not a photo that can be read; use {', '.join(FORMATS[:-1])} or {FORMATS[-1]}."
-        ) from None
+        ) from error
     if pixels > MAX_PIXELS:
         raise Refusal(
             f"{name} has {_millions(pixels)} megapixels; at most {_millions(MAX_PIXELS)} can be read, "

@@ -100,4 +100,4 @@ def _reaching(path: Path, damaged: str = "") -> Iterator[None]:
         if isinstance(error, urllib.error.HTTPError):
             error.close()
         reason = getattr(error, "reason", None) or error
-        raise Unreachable(f"{damaged}{path.name} could not be downloaded ({reason})") from None
+        raise Unreachable(f"{damaged}{path.name} could not be downloaded ({reason})") from error

@@ -92,4 +92,4 @@ def storing(place: Place) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise Refusal(f"{path.name} could not be stored in {path.parent}: {error.strerror or error}.") from None
+        raise Refusal(f"{path.name} could not be stored in {path.parent}: {error.strerror or error}.") from error

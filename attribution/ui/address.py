@@ -27,7 +27,8 @@ from attribution.ui.forms import fill, held
 from attribution.ui.session import session
 from attribution.ui.sidebar import fill_sidebar
 from attribution.viewer.message import WHOLE, Window
-from attribution.work.path import FIRST_BASELINES, PathChoice
+from attribution.work.baselines import FIRST_BASELINES
+from attribution.work.path import PathChoice
 
 TRACKING = ("utm_", "fbclid", "gclid")  # prefixes of parts that mailers and social sites add; they are ignored
 MAX_CHARACTERS = 500  # of one part, and of each of several methods or baselines

@@ -77,7 +77,7 @@ def _bars(prediction: tuple[tuple[int, str, float], ...], explained: int, ink: s
 def show_header(outcome: Outcome) -> None:
     """Show the photo, the predictions and the controls of the viewer, in the height of one picture."""
     analysis = outcome.analysis
-    explained = next((result for result in outcome.results.values() if isinstance(result, Attribution)), None)
+    explained = next(iter(outcome.finished.maps), None)
     score = f" Explaining: {explained.explained} ({explained.target.quantity(explained.score)})." if explained else ""
     st.text(f"{analysis.photo}, {analysis.model} on {analysis.device}.{score}")
     photo, beside = st.columns([1, COLUMNS - 1])

@@ -8,7 +8,6 @@ import streamlit as st
 
 from attribution import export
 from attribution.drawing.view import View
-from attribution.refusal import Refusal
 from attribution.ui.error_card import error_card
 from attribution.ui.session import session
 from attribution.viewer.message import Window
@@ -28,8 +27,8 @@ def _close() -> None:
 @st.dialog("Take away", on_dismiss=_close)
 @error_card()
 def _dialog(outcome: Outcome, view: View, window: Window) -> None:
-    results = [outcome.results[place] for place in sorted(outcome.results)]
-    if all(isinstance(result, Refusal) for result in results):
+    results = outcome.finished
+    if not results.maps:
         st.text("There is no map yet; choose a method, or wait until one is finished.")
         return
     photo, asked = outcome.analysis.photo, len(outcome.analysis.methods)

@@ -18,7 +18,7 @@ from attribution.models import MODELS, load_model
 from attribution.network.model import Model
 from attribution.photo.encode import data_url, eight_bit
 from attribution.refusal import Refusal
-from attribution.result import Attribution
+from attribution.result import Attribution, Results
 from attribution.settings import digest, plain, write
 from attribution.system.memory import VARIABLE, share
 from attribution.targets.target import Target
@@ -63,6 +63,11 @@ class Outcome:
     strips: list[Strip]
     results: dict[int, Attribution | Refusal] = field(default_factory=dict)
     growing: dict[int, Attribution] = field(default_factory=dict)
+
+    @property
+    def finished(self) -> Results:
+        """The finished results, in the order of the methods."""
+        return Results(self.results[place] for place in sorted(self.results))
 
 
 @dataclass(frozen=True, eq=False)

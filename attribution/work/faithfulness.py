@@ -5,8 +5,7 @@ from functools import cached_property
 
 from attribution.checks.faithfulness import Faithfulness, Trial, measure
 from attribution.refusal import Refusal
-from attribution.result import Attribution
-from attribution.settings import write
+from attribution.settings import digest
 from attribution.work.analysis import OnAnalysis, Outcome, loaded
 from attribution.work.cache import Recent
 from attribution.work.jobs import Job
@@ -37,8 +36,8 @@ class TrialTask(OnAnalysis):
 
     @cached_property
     def key(self) -> str:
-        """Everything that the outcome depends on."""
-        return f"faithfulness {self.analysis.key} {write(self.trial, full=True)}"
+        """SHA-256 of everything that the outcome depends on."""
+        return digest("faithfulness", self.analysis.key, self.trial)
 
     def compute(self, job: Job[Tested]) -> Tested:
         """Load the model if need be, make the maps that are not known yet, and try them.
@@ -53,8 +52,8 @@ class TrialTask(OnAnalysis):
             job.report(EXPLAINING * fraction, message)
 
         outcome = self.analysis.explain(model, explained, [])
-        results = [outcome.results[place] for place in sorted(outcome.results)]
-        if not (maps := [result for result in results if isinstance(result, Attribution)]):
+        results = outcome.finished
+        if not results.maps:
             raise Refusal(" ".join(map(str, results)))
 
         def progressed(fraction: float) -> None:
@@ -63,7 +62,7 @@ class TrialTask(OnAnalysis):
         def found(so_far: Faithfulness) -> None:
             job.report(job.fraction, so_far=Tested(outcome, so_far))
 
-        done = measure(model, maps, self.trial, on_progress=progressed, on_found=found)
+        done = measure(model, results.maps, self.trial, on_progress=progressed, on_found=found)
         tested = Tested(outcome, done, finished=True)
         _tested.put(self.key, tested)
         return tested

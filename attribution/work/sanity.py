@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from attribution.checks.sanity import Randomisation, Sanity, Stage, randomise
-from attribution.settings import write
+from attribution.settings import digest
 from attribution.work.analysis import OnAnalysis, PreparedAnalysis, loaded
 from attribution.work.cache import Recent
 from attribution.work.jobs import Job
@@ -33,8 +33,8 @@ class SanityTask(OnAnalysis):
 
     @cached_property
     def key(self) -> str:
-        """Everything that the outcome depends on."""
-        return f"sanity {self.analysis.key} {write(self.plan, full=True)}"
+        """SHA-256 of everything that the outcome depends on."""
+        return digest("sanity", self.analysis.key, self.plan)
 
     def compute(self, job: Job[Tried]) -> Tried:
         """Load the model if need be, and take the network apart."""

@@ -46,8 +46,12 @@ class GuidedIntegratedGradients(FromBaseline):
     )
     source: ClassVar[Citation] = Citation(
         (
-            *("Andrei Kapishnikov", "Subhashini Venugopalan", "Besim Avci", "Ben Wedin"),
-            *("Michael Terry", "Tolga Bolukbasi"),
+            "Andrei Kapishnikov",
+            "Subhashini Venugopalan",
+            "Besim Avci",
+            "Ben Wedin",
+            "Michael Terry",
+            "Tolga Bolukbasi",
         ),
         2021,
         "Guided Integrated Gradients: An Adaptive Path Method for Removing Noise",

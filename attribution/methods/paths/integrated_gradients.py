@@ -23,7 +23,7 @@ class IntegratedGradients(FromBaseline):
     """(x - b) times the gradient averaged along the straight path from the baseline b to the photo x.
 
     Attributes:
-        rule: Quadrature, "adaptive" (default) or a key of `path.RULES`.
+        rule: Quadrature, "adaptive" (default) or a key of `quadrature.RULES`.
     """
 
     key: ClassVar[str] = "integrated_gradients"

@@ -1,6 +1,5 @@
 """The gradient averaged along the straight path from a baseline to the photo."""
 
-from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -51,7 +50,7 @@ def average(scorer: Scorer, baseline: Tensor, steps: int, rule: str, tick: Tick)
         scorer: Of the photo and the target.
         baseline: (3, H, W).
         steps: Gradient evaluations, exactly.
-        rule: "adaptive" or a key of `path.RULES`.
+        rule: "adaptive" or a key of `quadrature.RULES`.
         tick: Called between chunks with the fraction done and a function that returns the average so far.
 
     Raises:
@@ -80,8 +79,9 @@ def _fixed(scorer: Scorer, baseline: Tensor, steps: int, rule: str, tick: Tick) 
 
 
 def _adaptive(scorer: Scorer, baseline: Tensor, steps: int, rule: str, tick: Tick) -> Average:
-    (found,) = deque(refined(scorer, baseline, steps, tick), maxlen=1)
-    return found()
+    for found in refined(scorer, baseline, steps, tick):
+        latest = found
+    return latest()
 
 
 def refined(scorer: Scorer, baseline: Tensor, steps: int, tick: Tick) -> Iterator[Callable[[], Average]]:

@@ -20,7 +20,7 @@ from attribution.ui.take import offer
 from attribution.ui.watch import show
 from attribution.viewer.message import Place, pack_map, pack_photo, pack_toolbar
 from attribution.work.analysis import PreparedAnalysis
-from attribution.work.path import FIRST_BASELINES, NEAR, BaselineTask, Comparison, Start
+from attribution.work.baselines import FIRST_BASELINES, NEAR, BaselineTask, Comparison, Start
 
 
 def starts_there(method: type[Method]) -> bool:
@@ -33,10 +33,8 @@ def draw(comparison: Comparison) -> None:
     """Show the photo, a map for each baseline, their mean, and their disagreement."""
     analysis = comparison.outcome.analysis
     method = analysis.methods[0]
-    explained = next(
-        (each.explained for each in comparison.outcome.results.values() if isinstance(each, Attribution)), ""
-    )
-    st.text(f"{analysis.photo} by {analysis.model}" + (f", explained: {explained}" if explained else ""))
+    explained = "".join(f", explained: {result.explained}" for result in comparison.outcome.finished.maps[:1])
+    st.text(f"{analysis.photo} by {analysis.model}{explained}")
     photo, beside = st.columns([1, COLUMNS - 1])
     with photo:
         place = Place(GROUP, "photo", "The photo as the network sees it", analysis.full)
@@ -50,13 +48,10 @@ def draw(comparison: Comparison) -> None:
             "baseline are those of the sidebar. Each map fills its own scale unless one scale for all is chosen above."
         )
     grid = st.grid(COLUMNS, min_column_width=NARROWEST)
-    found: list[Attribution] = []
     for number, start in enumerate(comparison.starts):
         with grid, st.container(key=f"map-{start.baseline.key}", gap="xsmall"):
-            result = comparison.outcome.results.get(number)
-            show_start(start, analysis, result)
-            found += [result] if isinstance(result, Attribution) else []
-    if len(found) > 1:
+            show_start(start, analysis, comparison.outcome.results.get(number))
+    if len(found := comparison.outcome.finished.maps) > 1:
         show_together(found, analysis, grid)
 
 

@@ -5,9 +5,8 @@ import streamlit as st
 
 from attribution.checks.findings import Faithfulness, Findings
 from attribution.checks.trial import SIZES, Trial
-from attribution.export.checks import COLOURS
+from attribution.export.checks import LINE_COLOURS
 from attribution.photo.encode import data_url, eight_bit
-from attribution.refusal import Refusal
 from attribution.ui.events import read_point, received
 from attribution.ui.forms import ask
 from attribution.ui.pictures import NARROWEST
@@ -25,9 +24,8 @@ def draw(tested: Tested) -> None:
     found, analysis = tested.found, tested.outcome.analysis
     explained = found.target.words(tested.outcome.classes)
     st.text(f"{analysis.photo} by {analysis.model}, explained: {explained}")
-    for result in tested.outcome.results.values():
-        if isinstance(result, Refusal):
-            st.info(str(result), icon=":material/info:")
+    for refusal in tested.outcome.finished.refusals:
+        st.info(str(refusal), icon=":material/info:")
     if tested.finished:
         st.markdown("\n".join(f"- {found.sentence(place)}" for place in range(found.count)))
     if found.findings and found.warning:
@@ -54,7 +52,7 @@ def show_curves(found: Faithfulness, name: str, finished: bool) -> None:
     for place, each in enumerate(found.findings):
         curve = getattr(each, name)
         dash = "solid" if place < found.count else "dot"
-        colour = COLOURS[place % len(COLOURS)]
+        colour = LINE_COLOURS[place % len(LINE_COLOURS)]
         figure.add_scatter(
             x=100 * curve.counts / each.ranks.size,
             y=curve.scores,

@@ -5,10 +5,9 @@ import streamlit as st
 
 from attribution.checks.likeness import Likeness
 from attribution.checks.sanity import ORDERS, PICKED, Randomisation, Stage
-from attribution.export.checks import COLOURS
+from attribution.export.checks import LINE_COLOURS
 from attribution.photo.encode import eight_bit
 from attribution.refusal import Refusal
-from attribution.result import Attribution
 from attribution.ui import panels
 from attribution.ui.forms import ask
 from attribution.ui.pictures import COLUMNS, GROUP
@@ -26,8 +25,7 @@ def draw(tried: Tried) -> None:
     """Show the curves, and the maps of all stages in linked panels."""
     analysis, sanity = tried.analysis, tried.sanity
     explains = "; each network explains the class that it predicts itself" if sanity.plan.target_class == PICKED else ""
-    first = [each for each in sanity.stages[0].results if isinstance(each, Attribution)] if sanity.stages else []
-    explained = f", explained: {first[0].explained}" if first else ""
+    explained = f", explained: {sanity.stages[0].results.maps[0].explained}" if sanity.stages else ""
     st.text(
         f"{analysis.photo} by {analysis.model}{explained}; layers become random {ORDERS[sanity.plan.order]}{explains}"
     )
@@ -106,7 +104,7 @@ def show_curves(tried: Tried) -> None:
     names = [sanity.label(number) for number in range(len(sanity.stages))]
     for place, method in enumerate(sanity.methods):
         values = [_value(stage.likeness[place], measure) for stage in sanity.stages]
-        colour = {"color": COLOURS[place % len(COLOURS)]}
+        colour = {"color": LINE_COLOURS[place % len(LINE_COLOURS)]}
         figure.add_scatter(
             y=values, hovertext=names, name=method.title, mode="lines+markers", line=colour, marker=colour
         )
