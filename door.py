@@ -1,6 +1,6 @@
-"""The door of the server: bounds on what browsers may send, and headers of what they receive.
+"""Limits on requests from browsers, and headers on responses.
 
-It imports neither torch nor the package, so that the server answers at once.
+Imports neither torch nor the package, so that the server starts at once.
 """
 
 import asyncio
@@ -26,64 +26,64 @@ from streamlit.runtime.state.session_state import SessionState
 from streamlit.runtime.uploaded_file_manager import UploadedFileRec
 
 MB = 1_000_000  # bytes
-MAX_SENT_MESSAGE = 32 * MB  # bytes of a message to the browser; `server.maxMessageSize` bounds those that arrive
-MAX_SOCKETS = 256  # open websockets; each may hold an unfinished message
-MAX_FILES = 2  # uploads kept for one session: the photo in use, and the one that replaces it
-MAX_STORED = 240 * MB  # bytes of uploads kept for all sessions
-MAX_ARRIVING = 90 * MB  # bytes of unfinished uploads of all sessions
-MAX_UPLOADS = 2  # unfinished uploads of one session
-MAX_SILENCE = 20.0  # seconds without a byte after which an upload is stopped
-MAX_DURATION = 300.0  # seconds after which an unfinished upload is stopped
-SHUTDOWN_PATIENCE = 5.0  # seconds to wait for the running job; Docker kills after 10
+MAX_SENT_BYTES = 32 * MB  # bytes of a message to a browser; `server.maxMessageSize` limits incoming messages
+MAX_SOCKETS = 256  # open websockets; each may buffer an incomplete message
+MAX_STORED_UPLOADS = 2  # uploads kept per session: the current photo and its replacement
+MAX_STORED_BYTES = 240 * MB  # bytes of completed uploads, all sessions together
+MAX_ARRIVING_BYTES = 90 * MB  # bytes of uploads in progress, all sessions together
+MAX_ACTIVE_UPLOADS = 2  # uploads in progress per session
+MAX_SILENCE = 20.0  # seconds without data before an upload is aborted
+MAX_DURATION = 300.0  # seconds before an unfinished upload is aborted
+SHUTDOWN_TIMEOUT = 5.0  # seconds to wait for the running job; Docker kills the process after 10
 
-NUMBERS = {"int_value", "double_value"}  # kinds of values, either of which a browser sends for a number
-UPLOAD = re.compile(r"/_stcore/upload_file/([^/]+)/[^/]+/?$")
-CLOSED = re.compile(r"/_stcore/(metrics|agent)(/|$)")  # operators' figures, and an interface that is not offered
-MEDIA = re.compile(r"/media/")
+NUMBER_KINDS = {"int_value", "double_value"}  # protobuf fields; a browser may send a number in either
+UPLOAD_PATH = re.compile(r"/_stcore/upload_file/([^/]+)/[^/]+/?$")
+CLOSED_PATHS = re.compile(r"/_stcore/(metrics|agent)(/|$)")  # server metrics, and an unused API
+MEDIA_PATH = re.compile(r"/media/")
 
 
 class BoundedUploads(memory_uploaded_file_manager.MemoryUploadedFileManager):
-    """Uploads in memory, without the names of files, bounded for a session and in all."""
+    """Uploads in memory without file names, limited per session and in total."""
 
     def add_file(self, session_id: str, file: UploadedFileRec) -> None:
-        """Keep a file; of one session the oldest make room for it.
+        """Store a file and evict the oldest files of its session.
 
         Raises:
-            HTTPException: If the files of all sessions would take too much memory.
+            HTTPException: If the files of all sessions would exceed the memory limit.
         """
         held = [each for each in self.file_storage.get(session_id, {}) if each != file.file_id]
-        for oldest in held[: max(0, len(held) + 1 - MAX_FILES)]:
+        for oldest in held[: max(0, len(held) + 1 - MAX_STORED_UPLOADS)]:
             self.remove_file(session_id, oldest)
-        if self._total_bytes + len(file.data) > MAX_STORED:
-            raise HTTPException(507, "The server holds too many photos at the moment; try again in a few minutes.")
-        super().add_file(session_id, file._replace(name="photo.png"))  # the content decides on the format
+        if self._total_bytes + len(file.data) > MAX_STORED_BYTES:
+            raise HTTPException(507, "The server is storing too many photos; try again in a few minutes.")
+        super().add_file(session_id, file._replace(name="photo.png"))  # the format is detected from the content
 
 
 class Door:
-    """ASGI middleware in front of Streamlit's own."""
+    """ASGI middleware that runs before Streamlit's own."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
         self.sockets = 0
         self.arriving = 0  # bytes
-        self.uploads: Counter[str] = Counter()  # unfinished, by session
+        self.uploads: Counter[str] = Counter()  # uploads in progress, by session
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request, or refuse it."""
+        """Serve or reject a request."""
         if scope["type"] == "websocket":
             await self._socket(scope, receive, send)
         elif scope["type"] != "http":
             await self.app(scope, receive, send)
-        elif CLOSED.search(scope["path"]):
+        elif CLOSED_PATHS.search(scope["path"]):
             await PlainTextResponse("Not found", 404)(scope, receive, send)
-        elif scope["method"] == "PUT" and (upload := UPLOAD.search(scope["path"])):
+        elif scope["method"] == "PUT" and (upload := UPLOAD_PATH.search(scope["path"])):
             await self._upload(upload[1], scope, receive, send)
         else:
             await self.app(scope, receive, _with_headers(scope, send))
 
     async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self.sockets >= MAX_SOCKETS:
-            await send({"type": "websocket.close", "code": 1013})  # try again later
+            await send({"type": "websocket.close", "code": 1013})  # "try again later"
             return
         self.sockets += 1
         try:
@@ -92,9 +92,9 @@ class Door:
             self.sockets -= 1
 
     async def _upload(self, session: str, scope: Scope, receive: Receive, send: Send) -> None:
-        """Receive a file, unless too much is arriving already, or it stalls."""
-        if self.uploads[session] >= MAX_UPLOADS:
-            response = PlainTextResponse("Another photo is being uploaded; wait until it has arrived.", 429)
+        """Receive a file; reject it if too many uploads are in progress or if it stalls."""
+        if self.uploads[session] >= MAX_ACTIVE_UPLOADS:
+            response = PlainTextResponse("Another photo is still uploading; wait until it has finished.", 429)
             await response(scope, receive, send)
             return
         size, end = 0, asyncio.get_running_loop().time() + MAX_DURATION
@@ -105,16 +105,16 @@ class Door:
             try:
                 message = await asyncio.wait_for(receive(), max(0.0, wait))
             except TimeoutError as error:
-                raise HTTPException(408, "The upload stalled; try again on a faster line.") from error
+                raise HTTPException(408, "The upload stalled; try again on a faster connection.") from error
             size += len(message.get("body", b""))
             self.arriving += len(message.get("body", b""))
-            if self.arriving > MAX_ARRIVING:
-                raise HTTPException(503, "The server is receiving too many photos; try again in a minute.")
+            if self.arriving > MAX_ARRIVING_BYTES:
+                raise HTTPException(503, "Too many photos are being uploaded; try again in a minute.")
             return message
 
         self.uploads[session] += 1
         try:
-            with contextlib.suppress(ClientDisconnect):  # in the middle of an upload: no error of the server
+            with contextlib.suppress(ClientDisconnect):  # an aborted upload is not a server error
                 await self.app(scope, bounded, _with_headers(scope, send))
         finally:
             self.arriving -= size
@@ -123,9 +123,9 @@ class Door:
 
 
 def _with_headers(scope: Scope, send: Send) -> Send:
-    """Add headers to a response: what is served is of the type that it says, and no export is kept by a proxy."""
+    """Add headers to a response: browsers must not guess content types, and proxies must not cache exports."""
     extra = [(b"x-content-type-options", b"nosniff")]
-    if MEDIA.search(scope["path"]):
+    if MEDIA_PATH.search(scope["path"]):
         extra.append((b"cache-control", b"no-store"))
 
     async def sent(message: Message) -> None:
@@ -139,17 +139,17 @@ def _with_headers(scope: Scope, send: Send) -> Send:
 
 @contextlib.asynccontextmanager
 async def lifespan(app: Any) -> AsyncIterator[None]:
-    """Stop the running job when the server stops; a process that ends in the middle of one aborts."""
+    """Stop the running job at shutdown, since torch aborts if the process exits during one."""
     del app
     yield
-    if watch := sys.modules.get("attribution.ui.watch"):  # loaded with the first session
-        await asyncio.to_thread(watch.JOBS.close, SHUTDOWN_PATIENCE)
+    if watch := sys.modules.get("attribution.ui.watch"):  # imported by the first session
+        await asyncio.to_thread(watch.JOBS.close, SHUTDOWN_TIMEOUT)
 
 
 def set_readable_widgets(self: SessionState, widget_states: WidgetStates) -> None:
-    """Take in the states of widgets that a browser sent, without those that their widgets cannot read.
+    """Store the widget states that a browser sent, except those that their widgets cannot parse.
 
-    Streamlit keeps a state before it reads it, so one that cannot be read would end every later run of the session.
+    Streamlit stores a state before parsing it, so a malformed one would crash every later run of the session.
     """
     readable = WidgetStates(widgets=[each for each in widget_states.widgets if _is_readable(self, each)])
     if dropped := len(widget_states.widgets) - len(readable.widgets):
@@ -158,18 +158,18 @@ def set_readable_widgets(self: SessionState, widget_states: WidgetStates) -> Non
 
 
 def _is_readable(session: SessionState, state: WidgetState) -> bool:
-    """True if a widget of the session can read a state."""
+    """True if the state's widget exists in this session and can parse it."""
     metadata = session._new_widget_state.widget_metadata.get(state.id)
-    if metadata is None:  # of a page that this session has not shown
+    if metadata is None:  # a widget of a page that this session has not opened
         return False
     kind = state.WhichOneof("value")
-    if kind not in (None, metadata.value_type) and {kind, metadata.value_type} != NUMBERS:
+    if kind not in (None, metadata.value_type) and {kind, metadata.value_type} != NUMBER_KINDS:
         return False
     try:
-        if kind == "json_value":  # of a component; Streamlit would log each one that is malformed
+        if kind == "json_value":  # sent by a component; Streamlit would log each malformed one
             dict(json.loads(state.json_value))
         metadata.deserializer(unpack_widget_state_value(state))
-    except Exception:  # of whatever type: the state is not used
+    except Exception:  # any failure means that the state is unusable
         return False
     return True
 
@@ -178,10 +178,10 @@ _set_widgets = SessionState.set_widgets_from_proto
 
 
 def install(limit: int) -> list[Middleware]:
-    """Bound what Streamlit keeps, before its server is made.
+    """Limit what Streamlit stores; call before its server is created.
 
     Args:
-        limit: Bytes of the largest upload; none of them is written to a temporary file.
+        limit: Maximum upload size in bytes; uploads stay in memory and are never written to a temporary file.
 
     Returns:
         The middleware for `st.App`.
@@ -189,7 +189,7 @@ def install(limit: int) -> list[Middleware]:
     MultiPartParser.spool_max_size = 1 + limit
     memory_uploaded_file_manager.MemoryUploadedFileManager = BoundedUploads  # type: ignore[misc]
     SessionState.set_widgets_from_proto = set_readable_widgets  # type: ignore[method-assign]
-    # Streamlit has one limit for both directions; its server has read it by now.
+    # Streamlit has one limit for both directions; its server has already read it.
     assert hasattr(runtime_util, "_max_message_size_bytes")
-    runtime_util._max_message_size_bytes = MAX_SENT_MESSAGE
+    runtime_util._max_message_size_bytes = MAX_SENT_BYTES
     return [Middleware(Door)]

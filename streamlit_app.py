@@ -1,4 +1,4 @@
-"""The dashboard's entry: the server behind its door, and the page with its navigation and the sidebar of all pages."""
+"""Entry point of the dashboard: the ASGI app, and the page with its navigation and the shared sidebar."""
 
 import base64
 import os
@@ -9,17 +9,17 @@ import streamlit as st
 
 import door
 
-# Threads of torch that wait for each other sleep after 1000 looks instead of spinning. Beside a browser on two cores
-# the four maps then take 1 s instead of 2 to 10 s; on idle cores there is no measurable cost.
+# torch's waiting threads sleep after 1000 spins instead of spinning on. With a browser on the same two cores, the four
+# default maps then take 1 s instead of 2 to 10 s; on idle cores the cost is not measurable.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
 def main() -> None:
-    """Draw the page; Streamlit runs it for each session, again and again."""
-    # Inline, since browsers request an icon's file again whenever the address bar changes.
+    """Draw the page; Streamlit calls this on every rerun of every session."""
+    # Inline, since browsers request an icon file again whenever the address bar changes.
     icon = base64.b64encode((Path(__file__).parent / "assets" / "icon.png").read_bytes()).decode()
     st.set_page_config("Attribution", f"data:image/png;base64,{icon}", layout="wide", initial_sidebar_state=320)
-    with st.spinner("Starting PyTorch; this takes a few seconds the first time."):
+    with st.spinner("Starting PyTorch. The first start takes a few seconds."):
         from attribution.system.log import start_log
         from attribution.ui.address import restore_session
         from attribution.ui.error_card import error_card

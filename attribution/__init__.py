@@ -1,13 +1,14 @@
-"""Why an image classifier decided what it did.
+"""Attribution maps for image classifiers: which pixels determine a prediction.
 
-Words that are used everywhere:
+Terms used throughout:
 
-    x           (3, H, W), the photo as the network sees it, pixels in [0, 1]
-    target      the class and the score that are explained
+    x           the photo as the network sees it, (3, H, W), pixels in [0, 1]
+    target      the class and the score to explain
     score       the explained number: a probability, log-odds in nats, or a logit
-    baseline    the image that represents "nothing to see"
-    path, steps from the baseline to the photo, and how many gradients are taken on it
-    delta       what the values of a complete method miss: their sum minus the score difference
+    baseline    an uninformative image, with which the photo is compared
+    path        images from the baseline to the photo
+    steps       the number of gradient evaluations along the path
+    delta       the error of a complete method's sum: the sum of the values minus the score difference
 
 Each method's class cites its source.
 """

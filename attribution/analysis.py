@@ -1,12 +1,12 @@
-"""An analysis: everything that defines a set of maps, as one value with one text form."""
+"""An analysis: everything that defines a set of maps, as one value with a text form."""
 
 from dataclasses import dataclass
 from typing import ClassVar
 
 from attribution.methods import METHODS
 from attribution.methods.method import Method
-from attribution.models import DEFAULT
-from attribution.photo.samples import FIRST
+from attribution.models import DEFAULT_MODEL
+from attribution.photo.samples import DEFAULT_SAMPLE
 from attribution.result import Attribution
 from attribution.settings import Choice, Configurable, Index, Pair, Several, Text, restore, setting
 from attribution.targets.target import DEFAULT_SCORE, SCORES, Target
@@ -16,28 +16,28 @@ from attribution.targets.target import DEFAULT_SCORE, SCORES, Target
 class Analysis(Configurable):
     """A photo, a model, a target and methods with their settings.
 
-    Links, the command line, the manifest of an export and the keys of caches are this value's text form.
+    Its text form is used in links, on the command line, in export manifests and in cache keys.
 
     Attributes:
         photo: Name of a sample photo, or of a file. Default: the first sample.
-        crop: Position of the network's square on the photo: 0 is left or top, 100 right or bottom, in percent of the
-            free way. Default: the centre.
+        crop: Horizontal and vertical position of the crop on the photo in percent: 0 is left or top, 100 is right or
+            bottom. Default: the centre.
         model: Key of a model. Default: the embedded SqueezeNet.
         target: Index of the explained class. Default: None, the predicted class.
         versus: Index of a second class, to compare with. Default: None, all other classes.
         score: Key of a score. Default: probability.
-        methods: With their settings. Default: the four of the worked example.
+        methods: Methods with their settings. Default: those marked as `chosen`.
     """
 
     key: ClassVar[str] = "analysis"
     title: ClassVar[str] = "Analysis"
 
-    photo: str = setting(Text("Name of a sample photo, or of a file."), FIRST)
+    photo: str = setting(Text("Name of a sample photo, or of a file."), DEFAULT_SAMPLE)
     crop: tuple[float, float] = setting(
-        Pair("Position of the network's square on the photo, across and down, in percent of the free way.", 0, 100),
+        Pair("Position of the crop, horizontal and vertical, in percent: 0 is left or top.", 0, 100),
         (50.0, 50.0),
     )
-    model: str = setting(Text("Key of a model; the command `models` lists them."), DEFAULT)
+    model: str = setting(Text("Key of a model; the command `models` lists them."), DEFAULT_MODEL)
     target: int | None = setting(Index("Class to explain, by index or name. Default: the predicted class."), None)
     versus: int | None = setting(Index("Second class, to compare with. Default: all other classes."), None)
     score: str = setting(Choice("Score to explain.", tuple(SCORES)), DEFAULT_SCORE)
@@ -48,7 +48,7 @@ class Analysis(Configurable):
 
     @property
     def full_target(self) -> Target:
-        """The class, the second class and the score as one value.
+        """The target: class, score and second class as one value.
 
         Raises:
             Refusal: If the two classes are the same.
@@ -57,10 +57,10 @@ class Analysis(Configurable):
 
     @classmethod
     def of(cls, maps: list[Attribution], photo: str, crop: tuple[float, float] = (50.0, 50.0)) -> "Analysis":
-        """Make the analysis that finished maps of one photo, model and target came from.
+        """Reconstruct the analysis of finished maps of one photo, model and target.
 
         Args:
-            maps: One or more.
+            maps: One or more maps.
             photo: Name of the photo.
             crop: As in the class.
         """

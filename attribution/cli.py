@@ -37,9 +37,9 @@ class _Parser(argparse.ArgumentParser):
 
 
 class _Bar:
-    """A progress bar on a terminal; silent where standard error is none."""
+    """A progress bar on standard error; silent if that is not a terminal."""
 
-    WIDTH = 30
+    WIDTH = 30  # characters
 
     def __init__(self, label: str) -> None:
         self.label, self.shown = label, sys.stderr.isatty()
@@ -60,31 +60,31 @@ class _Bar:
 
 @dataclass(frozen=True, eq=False)
 class _Request:
-    """One photo of a command, and what it is to be explained by."""
+    """One photo of a command, with everything needed to explain it."""
 
     analysis: Analysis
     folder: Path
     model: Model
     x: Tensor
-    check: Any  # the settings of `sanity` and `faithfulness`
+    check: Any  # settings of `sanity` or `faithfulness`, else None
     bar: _Bar
     options: argparse.Namespace
 
     def compare(self) -> Results:
-        """Make the maps."""
+        """Compute the maps."""
         analysis = self.analysis
         return compare(self.model, self.x, analysis.methods, analysis.full_target, on_progress=self.bar)
 
 
 class _Served(NamedTuple):
-    """The lines for a person, none if there is no map; and the refusals."""
+    """The summary lines, empty if there is no map, and the refusals."""
 
     lines: list[str]
     refusals: list[Refusal]
 
 
 def _complain(sentence: object) -> None:
-    """Print one line on standard error, also where a file's name has two."""
+    """Print one line on standard error, even if a file name contains line breaks."""
     print(" ".join(str(sentence).splitlines()), file=sys.stderr)
 
 
@@ -96,14 +96,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        Exit status: 0, or 2 if something could not be served; `check` exits with 1 instead, as health checks of
-            containers require. One line on standard error names the reason.
+        Exit status: 0, or 2 if something was refused; `check` returns 1 instead, as container health checks require.
+            Each reason is one line on standard error.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="surrogateescape")  # names of folders go out as the bytes that they came in as
+        sys.stdout.reconfigure(errors="surrogateescape")  # so that file names round-trip as bytes
     options = _parser().parse_args(arguments)
     try:
-        budget()  # refuses a variable that it cannot read, before anything else is blamed
+        budget()  # first, to refuse an invalid ATTRIBUTION_MEMORY_MB
         return options.run(options)  # type: ignore[no-any-return]
     except Refusal as refusal:
         _complain(refusal)
@@ -111,23 +111,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="attribution", description="Why an image classifier decided what it did.")
+    parser = _Parser(prog="attribution", description="Attribution maps for image classifiers.")
     parser.add_argument("--version", action="version", version=VERSION)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    explain = _photos(commands, "explain", "write the maps of photos", _explain_one)
-    explain.add_argument("--report", action="store_true", help="also write report.html, with the viewer inside")
-    explain.add_argument("--figure", action="store_true", help="also write figure.png: all maps on one sheet, 300 dpi")
-    sanity = _photos(commands, "sanity", "see whether maps change when the network is destroyed", _sanity_one)
-    faithfulness = _photos(commands, "faithfulness", "see whether the score needs what maps show", _faithfulness_one)
+    explain = _photos(commands, "explain", "compute and write the maps of photos", _explain_one)
+    explain.add_argument("--report", action="store_true", help="also write report.html, an interactive report")
+    explain.add_argument("--figure", action="store_true", help="also write figure.png: all maps in one figure, 300 dpi")
+    sanity = _photos(commands, "sanity", "check whether maps change when weights are randomised", _sanity_one)
+    faithfulness = _photos(
+        commands, "faithfulness", "check whether the score depends on highlighted pixels", _faithfulness_one
+    )
     _flags(sanity, Randomisation)
     _flags(faithfulness, Trial)
-    does = "compute one map and see whether it is right"
-    health = commands.add_parser("check", help=does, description=f"{does.capitalize()}; ends with status 0 or 1.")
+    does = "test the installation with one map"
+    health = commands.add_parser("check", help=does, description=f"{does.capitalize()}; the exit status is 0 or 1.")
     _device(health)
     health.set_defaults(run=_check)
     server = commands.add_parser("serve", help="start the dashboard", description="Start the dashboard.")
-    server.add_argument("--port", type=int, default=8501, help="default: 8501")
-    server.add_argument("--address", default="localhost", help="default: localhost, this machine only")
+    server.add_argument("--port", type=int, default=8501, help="TCP port; default: 8501")
+    server.add_argument(
+        "--address", default="localhost", help="address to listen on; default: localhost, this machine only"
+    )
     server.set_defaults(run=lambda options: serve(options.port, options.address))
     for command, run in (("models", _models), ("methods", _methods), ("baselines", _baselines)):
         commands.add_parser(command, help=f"list the {command}").set_defaults(run=run)
@@ -135,7 +139,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _photos(commands: Any, name: str, does: str, serve: Serve) -> argparse.ArgumentParser:
-    """Add a command that serves each of several photos."""
+    """Add a command that processes one or more photos."""
     command: argparse.ArgumentParser = commands.add_parser(name, help=does, description=f"{does.capitalize()}.")
     command.add_argument("photos", nargs="+", metavar="PHOTO", help="one or more files")
     for setting, kind in described(Analysis).items():
@@ -146,11 +150,11 @@ def _photos(commands: Any, name: str, does: str, serve: Serve) -> argparse.Argum
             names.append(f"--{setting.removesuffix('s')}")
             extra = {
                 "nargs": "+",
-                "help": f"{kind.help} Such as gradient integrated_gradients:steps=50.",
+                "help": f"{kind.help} Example: gradient integrated_gradients:steps=50.",
             }
         _flag(command, names, kind, default(Analysis, setting), **extra)
     _device(command)
-    command.add_argument("--out", type=Path, default=Path("out"), metavar="DIR", help="default: out")
+    command.add_argument("--out", type=Path, default=Path("out"), metavar="DIR", help="output folder; default: out")
     command.set_defaults(run=_each_photo, serve=serve, check=None)
     return command
 
@@ -160,21 +164,21 @@ def _device(command: argparse.ArgumentParser) -> None:
 
 
 def _flags(command: argparse.ArgumentParser, cls: type[Configurable]) -> None:
-    """Add one option for each setting of a check."""
+    """Add one option per setting of a check."""
     command.set_defaults(check=cls)
     for name, kind in described(cls).items():
         _flag(command, [f"--{name.replace('_', '-')}"], kind, default(cls, name))
 
 
 def _flag(command: argparse.ArgumentParser, names: Sequence[str], kind: Setting, value: Any, **extra: Any) -> None:
-    """Add one option for a setting; None where it is not given."""
+    """Add one option for a setting; its value is None if it is not given."""
     usual = str(kind.plain(value))
     text = f"{kind.help} Must be {kind.range}." + (f" Default: {usual}." if usual else "")
     command.add_argument(*names, **{"metavar": "VALUE", "help": text.replace("%", "%%"), **extra})
 
 
 def _chosen(options: argparse.Namespace, cls: type[C], **known: Any) -> C:
-    """Make a value with settings from the options that were given."""
+    """Create a value with settings from the given options."""
     given = {name: getattr(options, name, None) for name in described(cls)} | known
     return restore(cls, {name: content for name, content in given.items() if content is not None})
 
@@ -190,11 +194,11 @@ def _each_photo(options: argparse.Namespace) -> int:
         bar.clear()
     index, versus = (None if text is None else model.find_class(text) for text in (options.target, options.versus))
     asked = replace(asked, target=index, versus=versus)
-    asked.full_target.check(len(model.classes))  # once, and not for each photo
+    asked.full_target.check(len(model.classes))  # once, not for each photo
     status, taken = 0, set[str]()
     for photo in options.photos:
         folder = _free(options.out, Path(photo).stem, taken)
-        name = Path(photo).name.encode(errors="replace").decode()  # a name may hold bytes that are no text
+        name = Path(photo).name.encode(errors="replace").decode()  # a name may contain undecodable bytes
         for sentence in _one_photo(photo, folder, model, replace(asked, photo=name), check, options):
             _complain(sentence)
             status = 2
@@ -204,7 +208,7 @@ def _each_photo(options: argparse.Namespace) -> int:
 def _one_photo(
     photo: str, folder: Path, model: Model, analysis: Analysis, check: Any, options: argparse.Namespace
 ) -> list[str]:
-    """Serve one photo into its folder; return a sentence for everything that could not be served."""
+    """Process one photo into its folder; return one message per refusal or failure."""
     try:
         across, down = (part / 100 for part in analysis.crop)
         x = model.preprocessing.prepare(open_image(photo), across, down)
@@ -215,14 +219,14 @@ def _one_photo(
         served = options.serve(_Request(analysis, folder, model, x, check, bar, options))
     except Refusal as refusal:
         return [f"{photo}: {refusal}"]
-    except (RuntimeError, MemoryError) as error:  # the other photos are still served
+    except (RuntimeError, MemoryError) as error:  # continue with the other photos
         first = (str(error).splitlines() or [type(error).__name__])[0]
         return [f"{photo}: the network failed ({first}); try another model or device."]
     finally:
         bar.clear()
     if served.lines:
         print(folder)
-    if served.lines and sys.stdout.isatty():  # a pipe gets the folders only
+    if served.lines and sys.stdout.isatty():  # a pipe only gets the folders
         print("\n".join(f"  {line}" for line in served.lines))
     return [f"{photo}: {refusal}" for refusal in served.refusals]
 
@@ -266,14 +270,14 @@ def _faithfulness_one(request: _Request) -> _Served:
 def _summary(maps: Sequence[Attribution]) -> list[str]:
     index, name, probability = maps[0].prediction[0]
     return [
-        f"predicted: {name} ({index}), probability {probability:.3f}",
-        f"explained: {maps[0].explained}, {maps[0].target.quantity(maps[0].score)}",
+        f"Predicted: {name} ({index}), probability {probability:.3f}",
+        f"Explaining: {maps[0].explained}, {maps[0].target.quantity(maps[0].score)}",
         *(f"{result.method}: {result.account}" for result in maps if result.account),
     ]
 
 
 def _free(out: Path, stem: str, taken: set[str]) -> Path:
-    """Return a folder of its own for each photo of one command, also where two photos have one name."""
+    """Return a separate folder for each photo of one command, even if two photos have the same name."""
     name, count = stem, 1
     while name in taken:
         count += 1
@@ -283,7 +287,7 @@ def _free(out: Path, stem: str, taken: set[str]) -> Path:
 
 
 def _check(options: argparse.Namespace) -> int:
-    torch.set_num_threads(1)  # beside a busy server, threads that wait for each other took ten times as long
+    torch.set_num_threads(1)  # with several threads, this took ten times as long beside a busy server
     try:
         print(check(options.device))
     except Refusal as refusal:
@@ -298,7 +302,7 @@ def _models(options: argparse.Namespace) -> int:
         facts = record.facts()
         height, width = facts.preprocessing.size
         network = "embedded" if record.embedded else f"{facts.download:.0f} MB"
-        print(f"{key:20} {height} x {width}  top-1 {facts.top1:.1f} %  {network:>9}  {facts.licence}  {facts.source}")
+        print(f"{key:20} {height} x {width}  top-1 {facts.top1:.1f}%  {network:>9}  {facts.licence}  {facts.source}")
     return 0
 
 
@@ -320,4 +324,4 @@ def _baselines(options: argparse.Namespace) -> int:
 
 def _print_settings(cls: type[Configurable]) -> None:
     for name, kind in described(cls).items():
-        print(f"  {name}={kind.plain(default(cls, name))}  {kind.help} May be {kind.range}.")
+        print(f"  {name}={kind.plain(default(cls, name))}  {kind.help} Must be {kind.range}.")

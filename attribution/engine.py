@@ -1,4 +1,4 @@
-"""attribute() and compare(): a model, a photo and methods in, Results out."""
+"""The engine: attribute() and compare() explain a photo by one or several methods."""
 
 import platform
 import time
@@ -46,9 +46,9 @@ def attribute(
         x: (3, H, W), finite; pixels in [0, 1] as returned by `model.prepare`. Not clipped.
         method: A method with its settings.
         target: Class and score. Default: the probability of the predicted class.
-        chunk: Maximum images per pass; it can change the last bits of the values. Default: by the type of device.
-        on_progress: Called between chunks with the fraction done and a coarse Attribution, or None if there is none
-            yet. If it raises, the work stops within one chunk and nothing is left behind.
+        chunk: Maximum images per chunk; affects the last bits of the values. Default: by the type of device.
+        on_progress: Called between chunks with the fraction done and a partial Attribution, or None if there is none
+            yet. If it raises, the computation stops.
 
     Raises:
         Refusal: If x is not such an image, the model does not have the target's class, or the method does not support
@@ -72,7 +72,7 @@ def compare(
 ) -> Results:
     """Explain one photo by several methods, which share the photo's forward pass.
 
-    The first method that needs the shared forward pass counts it.
+    The shared forward pass is counted for the first method that needs it.
 
     Args:
         model: The model.
@@ -80,7 +80,7 @@ def compare(
         methods: Methods with their settings.
         target: As for `attribute`.
         chunk: As for `attribute`.
-        on_progress: As for `attribute`, with the fraction of all methods together.
+        on_progress: As for `attribute`, with the overall fraction of all methods.
         on_result: Called with the index of a method and its result as soon as it is available. Methods that share the
             photo's forward pass run first.
 
@@ -129,11 +129,11 @@ def _compare(
 
 
 def _ignore(fraction: float, map_so_far: Callable[[], Tensor] | None) -> None:
-    """Ignore progress, if the caller passed no `on_progress`."""
+    """Ignore progress; used if the caller passed no `on_progress`."""
 
 
 class _Run:
-    """One run of a method; the time and the counters of the scorer are those of its start."""
+    """One run of a method, with its start time and the scorer's counters at the start."""
 
     def __init__(self, scorer: Scorer, method: Method) -> None:
         self.model, self.scorer, self.method = scorer.model, scorer, method
@@ -153,21 +153,19 @@ class _Run:
         values = computed.values.detach().cpu().numpy()
         if not np.isfinite(values).all():
             return Refusal(
-                f"{self.method.title} returns values that are not finite for this photo and class {target.index}; "
-                "the network overflows, so try another photo or float64."
+                f"{self.method.title} returns values that are not finite for this photo and class {target.index}, "
+                "since the network overflows; try another photo or float64."
             )
         return self._attribution(values, computed)
 
     def reporter(self, on_progress: OnProgress, before: float, share: float) -> Tick:
-        """Return a tick that reports the fraction done of all methods and turns the map so far into an Attribution."""
+        """Return a tick that reports the overall fraction done, and the map so far as an Attribution."""
 
         def tick(fraction: float, map_so_far: Callable[[], Tensor] | None) -> None:
             partial = None
             if map_so_far:
                 values = map_so_far()
-                partial = self._attribution(
-                    values.cpu().numpy(), Computed(values, notes=("This map is not finished.",))
-                )
+                partial = self._attribution(values.cpu().numpy(), Computed(values, notes=("This map is partial.",)))
             on_progress(min(1.0, before + share * fraction), partial)  # rounding can lift the sum above 1
 
         return tick
@@ -216,12 +214,12 @@ class _Run:
 
 def _expect(given: object, wanted: type, example: str) -> None:
     if not isinstance(given, wanted):
-        raise Refusal(f"A value such as {example} is needed, got {given!r}.")
+        raise Refusal(f"Expected a value such as {example}, got {given!r}.")
 
 
 @contextmanager
 def exact_gradients(model: Model) -> Iterator[None]:
-    """Override the caller's context: inference mode cannot be differentiated, and autocast would round."""
+    """Override the caller's context: inference mode prevents gradients, and autocast reduces precision."""
     with torch.inference_mode(False), torch.autocast(model.device.type, enabled=False):
         yield
 
@@ -234,7 +232,7 @@ def image(x: Tensor) -> Tensor:
     """
     if not isinstance(x, Tensor) or x.ndim != 3 or x.shape[0] != 3:
         given = f"{type(x).__name__} of shape {tuple(x.shape)}" if hasattr(x, "shape") else type(x).__name__
-        raise Refusal(f"The image must be a torch Tensor of shape (3, H, W), got {given}; use model.prepare(image).")
+        raise Refusal(f"The image must be a tensor of shape (3, H, W), got {given}; use model.prepare(image).")
     if not torch.isfinite(x).all():
         raise Refusal("The image contains values that are not finite; use model.prepare(image).")
     return x.detach()

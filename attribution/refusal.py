@@ -1,8 +1,8 @@
-"""The one error that is meant for people."""
+"""The error type whose messages are shown to users."""
 
 
 class Refusal(ValueError):
-    """A request that cannot be served, in one sentence: what, the value, the remedy.
+    """A refused request. Its message is one sentence with the problem, the value and a remedy.
 
-    The page shows the text as it is, the command line prints it, a batch writes it in the row.
+    The dashboard and the command line show the message verbatim; tables contain it in place of a result.
     """

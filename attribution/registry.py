@@ -1,4 +1,4 @@
-"""Registries of the classes in a folder, so that adding one file adds the thing everywhere."""
+"""Registries of the classes in a package, so that a new file is registered without other edits."""
 
 import importlib
 import inspect
@@ -28,13 +28,13 @@ def discover(package: str, base: type[T]) -> dict[str, type[T]]:
 
     Args:
         package: Dotted name of a package that is being imported.
-        base: The interface; a leaf class is one with an attribute `key`, by which it names itself.
+        base: The interface; a leaf class is one with an attribute `key`, its name in the registry.
 
     Returns:
-        Key to class, by file name and then in the order of definition.
+        Classes by key, ordered by file name and then by definition.
 
     Raises:
-        TypeError: If two classes claim one key.
+        TypeError: If two classes have the same key.
     """
     found: dict[str, type[T]] = {}
     for module in modules(package):

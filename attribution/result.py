@@ -1,4 +1,4 @@
-"""Attribution: the values of one map with their provenance. Results: those of several methods."""
+"""Attribution: the values of one map with their provenance. Results: the results of several methods."""
 
 import dataclasses
 import json
@@ -20,7 +20,7 @@ from attribution.targets.target import Target
 
 VERSION = "0.1.0"
 ARRAY_FIELDS = ("values", "pixels")
-NEGLIGIBLE_DIFFERENCE = 1e-3  # score difference from the baseline below which a relative delta means nothing
+NEGLIGIBLE_DIFFERENCE = 1e-3  # score difference from the baseline below which a relative delta is meaningless
 DOUBTFUL_DELTA = 0.05  # relative delta above which a map is marked as doubtful
 IMPROVABLE_DELTA = 0.01  # relative delta above which more steps are recommended
 
@@ -30,8 +30,8 @@ class Attribution:
     """One map: the contribution of each value of the photo to the score, and how it was computed.
 
     Attributes:
-        values: (3, H, W), signed, in units of the score or of its square; for gradients per unit of pixel value, for
-            methods with a baseline already multiplied by the distance from it.
+        values: (3, H, W), signed, in `unit`; gradients are per unit of pixel value, methods with a baseline are
+            multiplied by the difference from it.
         pixels: (3, H, W), the photo as the network saw it, in [0, 1].
         score: Score of the photo.
         baseline_score: Score of the baseline; None without a baseline.
@@ -40,14 +40,14 @@ class Attribution:
         settings: Settings of the method as plain values.
         target: Class and score that are explained.
         model: Name of the model.
-        forwards: Images sent forward through the network.
-        backwards: Images sent back.
-        chunk: Maximum images per pass.
-        seconds: Wall time.
+        forwards: Forward passes, counted per image.
+        backwards: Backward passes, counted per image.
+        chunk: Maximum images per chunk.
+        seconds: Wall time in seconds.
         rectifiers: Rectifiers and other activations in the map's forward pass; None if they were not recorded.
         notes: Warnings, as sentences.
-        explained: The target in words.
-        prediction: The five most probable classes, and the explained one, in the form of `Model.predict`.
+        explained: Description of the target.
+        prediction: The five most probable classes and the explained class, as returned by `Model.predict`.
         versions: Versions of the packages, the device, the number of threads, and the SHA-256 of the weights.
         unit: Unit of the values.
         converges: True if more steps reduce delta.
@@ -76,7 +76,7 @@ class Attribution:
 
     @property
     def relative_delta(self) -> float | None:
-        """|delta| over |score - baseline_score|; None without a delta, or where the two scores differ by rounding."""
+        """|delta| / |score - baseline_score|; None without a delta, or if the two scores are equal up to rounding."""
         if (
             self.delta is None
             or self.baseline_score is None
@@ -87,27 +87,27 @@ class Attribution:
 
     @property
     def doubtful(self) -> bool:
-        """True if the sum of the values is more than 5 % off the score difference."""
+        """True if the sum of the values is off by more than 5% of the score difference."""
         return (self.relative_delta or 0.0) > DOUBTFUL_DELTA
 
     @property
     def account(self) -> str | None:
-        """A sentence that says how much of the score difference the map accounts for; None without a delta."""
+        """A sentence on how much of the score difference the map accounts for; None without a delta."""
         if self.delta is None or self.baseline_score is None:
             return None
         difference = self.score - self.baseline_score
         if abs(difference) < NEGLIGIBLE_DIFFERENCE:
             return (
-                f"The score differs from the baseline's by only {difference:.1g}, so there is little to account for "
+                f"The score differs from the baseline's by only {difference:.1g}, so there is little to explain "
                 f"(delta {self.delta:+.1g})."
             )
         share = f"The map accounts for {difference + self.delta:#.3g} of the {difference:#.3g} score difference"
         relative = abs(self.delta / difference)
-        more = "; more steps would bring it closer" if relative > IMPROVABLE_DELTA and self.converges else ""
+        more = "; more steps would reduce the error" if relative > IMPROVABLE_DELTA and self.converges else ""
         return f"{share}, {relative:.1%} off{more}."
 
     def facts(self) -> dict[str, Any]:
-        """Return all fields but the arrays, in a form that JSON can represent."""
+        """Return all fields except the arrays, as JSON-compatible values."""
         names = [item.name for item in dataclasses.fields(self) if item.name not in ARRAY_FIELDS]
         facts = {name: getattr(self, name) for name in names}
         for name in ("target", "rectifiers"):
@@ -126,7 +126,7 @@ class Attribution:
         )
 
     def _repr_html_(self) -> str:
-        """Show the photo, the map in grey and a caption in a notebook."""
+        """Return HTML for notebooks: the photo, the map in grey and a caption."""
         pictures = (eight_bit(self.pixels), grey(reduce(self.values)))
         images = "".join(
             f'<img src="{data_url(picture)}" style="width: 16rem; margin-right: 1rem">' for picture in pictures
@@ -140,7 +140,7 @@ class Attribution:
         return f"<div>{images}{text}</div>"
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write one npz file, without pickles; `load` restores the attribution from it.
+        """Write one npz file without pickles; `load` reads it.
 
         Raises:
             Refusal: If the file cannot be written.
@@ -151,7 +151,7 @@ class Attribution:
 
 
 class Results(list[Attribution | Refusal]):
-    """The results of several methods for one photo, in the order in which the methods were given."""
+    """The results of several methods for one photo, in the order of the methods."""
 
     @property
     def maps(self) -> list[Attribution]:
@@ -171,7 +171,7 @@ def load(path: str | os.PathLike[str]) -> Attribution:
         Refusal: If the file is missing or was not written by `save`.
     """
     try:
-        # Opened here, since numpy does not close a file that is not an archive.
+        # Opened here, since numpy does not close files that are not archives.
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays, facts = {name: archive[name] for name in ARRAY_FIELDS}, json.loads(str(archive["facts"]))
         seen = facts.pop("rectifiers")
@@ -186,4 +186,6 @@ def load(path: str | os.PathLike[str]) -> Attribution:
     except OSError as error:
         raise Refusal(f"{os.fspath(path)} cannot be read: {error.strerror or error}.") from error
     except Exception as error:
-        raise Refusal(f"{os.fspath(path)} is not a saved attribution; write one with Attribution.save.") from error
+        raise Refusal(
+            f"{os.fspath(path)} is not a saved attribution; choose a file written by Attribution.save."
+        ) from error

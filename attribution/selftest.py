@@ -1,15 +1,15 @@
-"""Self-test of an installation: one real map, compared with known facts about it."""
+"""Self-test of an installation: one real map, compared with known properties."""
 
 import time
 
 from attribution.engine import attribute
 from attribution.methods.paths.integrated_gradients import IntegratedGradients
-from attribution.models import DEFAULT, load_model
-from attribution.photo.samples import FIRST, open_sample
+from attribution.models import DEFAULT_MODEL, load_model
+from attribution.photo.samples import DEFAULT_SAMPLE, open_sample
 from attribution.refusal import Refusal
 
 EXPECTED_CLASS = "German shepherd"  # the subject of the first sample photo
-REMEDY = "install the requirements again, or choose another device"
+REMEDY = "reinstall the requirements, or choose another device"
 
 
 def check(device: str = "auto") -> str:
@@ -19,35 +19,35 @@ def check(device: str = "auto") -> str:
         device: "auto" (default), "cpu", "cuda", "cuda:1" or "mps".
 
     Returns:
-        A summary in one line, for people.
+        A summary on one line.
 
     Raises:
-        Refusal: If no map could be computed, or its prediction, its shape or its sum is wrong.
+        Refusal: If no map can be computed, or the prediction, or the map's shape or sum, is wrong.
     """
     try:
         return _checked(device)
     except Refusal:
         raise
-    except Exception as error:  # whatever it is, this installation cannot explain anything
+    except Exception as error:  # any failure means that the installation does not work
         first = (str(error).splitlines() or [""])[0]
         raise Refusal(f"No map could be computed on {device} ({type(error).__name__}: {first}); {REMEDY}.") from error
 
 
 def _checked(device: str) -> str:
     started = time.perf_counter()
-    model = load_model(DEFAULT, device)
-    x = model.prepare(open_sample(FIRST))
+    model = load_model(DEFAULT_MODEL, device)
+    x = model.prepare(open_sample(DEFAULT_SAMPLE))
     result = attribute(model, x, IntegratedGradients())  # refuses values that are not finite
     where = f"{model.name} on {model.device}"
     _, name, probability = result.prediction[0]
     if name != EXPECTED_CLASS:
-        raise Refusal(f"{where} mistakes the {EXPECTED_CLASS} in the sample photo for {name}; {REMEDY}.")
+        raise Refusal(f"{where} predicts {name} for the sample photo of a {EXPECTED_CLASS}; {REMEDY}.")
     if result.values.shape != tuple(x.shape):
         raise Refusal(f"{where} returns a map of shape {result.values.shape} for {tuple(x.shape)}; {REMEDY}.")
-    if result.relative_delta is None or result.doubtful:  # None where the photo scores no more than black
+    if result.relative_delta is None or result.doubtful:  # None if the photo and black have the same score
         raise Refusal(
-            f"{where} returns a map that sums to {result.values.sum():.3g}, but the scores of the sample photo and of "
-            f"black are {result.score:.3g} and {result.baseline_score:.3g}; {REMEDY}."
+            f"{where} returns a map that sums to {result.values.sum():.3g}, but the scores of the sample photo and a "
+            f"black image are {result.score:.3g} and {result.baseline_score:.3g}; {REMEDY}."
         )
     seconds = time.perf_counter() - started
     return (

@@ -1,9 +1,9 @@
-"""A setting's range, help and text form.
+"""Settings: their ranges, help texts and text forms.
 
-One description serves the form in the sidebar, the command line, the URL and the manifest. A value with settings
-is a frozen dataclass; its text form is `name(setting=value, ...)`, for example
-`integrated_gradients(steps=50,baseline=constant(colour=#808080))`. On a command line, where brackets need quoting,
-the outermost pair may be written as a colon: `integrated_gradients:steps=50,baseline=white`.
+One declaration serves the forms, the command line, links and manifests. A value with settings is a frozen dataclass;
+its text form is `name(setting=value,...)`, such as `integrated_gradients(steps=50,baseline=constant(colour=#808080))`.
+On the command line, where parentheses need quoting, a colon may replace the outermost pair:
+`integrated_gradients:steps=50,baseline=white`.
 """
 
 import dataclasses
@@ -23,14 +23,14 @@ Colour = tuple[float, float, float]  # red, green, blue in [0, 1]
 
 @dataclass(frozen=True)
 class Setting(ABC):
-    """The content that a field may have. Each kind is a leaf class."""
+    """A kind of setting: the values that a field may have."""
 
     help: str
 
     @property
     @abstractmethod
     def range(self) -> str:
-        """The allowed values, as they follow "must be" in a refusal."""
+        """The allowed values, worded to follow "must be"."""
 
     @abstractmethod
     def check(self, value: Any) -> Any:
@@ -38,11 +38,11 @@ class Setting(ABC):
 
     @abstractmethod
     def read(self, text: str) -> Any:
-        """Turn a text into a value; `check` still has to be called."""
+        """Parse a text into a value, which `check` must still validate."""
 
     @abstractmethod
     def plain(self, value: Any) -> int | float | str:
-        """Return all settings of a value in a form that JSON can represent."""
+        """Return a value in JSON-compatible form."""
 
     def _refuse(self, value: Any) -> Refusal:
         return Refusal(f"must be {self.range}, got {value!r}")
@@ -50,7 +50,7 @@ class Setting(ABC):
 
 @dataclass(frozen=True)
 class Number(Setting):
-    """A number in a closed range; whole if both ends are whole."""
+    """A number in a closed range; an integer if both ends are integers."""
 
     low: float
     high: float
@@ -90,11 +90,11 @@ class Number(Setting):
 
 @dataclass(frozen=True)
 class Choice(Setting):
-    """One of a few words.
+    """One of several options.
 
     Attributes:
-        options: The words.
-        labels: Text that a person reads, by word. Default: the word itself, with spaces and a capital letter.
+        options: The options.
+        labels: Labels for display, by option. Default: the option with spaces and a capital letter.
     """
 
     options: tuple[str, ...]
@@ -105,7 +105,7 @@ class Choice(Setting):
         return f"one of {', '.join(self.options)}"
 
     def label(self, option: str) -> str:
-        """Return the text that a person reads for an option."""
+        """Return the label of an option."""
         return self.labels.get(option, option.replace("_", " ").capitalize())
 
     def check(self, value: Any) -> str:
@@ -122,11 +122,11 @@ class Choice(Setting):
 
 @dataclass(frozen=True)
 class ColourSetting(Setting):
-    """A colour; its text is `#rrggbb`, or `r/g/b` in [0, 1] where eight bits would not do."""
+    """A colour; its text is `#rrggbb`, or `r/g/b` in [0, 1] if eight bits are not exact."""
 
     @property
     def range(self) -> str:
-        return "a text such as #808080, or three numbers from 0 to 1"
+        return "a colour such as #808080, or three numbers from 0 to 1"
 
     def check(self, value: Any) -> Colour:
         parts = self.read(value) if isinstance(value, str) else value
@@ -154,11 +154,11 @@ class ColourSetting(Setting):
 
 @dataclass(frozen=True)
 class Text(Setting):
-    """Any text, such as the name of a photo; percent-encoded in a text form."""
+    """Any text, such as the name of a photo; percent-encoded in the text form."""
 
     @property
     def range(self) -> str:
-        return "a text"
+        return "text"
 
     def check(self, value: Any) -> str:
         if not isinstance(value, str):
@@ -186,7 +186,7 @@ class Index(Setting):
         try:
             if isinstance(value, bool):
                 raise TypeError
-            return operator.index(value)  # also of numpy
+            return operator.index(value)  # accepts numpy integers
         except TypeError:
             raise self._refuse(value) from None
 
@@ -201,7 +201,7 @@ class Index(Setting):
 
 @dataclass(frozen=True)
 class Pair(Setting):
-    """Two numbers in a closed range; their text is `50/20`, and `50,20` where no bracket encloses it."""
+    """Two numbers in a closed range; their text is `50/20`, or `50,20` outside parentheses."""
 
     low: float
     high: float
@@ -232,7 +232,7 @@ class Pair(Setting):
 
 @dataclass(frozen=True)
 class Part(Setting):
-    """A value with settings of its own, such as a baseline, from a registry."""
+    """A value with its own settings from a registry, such as a baseline."""
 
     registry: Mapping[str, type["Configurable"]]
 
@@ -256,7 +256,7 @@ class Part(Setting):
 
 @dataclass(frozen=True)
 class Several(Setting):
-    """Several values with settings of their own, such as methods, from one registry; `~` separates their texts."""
+    """Several values with their own settings from one registry, such as methods; `~` separates their texts."""
 
     registry: Mapping[str, type["Configurable"]]
 
@@ -264,7 +264,7 @@ class Several(Setting):
 
     @property
     def range(self) -> str:
-        return f"some of {', '.join(self.registry)}"
+        return f"any of {', '.join(self.registry)}"
 
     def check(self, value: Any) -> tuple["Configurable", ...]:
         values = self.read(value) if isinstance(value, str) else tuple(value)
@@ -278,23 +278,23 @@ class Several(Setting):
 
 
 def setting(kind: Setting, default: Any) -> Any:
-    """Declare a field of a `Configurable`: what it may hold, and its default."""
+    """Declare a field of a `Configurable` with its kind and its default."""
     return dataclasses.field(default=default, metadata={"setting": kind})
 
 
 @dataclass(frozen=True)
 class Configurable(ABC):
-    """A value whose fields are settings; it checks itself when it is made.
+    """A value whose fields are settings, validated on construction.
 
     Raises:
         Refusal: If a field is out of its range.
     """
 
     key: ClassVar[str]  # snake_case, unique in its registry
-    title: ClassVar[str]  # for people
+    title: ClassVar[str]  # for display
 
     def __post_init__(self) -> None:
-        """Check every field and store it in its proper type."""
+        """Validate every field and store it in its proper type."""
         for name, kind in described(type(self)).items():
             try:
                 clean = kind.check(getattr(self, name))
@@ -304,7 +304,7 @@ class Configurable(ABC):
 
     @classmethod
     def shorthand(cls, text: str) -> Self | None:
-        """Read a short text for this value, without its name; return None if it is none."""
+        """Parse a short text form without the name; return None if the text is not one."""
         del text
         return None
 
@@ -323,16 +323,16 @@ def default(cls: type[Configurable], name: str) -> Any:
 
 
 def plain(value: Configurable) -> dict[str, int | float | str]:
-    """Return all settings of a value in a form that JSON can represent.
+    """Return all settings of a value in JSON-compatible form.
 
     Returns:
-        Field name to a number or a text; `restore` restores the value.
+        Numbers or texts by field name; `restore` is the inverse.
     """
     return {name: kind.plain(getattr(value, name)) for name, kind in described(type(value)).items()}
 
 
 def restore(cls: type[C], fields: Mapping[str, Any]) -> C:
-    """Make a value from plain settings, or from some of them; the others take their defaults.
+    """Create a value from plain settings; missing ones take their defaults.
 
     Raises:
         Refusal: If a setting is unknown or out of its range.
@@ -348,7 +348,7 @@ def restore(cls: type[C], fields: Mapping[str, Any]) -> C:
 
 
 def write(value: Configurable, full: bool = False) -> str:
-    """Return the text form of a value: its key and the settings that differ from their defaults, or all of them."""
+    """Return the text form of a value: its key and the settings that differ from their defaults, or all settings."""
     inside = ",".join(
         f"{name}={content}"
         for name, content in plain(value).items()
@@ -358,17 +358,17 @@ def write(value: Configurable, full: bool = False) -> str:
 
 
 def digest(*parts: object) -> str:
-    """Return the SHA-256 of values and texts, for use as a key; a value counts with all of its settings."""
+    """Return the SHA-256 of values (with all their settings) and texts, for use as a cache key."""
     texts = (write(part, full=True) if isinstance(part, Configurable) else str(part) for part in parts)
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()
 
 
 def read(text: str, registry: Mapping[str, type[C]]) -> C:
-    """Make a value from its text form.
+    """Create a value from its text form.
 
     Args:
         text: `name`, `name(setting=value,...)` or `name:setting=value,...`.
-        registry: Key to class.
+        registry: Classes by key.
 
     Raises:
         Refusal: If the name or a setting is unknown, or a value is out of its range.
@@ -380,10 +380,10 @@ def read(text: str, registry: Mapping[str, type[C]]) -> C:
     name, opening, inside = re.fullmatch(r"([^(:]*)([(:]?)(.*)", text, re.DOTALL).groups()  # type: ignore[union-attr]
     name = name.strip()
     if name not in registry:
-        raise Refusal(f"There is no {name!r} here; choose one of {', '.join(registry)}.")
+        raise Refusal(f"Unknown name {name!r}; choose one of {', '.join(registry)}.")
     if opening == "(":
         if not inside.endswith(")"):
-            raise Refusal(f"The bracket in {text!r} is not closed; write {name}(setting=value).")
+            raise Refusal(f"Missing closing parenthesis in {text!r}; write {name}(setting=value).")
         inside = inside[:-1]
     fields: dict[str, str] = {}
     for argument in _arguments(inside):
@@ -397,7 +397,7 @@ def read(text: str, registry: Mapping[str, type[C]]) -> C:
 
 
 def _arguments(inside: str) -> list[str]:
-    """Cut at the commas that no bracket encloses."""
+    """Split at commas outside parentheses."""
     found, depth = [""], 0
     for letter in inside:
         depth += (letter == "(") - (letter == ")")

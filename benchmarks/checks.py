@@ -60,7 +60,7 @@ def measure(browser: Browser, folder: Path) -> dict[str, list[float]]:
             page.close()
             page = explored(browser, address, photo, tuple(FIRST), "&faithfulness=faithfulness(samples=0,moves=0)")
             found["deletion and insertion of four maps"] += seconds(
-                page, "Faithfulness", page.get_by_text("What the network was shown")
+                page, "Faithfulness", page.get_by_text("Perturbed images")
             )
             page.close()
     return found

@@ -163,7 +163,9 @@ class Flat(nn.Module):
 @pytest.mark.parametrize("cls", [*MAPS, at.GuidedGradCAM])
 def test_a_network_without_maps_of_features_is_refused(cls: type) -> None:
     model = model_of(randomise(Flat()), (8, 8), 3)
-    with pytest.raises(at.Refusal, match=r"needs a layer whose output is a map of features, and toy has none\.$"):
+    with pytest.raises(
+        at.Refusal, match=r"needs a layer with feature maps, but toy has none; choose another method\.$"
+    ):
         at.attribute(model, noise(3, 8, 8), cls())
 
 

@@ -62,7 +62,7 @@ def test_it_opens_with_the_shepherd_and_four_maps(app: AppTest) -> None:
     assert methods_shown(app) == FIRST == ["gradient", "guided_backprop", "zeiler_fergus", "integrated_gradients"]
     assert outcome.prediction[0][1] == "German shepherd"
     assert "German shepherd" in texts(app)
-    assert "25 forwards, 25 backwards" in texts(app)
+    assert "25 forward passes, 25 backward passes" in texts(app)
     assert re.search(r"The map accounts for [\d.]+ of the 0\.997 score difference", texts(app))
     assert "Images along the integration path" in texts(app)
 
@@ -122,7 +122,7 @@ def test_another_sample_photo(app: AppTest, sample: str) -> None:
 
 def test_an_uploaded_photo_is_explained(app: AppTest, samples: Path) -> None:
     app.segmented_control(key="source").set_value("Upload").run()
-    assert "There is no photo yet" in texts(app)
+    assert "No photo yet" in texts(app)
     assert methods_shown(app) == FIRST  # the old maps stay
     app.file_uploader(key="upload").upload("mine.jpg", (samples / "giant_panda.jpg").read_bytes()).run()
     finished(app)
@@ -134,7 +134,7 @@ def test_a_broken_upload_gives_a_sentence_and_the_old_maps_stay(app: AppTest, co
     app.segmented_control(key="source").set_value("Upload").run()
     app.file_uploader(key="upload").upload("photo.png", content).run()
     assert not app.exception
-    assert any(sentence in texts(app) for sentence in ("not a photo that can be read", "is empty", "cut off"))
+    assert any(sentence in texts(app) for sentence in ("not a readable photo", "is empty", "truncated"))
     assert methods_shown(app) == FIRST
 
 
@@ -155,7 +155,7 @@ def test_a_model_that_needs_a_network_says_so_without_one(
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     app.selectbox(key="model").set_value("resnet18").run()
     finished(app)
-    assert "choose a model that needs none: squeezenet1_1, efficientnet_lite0." in texts(app)
+    assert "choose a model without a download: squeezenet1_1, efficientnet_lite0." in texts(app)
     assert methods_shown(app) == FIRST
 
 
@@ -199,7 +199,7 @@ def test_a_change_waits_for_a_click_when_automatic_is_off(app: AppTest) -> None:
     app.toggle(key="automatic").set_value(False).run()
     app.number_input(key="integrated_gradients.steps").set_value(4).run()
     assert not app.session_state["session"].watches["explore"].job.active
-    assert "The choices have changed" in texts(app)
+    assert "The settings have changed" in texts(app)
     next(button for button in app.button if button.label == "Compute").click().run()
     finished(app)
     assert results(app)[3].backwards == 4
@@ -249,8 +249,8 @@ def page_done(app: AppTest, page: str) -> AppTest:
 
 
 def test_the_path_page_measures_the_path_of_the_session(app: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(convergence, "REFERENCE", 32)  # the real lengths are tested elsewhere
-    monkeypatch.setattr(convergence, "UNIFORM", (4, 8))
+    monkeypatch.setattr(convergence, "REFERENCE_STEPS", 32)  # the real lengths are tested elsewhere
+    monkeypatch.setattr(convergence, "MIDPOINT_STEPS", (4, 8))
     monkeypatch.setattr(convergence, "MAX_ADAPTIVE_STEPS", 16)
     app.session_state["path.steps"] = 8
     app.selectbox(key="sample").set_value("espresso").run()
@@ -259,7 +259,7 @@ def test_the_path_page_measures_the_path_of_the_session(app: AppTest, monkeypatc
     assert found.explained == "espresso"
     assert {figures.rule for figures in found.figures} >= {"adaptive", "midpoint"}
     assert "Map error below 5%: adaptive" in texts(app)
-    assert "All rules with 8 gradients" in "\n".join(each.value for each in app.subheader)
+    assert "All rules at 8 steps" in "\n".join(each.value for each in app.subheader)
     app.slider(key="path.steps").set_value(12).run()
     until(app, lambda: not app.session_state["session"].watches["path"].job.active)
     assert app.session_state["session"].watches["path"].outcome.study.steps == 12
@@ -275,7 +275,7 @@ def test_the_baseline_page_explains_by_a_method_that_starts_there(app: AppTest, 
     show(app, keys)
     app.session_state["baselines"] = ["black", "black_and_white"]
     page_done(app, "baselines")
-    assert f"{explains}: the score difference from a baseline" in texts(app)
+    assert f"{explains}: each map distributes the score difference" in texts(app)
     assert ("Blind pixels" in texts(app)) == (explains == "Integrated gradients")
     assert "Mean entropy of 2 images" in texts(app)
 
@@ -296,7 +296,7 @@ def test_the_baseline_page_makes_one_map_for_each_baseline(app: AppTest) -> None
     until(app, lambda: not app.session_state["session"].watches["baselines"].job.active)
     assert app.session_state["session"].watches["baselines"].outcome.starts[1].baseline == at.baselines.Blur(3.0)
     app.pills(key="baselines").set_value([]).run()
-    assert "No baseline is chosen" in texts(app)
+    assert "Choose at least one baseline" in texts(app)
 
 
 def test_the_sanity_page_takes_the_network_apart(app: AppTest) -> None:
@@ -305,9 +305,9 @@ def test_the_sanity_page_takes_the_network_apart(app: AppTest) -> None:
     page_done(app, "sanity")
     tried = app.session_state["session"].watches["sanity"].outcome
     assert [len(stage.results) for stage in tried.sanity.stages] == [2, 2, 2, 2]
-    assert re.search(r"Guided backpropagation keeps 0\.\d\d of its map after all weights are random", texts(app))
+    assert re.search(r"Guided backpropagation: similarity after randomising all weights, 0\.\d\d", texts(app))
     assert tried.sanity.swap.results[0].target.index != tried.sanity.stages[0].results[0].target.index
-    assert f"Its map of another class, {tried.sanity.swap.results[1].explained}, is alike to" in texts(app)
+    assert f"Similarity to its map of another class, {tried.sanity.swap.results[1].explained}: " in texts(app)
     assert "no map to compare" not in texts(app)
     app.selectbox(key="sanity.target_class").set_value("picked_again").run()
     until(app, lambda: not app.session_state["session"].watches["sanity"].job.active)

@@ -13,8 +13,8 @@ def test_it_opens_with_four_maps_and_no_click(page: Page) -> None:
         assert len(source(page, key)) > 10_000  # an empty picture has 2 kB
         expect(page.locator(f".st-key-map-{key}")).to_contain_text("German shepherd")
     assert len({source(page, key) for key in FIRST}) == 4
-    expect(page.locator(".st-key-map-integrated_gradients")).to_contain_text("25 forwards, 25 backwards")
-    expect(page.get_by_role("img", name="Path image at 0%", exact=True)).to_be_visible()
+    expect(page.locator(".st-key-map-integrated_gradients")).to_contain_text("25 forward passes, 25 backward passes")
+    expect(page.get_by_role("img", name="Image at 0% of the path", exact=True)).to_be_visible()
     expect(page.locator(".st-key-prediction")).to_contain_text("German shepherd (235)")
 
 
@@ -36,7 +36,7 @@ def test_an_upload_is_explained(page: Page, samples: Path) -> None:
 def test_a_text_file_whose_name_is_markup_gives_a_sentence_and_the_old_maps_stay(page: Page) -> None:
     old = source(page, "gradient")
     upload(page, "![x](https://tracker.example/a.png).png", b"This is no photo.")
-    expect(page.get_by_test_id("stMain")).to_contain_text("The file is not a photo that can be read")
+    expect(page.get_by_test_id("stMain")).to_contain_text("The file is not a readable photo")
     assert source(page, "gradient") == old
 
 
@@ -104,7 +104,7 @@ def test_the_crop_is_dragged_and_moved_by_the_arrow_keys(page: Page) -> None:
     choose(page, "Sample photo", "Dog over cat")
     expect_new(page, "photo", old)
     old = source(page, "photo")
-    square = page.get_by_role("button", name="The square that the network sees")
+    square = page.get_by_role("button", name="The crop that the network sees")
     square.scroll_into_view_if_needed()
     box = square.bounding_box()
     assert box

@@ -10,13 +10,13 @@ from attribution.checks import convergence
 from attribution.checks.convergence import MAX_ADAPTIVE_STEPS, study
 from attribution.methods.paths.quadrature import RULES
 
-REFERENCE = 192  # long enough to tell the rules apart
+REFERENCE_STEPS = 192  # long enough to tell the rules apart
 
 
 @pytest.fixture(scope="module")
 def found(squeezenet: at.Model, shepherd: torch.Tensor) -> object:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(convergence, "REFERENCE", REFERENCE)
+        patch.setattr(convergence, "REFERENCE_STEPS", REFERENCE_STEPS)
         return study(squeezenet, shepherd, at.baselines.Black(), at.Target(235), 25)
 
 
@@ -53,7 +53,7 @@ def test_on_a_real_network_the_adaptive_rule_is_nearest(found: object) -> None:
     assert found.enough("midpoint", 1e-6) is None
     assert found.explained == "German shepherd"
     assert found.reached[-1] == pytest.approx(found.score - found.baseline_score, abs=0.01)
-    assert len(found.nodes) == REFERENCE
+    assert len(found.nodes) == REFERENCE_STEPS
     assert found.curves["adaptive"][-1][0] == MAX_ADAPTIVE_STEPS
     assert found.evaluated.shape == (3, 25)
 
@@ -61,7 +61,7 @@ def test_on_a_real_network_the_adaptive_rule_is_nearest(found: object) -> None:
 def test_a_curve_measures_what_a_map_with_these_steps_is(
     found: object, squeezenet: at.Model, shepherd: torch.Tensor
 ) -> None:
-    reference = at.attribute(squeezenet, shepherd, at.IntegratedGradients(REFERENCE, rule="midpoint")).values
+    reference = at.attribute(squeezenet, shepherd, at.IntegratedGradients(REFERENCE_STEPS, rule="midpoint")).values
     for rule, steps in (("adaptive", 28), ("midpoint", 20)):
         values = at.attribute(squeezenet, shepherd, at.IntegratedGradients(steps, rule=rule)).values
         error = np.linalg.norm(values - reference) / np.linalg.norm(reference)

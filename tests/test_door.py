@@ -90,9 +90,9 @@ def test_uploads_of_all_sessions_are_bounded(server: tuple[str, int, Path]) -> N
             statuses = [
                 await asyncio.to_thread(put, address, session.name, f"file-{number}", bytes(LARGE))
                 for session in sessions
-                for number in range(door.MAX_FILES)
+                for number in range(door.MAX_STORED_UPLOADS)
             ]
-        assert statuses.count(204) <= door.MAX_STORED // LARGE
+        assert statuses.count(204) <= door.MAX_STORED_BYTES // LARGE
         assert statuses[-1] == 507
 
     asyncio.run(visit())
@@ -131,7 +131,7 @@ def test_stalled_uploads_are_bounded(server: tuple[str, int, Path]) -> None:
                 for session in sessions
                 for number in range(3)
             ]
-            assert memory(process) - held < 2 * door.MAX_ARRIVING / MB  # of 450 MB
+            assert memory(process) - held < 2 * door.MAX_ARRIVING_BYTES / MB  # of 450 MB
             for line in lines:
                 line.close()
             await asyncio.sleep(1)

@@ -89,7 +89,7 @@ def test_progress_rises_to_one_and_partial_maps_approach_the_whole() -> None:
     assert fractions[-1] == 1
     partials = [partial for _, partial in seen if partial]
     assert len(partials) == 3  # one per round after the first, of eight nodes
-    assert partials[0].notes == ("This map is not finished.",)
+    assert partials[0].notes == ("This map is partial.",)
     off = [float(np.abs(partial.values - whole.values).sum()) for partial in partials]
     assert off[-1] < 0.5 * np.abs(whole.values).sum()
 
@@ -139,7 +139,7 @@ def test_other_activations_are_noted_where_they_matter() -> None:
     model = toy(lambda x: (F.relu(x) + F.gelu(x)).sum(1), 3)
     gradient, guided, _ = at.compare(model, image(0.1, 0.2, 0.3), RULE_METHODS)
     assert gradient.notes == ()
-    assert guided.notes == ("The rule holds for rectifiers; gelu kept the plain derivative.",)
+    assert guided.notes == ("The rule applies to rectifiers only; gelu kept the plain derivative.",)
     assert (guided.rectifiers.count, guided.rectifiers.others) == (1, ("gelu",))
 
 

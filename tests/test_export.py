@@ -93,7 +93,7 @@ def test_another_chunk_is_said_and_other_values_fail(results: Results, tmp_path:
     np.savez(tmp_path / "attributions.npz", **arrays)
     ran = reproduce(tmp_path)
     assert ran.returncode == 1
-    assert re.search(r"^gradient: differs by 1\.0e-03 of the largest value$", ran.stdout, re.MULTILINE)
+    assert re.search(r"^gradient: differs by 1\.0e-03 relative to the largest value$", ran.stdout, re.MULTILINE)
 
 
 @pytest.mark.parametrize("baseline", BASELINES.values(), ids=BASELINES)
@@ -168,7 +168,7 @@ def test_nothing_to_write_and_several_photos_are_refused(results: Results, tmp_p
     toy = model_of(Toy(lambda x: x.sum(1), 3), (1, 1), 2)
     other = at.attribute(toy, image(0.1, 0.2, 0.3), at.Gradient())
     for write in (at.export.folder, at.export.archive, at.export.figure, at.export.report):
-        with pytest.raises(at.Refusal, match="There is no map to write"):
+        with pytest.raises(at.Refusal, match="There is no map to export"):
             write([at.Refusal("No.")], tmp_path / "file.png")
         with pytest.raises(at.Refusal, match="several photos or models"):
             write([*results, other], tmp_path / "file.png")

@@ -15,7 +15,7 @@ from attribution.checks.faithfulness import measure
 from attribution.checks.findings import Faithfulness, Findings
 from attribution.checks.perturbation_curves import Curve, changed, curve, ranks
 from attribution.checks.sensitivity import correlation, infidelity, max_sensitivity, sets, squares, sums_and_losses
-from attribution.checks.trial import SIZES, Trial
+from attribution.checks.trial import SET_SIZES, Trial
 from attribution.network.scorer import Scorer
 
 SIDE, PATCH = 12, 3
@@ -132,7 +132,7 @@ def test_on_a_linear_network_complete_maps_have_no_infidelity_and_full_correlati
     for each in found.findings[:2]:
         assert each.infidelity == pytest.approx(0, abs=1e-20)
         assert each.scaled_infidelity == pytest.approx(0, abs=1e-20)
-        assert each.sensitivity_n == pytest.approx([1] * len(SIZES))
+        assert each.sensitivity_n == pytest.approx([1] * len(SET_SIZES))
     assert found.findings[2].scaled_infidelity > 1e-4  # it measures from black, not from the filler
     assert found.findings[0].max_sensitivity == pytest.approx(0, abs=1e-12)
     assert [each.infidelity for each in found.findings[3:]] == [None] * 3
@@ -223,8 +223,8 @@ def test_a_map_without_an_order_says_so_and_values_that_do_not_add_up_forecast_n
     window = at.attribute(squeezenet, shepherd, at.Occlusion(80, 80))
     square = at.attribute(squeezenet, shepherd, at.VarGrad(2))
     found = measure(squeezenet, [blank, window, square, window], Trial(steps=2, samples=2, moves=0))
-    assert found.sentence(0) == "Gradient has the same value everywhere, so the order of its pixels is random."
-    assert found.findings[0].sensitivity_n == (None,) * len(SIZES)
+    assert found.sentence(0) == "Gradient: the map is constant, so the order of its pixels is random."
+    assert found.findings[0].sensitivity_n == (None,) * len(SET_SIZES)
     assert found.findings[1].infidelity is None
     assert found.findings[1].scaled_infidelity is not None
     assert (found.findings[2].sensitivity_n, found.findings[2].scaled_infidelity) == ((), None)
@@ -279,6 +279,6 @@ def test_a_sentence_needs_a_lead_and_a_filler_with_a_score_is_told() -> None:
 
     assert found(0.3, 0.5, 0.305).sentence(0) == "map 0 beats map 1 at deletion, and no control at insertion."
     assert found(0.3, 0.5, 0.4).sentence(0) == "map 0 beats every control at deletion, and no control at insertion."
-    assert found(0.3, 0.5, sensitivity=0.1).sentence(0).endswith("predict the lost score no better than chance.")
+    assert found(0.3, 0.5, sensitivity=0.1).sentence(0).endswith("predict the score drop no better than chance.")
     assert found(0.3, 0.5).warning == ""
-    assert found(0.3, 0.5, last=0.6).warning.startswith("The photo scores 1 and the filler alone 0.6, so deletion")
+    assert found(0.3, 0.5, last=0.6).warning.startswith("The filler alone scores 0.6 (photo: 1), so deletion")

@@ -41,7 +41,7 @@ def test_a_map_without_contrast_says_so(odd: Page, model: str) -> None:
     choose(odd, "Model", model)
     cell = odd.locator(".st-key-map-gradient")
     expect(cell).to_contain_text("<b>bold</b>", timeout=LONG)
-    expect(cell.locator(".note")).to_have_text("The map is the same everywhere: nothing to draw.")
+    expect(cell.locator(".note")).to_have_text("The map is constant: nothing to draw.")
     for view in ("heat", "signed", "important", "grey"):
         odd.get_by_label("View").select_option(view)
         odd.wait_for_timeout(50)

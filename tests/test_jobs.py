@@ -14,7 +14,7 @@ import pytest
 
 from attribution import Refusal
 from attribution.ui import session
-from attribution.work.jobs import MAX_PER_ADDRESS, RESERVED_PLACES, Job, Jobs
+from attribution.work.jobs import MAX_JOBS_PER_ADDRESS, RESERVED_PLACES, Job, Jobs
 
 WAIT = 10.0  # seconds after which a test fails, far beyond what any step takes
 Work = Callable[[Job[Any]], Any]
@@ -297,7 +297,7 @@ def test_a_full_queue_is_refused_and_takes_jobs_again_later(jobs: Jobs[Any], gat
     gate = gates()
     started(jobs, gate)
     waiting = [jobs.submit("cpu", f"waiting {n}", f"session {n}", give(n)) for n in range(3)]
-    with pytest.raises(Refusal, match=r"3 analyses are queued already; try again in a minute\.$"):
+    with pytest.raises(Refusal, match=r"The queue is full \(3 analyses\); try again in a minute\.$"):
         jobs.submit("cpu", "too many", "zoe", never)
     assert jobs.submit("cpu", "waiting 1", "zoe", never) is waiting[1], "sharing needs no place in the queue"
     gate.opened.set()
@@ -490,7 +490,7 @@ def test_a_job_that_works_too_long_is_stopped_and_says_so(gates: Callable[..., G
     gate.opened.set()
     settle_after(job)
     assert job.state == "failed"
-    assert job.sentence.startswith("This took longer than 0 s and was stopped; choose fewer methods")
+    assert job.sentence.startswith("Stopped after the limit of 0 s; choose fewer methods")
 
 
 def settle_after(job: Job[Any]) -> None:
@@ -537,7 +537,7 @@ def test_a_job_without_memory_says_so_and_the_next_one_runs(jobs: Jobs[Any], err
     job = jobs.submit("cpu", "key", "ann", fail)
     after = jobs.submit("cpu", "other", "bob", give(1))
     settle(jobs)
-    assert re.fullmatch(r"Out of memory; choose a smaller model \(error \w{8}\); the details .*", job.sentence)
+    assert re.fullmatch(r"Out of memory; choose a smaller model \(error \w{8}\); details are .*", job.sentence)
     assert after.result == 1
 
 
@@ -570,16 +570,16 @@ def test_a_session_that_is_gone_stays_gone(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_the_last_places_are_reserved_for_other_addresses(gates: Callable[..., Gate]) -> None:
-    jobs: Jobs[Any] = Jobs(queue=MAX_PER_ADDRESS + RESERVED_PLACES)
+    jobs: Jobs[Any] = Jobs(queue=MAX_JOBS_PER_ADDRESS + RESERVED_PLACES)
     gate = gates()
     started(jobs, gate)
-    for n in range(MAX_PER_ADDRESS):
+    for n in range(MAX_JOBS_PER_ADDRESS):
         jobs.submit("cpu", f"job {n}", f"session {n}", give(n), address="192.0.2.1")
-    with pytest.raises(Refusal, match=rf"{MAX_PER_ADDRESS} analyses from your network are queued already; try again"):
+    with pytest.raises(Refusal, match=rf"analyses from your network are queued \({MAX_JOBS_PER_ADDRESS}\); try again"):
         jobs.submit("cpu", "one more", "zoe", never, address="192.0.2.1")
     jobs.submit("cpu", "newer", "session 0", give(0), address="192.0.2.1")  # takes over a place of its own
     for n in range(RESERVED_PLACES):
         jobs.submit("cpu", f"other {n}", f"other session {n}", give(n), address=f"198.51.100.{n}")
-    with pytest.raises(Refusal, match="analyses are queued already"):
+    with pytest.raises(Refusal, match="The queue is full"):
         jobs.submit("cpu", "too many", "eve", never, address="203.0.113.1")
     gate.opened.set()

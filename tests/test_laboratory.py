@@ -22,7 +22,7 @@ def visit(browser: Browser, address: str, request: pytest.FixtureRequest) -> Ite
         "path": page.locator(".player canvas"),
         "baselines": map_of(page, "disagreement"),
         "sanity": map_of(page, "noise"),
-        "faithfulness": page.get_by_text("What the network was shown"),
+        "faithfulness": page.get_by_text("Perturbed images"),
     }[path.partition("?")[0]]
     expect(last.first).to_be_visible(timeout=3 * LONG)  # a study takes half a minute on a busy machine
     idle(page)
@@ -44,7 +44,7 @@ def look(canvas: Locator) -> list[int]:
 @pytest.mark.parametrize("visit", [("path", {})], indirect=True)
 def test_slider_curve_and_play_button_move_image_map_and_meter(visit: Page) -> None:
     image, heat = (visit.locator(".player canvas").nth(number) for number in range(2))
-    slider = visit.get_by_role("slider", name="Place on the path")
+    slider = visit.get_by_role("slider", name="Position on the path")
     meter = visit.get_by_role("meter")
     assert float(meter.evaluate("meter => meter.value")) > 0.97
     photo, whole = look(image), look(heat)
@@ -104,11 +104,11 @@ def test_the_maps_of_all_stages_and_the_controls_are_linked(visit: Page) -> None
     keys = [f"{method}-{stage}" for method in ("gradient", "guided_backprop") for stage in stages] + ["edges", "noise"]
     before = {key: source(visit, key) for key in keys}
     assert len(set(before.values())) == len(keys)
-    expect(visit.get_by_role("button", name="Take away")).to_have_count(0)
-    expect(visit.get_by_text("Guided backpropagation keeps 0.")).to_be_visible()
+    expect(visit.get_by_role("button", name="Export")).to_have_count(0)
+    expect(visit.get_by_text("Guided backpropagation: similarity after randomising all weights, 0.")).to_be_visible()
     zoom_moves_all(visit, "gradient-0", before)
     visit.get_by_role("radio", name="SSIM").click()
-    expect(visit.get_by_role("figure", name="SSIM over the stages")).to_be_visible()
+    expect(visit.get_by_role("figure", name="SSIM at each stage")).to_be_visible()
 
 
 FAITHFULNESS = "faithfulness?methods=gradient~grad_cam&faithfulness=faithfulness(steps=10,samples=3,moves=1)"
@@ -117,16 +117,16 @@ FAITHFULNESS = "faithfulness?methods=gradient~grad_cam&faithfulness=faithfulness
 @pytest.mark.parametrize("visit", [(FAITHFULNESS, {})], indirect=True)
 def test_a_click_on_a_curve_shows_what_the_network_was_shown(visit: Page) -> None:
     expect(visit.get_by_role("region", name="Deletion, insertion")).to_contain_text("a centred Gaussian")
-    picture = visit.get_by_role("img", name="a centred Gaussian, 10% changed")
+    picture = visit.get_by_role("img", name="a centred Gaussian, 10% replaced")
     before = picture.get_attribute("src")
     points = visit.locator(".st-key-insertion-curves .scatterlayer .trace .point")
     expect(points).to_have_count(5 * 11)
     points.nth(2 * 11 + 7).click(force=True)  # the third curve; two are methods
-    changed = visit.get_by_role("img", name="a centred Gaussian, 70% changed")
+    changed = visit.get_by_role("img", name="a centred Gaussian, 70% replaced")
     expect(changed).to_be_visible()
     assert changed.get_attribute("src") != before
     expect(visit.get_by_role("radio", name="Insertion")).to_be_checked()
-    expect(visit.get_by_text("What these numbers do not prove")).to_be_visible()
+    expect(visit.get_by_text("Limitations: photos with replaced pixels")).to_be_visible()
 
 
 @pytest.mark.parametrize(

@@ -246,10 +246,10 @@ def test_zeiler_fergus_sees_no_photo_without_max_pooling_and_with_a_logit() -> N
     for net, same in ((free, True), (pooled, False)):
         results = [at.attribute(model(net), photo(seed), at.ZeilerFergus(), at.Target(1, "logit")) for seed in (1, 2)]
         assert np.array_equal(results[0].values, results[1].values) == same
-        assert any("cannot depend on the photo" in note for note in results[0].notes) == same
+        assert any("does not depend on the photo" in note for note in results[0].notes) == same
     by_probability = at.attribute(model(free), photo(1), at.ZeilerFergus(), at.Target(1))
-    assert "only through the probabilities" in by_probability.notes[0]
+    assert "only through the class probabilities" in by_probability.notes[0]
     versus = at.attribute(model(free), photo(1), at.ZeilerFergus(), at.Target(1, "log_odds", versus=2))
-    assert "cannot depend on the photo" in versus.notes[0]
+    assert "does not depend on the photo" in versus.notes[0]
     by_both = at.attribute(model(free), photo(1), at.ZeilerFergus(), at.Target(1, versus=2))
-    assert "only through the probabilities" in by_both.notes[0]
+    assert "only through the class probabilities" in by_both.notes[0]

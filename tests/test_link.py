@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 import attribution as at
 from attribution.photo.samples import SAMPLES
 from attribution.settings import Choice, Number, Part, described
-from attribution.ui.address import UPLOADED, parse, query
+from attribution.ui.address import MISSING_PHOTO_NOTE, parse, query
 from attribution.work.analysis import PreparedAnalysis
 
 ROOT = Path(__file__).parents[1]
@@ -83,7 +83,7 @@ EARLIER = {
 def test_a_link_of_an_earlier_version_is_still_read(link: str) -> None:
     found = parse(dict(parse_qsl(link, keep_blank_values=True)))
     assert found.analysis == EARLIER[link]
-    assert found.sentences == ([UPLOADED] if "upload" in link else [])
+    assert found.sentences == ([MISSING_PHOTO_NOTE] if "upload" in link else [])
     if "view" in link:
         assert (found.view, found.window) == (at.View("heat", clip=98), (0.1, 0.2, 0.5))
         assert found.state["sanity.stages"] == 3
@@ -129,7 +129,7 @@ def test_no_link_gives_an_exception_on_the_page(examples: int, monkeypatch: pyte
         app = opened(parts)
         assert not app.exception
         sentences = "\n".join(text.value for text in app.text)
-        assert "nonsense" not in parts or "'nonsense' is left out" in sentences
+        assert "nonsense" not in parts or "Ignored 'nonsense' in the link" in sentences
 
     check()
 
@@ -153,13 +153,13 @@ def test_a_link_sets_every_widget_and_says_what_it_could_not(monkeypatch: pytest
     assert app.session_state["session"].view == at.View(clip=97.5)
     assert app.session_state["session"].window == (0.1, 0.2, 0.5)
     said = "\n".join(text.value for text in app.text)
-    assert "A part of the link is left out: There is no 'nonsense' here" in said
-    assert "The link's 'blend' is left out: View: blend must be a number from 0 to 1" in said
+    assert "Ignored in the link: Unknown name 'nonsense'" in said
+    assert "Ignored 'blend' in the link: View: blend must be a number from 0 to 1" in said
     next(button for button in app.button if button.label == "Close").click().run()
-    assert "left out" not in "\n".join(text.value for text in app.text)
+    assert "Ignored" not in "\n".join(text.value for text in app.text)
 
 
 def test_a_link_to_an_upload_says_that_the_photo_is_missing() -> None:
     app = opened({"photo": "upload", "methods": "gradient"})
-    assert "a photo that it cannot contain" in "\n".join(text.value for text in app.text)
+    assert "The photo is not part of the link" in "\n".join(text.value for text in app.text)
     assert app.session_state.source == "Upload"

@@ -59,9 +59,7 @@ def test_starting_again_prints_nothing_twice(capsys: pytest.CaptureFixture[str])
 
 def test_an_incident_is_a_sentence_with_the_id_under_which_the_log_has_it(capsys: pytest.CaptureFixture[str]) -> None:
     sentence = report(ZeroDivisionError("secret"), "The map is lost", session="ab12")
-    found = re.fullmatch(
-        r"The map is lost \(error ([0-9a-f]{8})\); the details are in the log of the server\.", sentence
-    )
+    found = re.fullmatch(r"The map is lost \(error ([0-9a-f]{8})\); details are in the server log\.", sentence)
     assert found
     lines = capsys.readouterr().err.splitlines()
     assert f'level=error event="error {found[1]}" session=ab12' in lines[0]
@@ -83,8 +81,8 @@ def test_an_unexpected_error_gives_a_card_with_an_id_and_without_its_text(
     app = opened()
     (card,) = app.exception
     found = re.fullmatch(
-        r"This page could not be shown \(error ([0-9a-f]{8})\); the details are in the log of the server\. "
-        r"Reload it to go on\.",
+        r"This page could not be shown \(error ([0-9a-f]{8})\); details are in the server log\. "
+        r"Reload the page to continue\.",
         card.message,
     )
     assert found

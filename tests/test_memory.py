@@ -20,7 +20,7 @@ from attribution.system import memory
 from attribution.system.memory import budget
 from attribution.ui import sidebar
 from attribution.work.analysis import PreparedAnalysis, loaded
-from attribution.work.cache import DECODED, Recent, Store, bytes_of
+from attribution.work.cache import PHOTO_STORE, Recent, Store, bytes_of
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def megabytes(monkeypatch: pytest.MonkeyPatch) -> object:
     """Set the budget."""
 
     def set_to(text: str) -> None:
-        monkeypatch.setenv(memory.VARIABLE, text)
+        monkeypatch.setenv(memory.MEMORY_VARIABLE, text)
         budget.cache_clear()
 
     yield set_to
@@ -45,11 +45,11 @@ def test_the_variable_decides_else_the_containers_limit_else_the_machine(
         megabytes(wrong)
         with pytest.raises(at.Refusal, match=r"^ATTRIBUTION_MEMORY_MB must be a whole number of megabytes, got "):
             budget()
-    monkeypatch.delenv(memory.VARIABLE)
+    monkeypatch.delenv(memory.MEMORY_VARIABLE)
     (tmp_path / "limit").write_text("700000000\n")
     (tmp_path / "none").write_text("max\n")
     for names, expected in ((("limit",), 700_000_000), (("none", "missing"), None)):
-        monkeypatch.setattr(memory, "LIMITS", [str(tmp_path / name) for name in names])
+        monkeypatch.setattr(memory, "LIMIT_FILES", [str(tmp_path / name) for name in names])
         budget.cache_clear()
         assert budget() == expected or (expected is None and budget() > 1_000_000_000)
 
@@ -141,7 +141,7 @@ def test_a_model_that_does_not_fit_is_refused_before_it_is_loaded(
     monkeypatch.setattr(analysis, "load_model", lambda *_: pytest.fail("it must not be loaded"))
     megabytes("900")
     asked = PreparedAnalysis(at.Analysis(model="vgg16"), shepherd, (227, 227), "photo", "cpu", at.Target())
-    with pytest.raises(at.Refusal, match=r"^vgg16 takes about 1\d\d\d MB, more than .* choose a smaller"):
+    with pytest.raises(at.Refusal, match=r"^vgg16 needs about 1\d\d\d MB of memory, .* choose a smaller"):
         loaded(asked, Job("key", lambda job: None, "ann"))
 
 
@@ -172,11 +172,11 @@ def test_a_photo_that_is_taken_away_is_kept_no_longer_and_a_refusal_is_remembere
         assert first == second
         assert decoded.pop() == data
         assert not decoded
-        assert (DECODED.size > 0) == (name == "photo")  # the one of before is gone, too
+        assert (PHOTO_STORE.size > 0) == (name == "photo")  # the one of before is gone, too
     app.session_state["name"], app.session_state["data"] = "photo", (samples / "giant_panda.jpg").read_bytes()
     app.run()
-    assert DECODED.size > 0
+    assert PHOTO_STORE.size > 0
     del app.session_state["data"]
     app.run()
     gc.collect()
-    assert DECODED.size == 0
+    assert PHOTO_STORE.size == 0

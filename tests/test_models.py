@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torchvision import models as zoo
 
 import attribution as at
-from attribution.models import DEFAULT
+from attribution.models import DEFAULT_MODEL
 from attribution.network.device import available_devices
 from attribution.photo.preprocessing import Interpolation, Preprocessing
 
@@ -57,7 +57,7 @@ def noise(height: int = 8, width: int = 8) -> Tensor:
 
 def test_every_promised_model_is_registered_and_the_default_comes_first() -> None:
     assert at.MODELS.keys() >= {*EMBEDDED, *DOWNLOADED}
-    assert next(iter(at.MODELS)) == DEFAULT == "squeezenet1_1"
+    assert next(iter(at.MODELS)) == DEFAULT_MODEL == "squeezenet1_1"
     assert [key for key, record in at.MODELS.items() if record.embedded] == list(EMBEDDED)
     assert all(record.key == key for key, record in at.MODELS.items())
 

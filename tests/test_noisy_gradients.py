@@ -59,5 +59,5 @@ def test_noise_that_hides_the_object_is_said(squeezenet: at.Model, shepherd: tor
         at.attribute(squeezenet, shepherd, at.SmoothGrad(4, sigma), at.Target(235)) for sigma in (0.5, 0.001)
     )
     assert hidden.notes[0].startswith("The noisy copies score ")
-    assert hidden.notes[0].endswith("the photo 1: in them the network hardly sees what is explained. Lower sigma.")
+    assert hidden.notes[0].endswith("network hardly recognises the explained class in them; lower sigma.")
     assert seen.notes == ()

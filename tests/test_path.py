@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attribution.methods.paths.quadrature import CELLS, RULES, START, Refinement
+from attribution.methods.paths.quadrature import CELLS_PER_ROUND, RULES, START_NODES, Refinement
 
 STEPS = [1, 2, 3, 5, 10, 25, 50, 1000]
 DEFINITIONS = {  # steps -> (node, weight) of each step, from the table of the design
@@ -87,7 +87,7 @@ def test_refinement_uses_its_budget_and_no_node_twice(steps: int, seed: int) -> 
     function = Watched(lambda node: float(random.normal()))
     path, rounds = refined(steps, function)
     assert len(function.asked) == len(set(function.asked)) == len(path.nodes) == steps
-    assert all(len(wanted) <= CELLS for wanted in rounds[1:])
+    assert all(len(wanted) <= CELLS_PER_ROUND for wanted in rounds[1:])
     assert path.nodes == sorted(path.nodes)
     assert all(wanted == sorted(wanted) for wanted in rounds)
     assert path.weights.sum() == pytest.approx(1)
@@ -104,7 +104,9 @@ def test_more_steps_keep_the_nodes_of_fewer() -> None:
     def bend(node: float) -> float:
         return float(np.tanh(30 * (node - 0.3)))
 
-    few, many = (refined(steps, bend)[0] for steps in (START + 2 * CELLS, START + 9 * CELLS))
+    few, many = (
+        refined(steps, bend)[0] for steps in (START_NODES + 2 * CELLS_PER_ROUND, START_NODES + 9 * CELLS_PER_ROUND)
+    )
     assert set(few.nodes) < set(many.nodes)
 
 

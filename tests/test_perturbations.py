@@ -46,7 +46,7 @@ def test_a_stride_beyond_the_window_leaves_no_gap() -> None:
     heat = at.attribute(linear(8, torch.ones(64)), x, method, at.Target(0, "logit")).values.sum(0)
     np.testing.assert_allclose(heat, 4)
     result = at.attribute(linear(8, torch.ones(64)), x, method, at.Target(0, "logit"))
-    assert result.notes == ("The stride is lowered to the window, 2 pixels, so that no pixel is left out.",)
+    assert result.notes == ("The stride was reduced to the window's side, 2 pixels, so that every pixel is covered.",)
 
 
 def test_the_maps_of_several_fillers_are_averaged() -> None:
@@ -65,7 +65,7 @@ def test_a_map_that_speaks_against_the_class_says_so() -> None:
     assert at.attribute(linear(8, weights), x, method, at.Target(0, "logit")).notes == ()
     weights[32:] = -1
     result = at.attribute(linear(8, weights), x, method, at.Target(0, "logit"))
-    assert result.notes[0].startswith("50% of this map is evidence against the class")
+    assert result.notes[0].startswith("50% of this map is negative, that is, evidence against the class")
 
 
 def rise(model: at.Model, x: Tensor, method: at.RISE) -> np.ndarray:

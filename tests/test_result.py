@@ -177,7 +177,7 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"This is no map.", b"PK\x03\x04", b"\x93NUMPY"])
 def test_a_file_of_another_kind_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "map.npz").write_bytes(content)
-    check_refused(tmp_path / "map.npz", "is not a saved attribution; write one with Attribution.save")
+    check_refused(tmp_path / "map.npz", "is not a saved attribution; choose a file written by Attribution.save")
 
 
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.9])

@@ -14,7 +14,7 @@ from torchvision import models as zoo
 from toys import model_of, noise, randomise
 
 import attribution as at
-from attribution.checks.sanity import HELD, PICKED, Randomisation, layers, likeness, randomised
+from attribution.checks.sanity import HELD_CLASS, PICKED_CLASS, Randomisation, layers, likeness, randomised
 
 SIDE = 64
 
@@ -110,8 +110,8 @@ def test_stages_follow_the_order(resnet: at.Model, order: str) -> None:
     assert np.array_equal(found.stages[2].results[0].values, expected)
     assert isinstance(found.stages[0].results[1], at.Refusal)
     assert found.stages[1].likeness[1] is None
-    assert found.sentence(1) == "Grad-CAM has no map to compare."
-    assert found.sentence(0).startswith("Gradient keeps ")
+    assert found.sentence(1) == "Grad-CAM: no map to compare."
+    assert found.sentence(0).startswith("Gradient: ")
     assert set(found.controls) == {"edges of the photo", "noise"}
     values, alike = found.controls["noise"]
     assert values.shape == x.shape
@@ -122,7 +122,7 @@ def test_the_class_is_held_or_picked_again(resnet: at.Model) -> None:
     x = noise(3, SIDE, SIDE)
     held, picked = (
         at.sanity.randomise(resnet, x, [at.Gradient()], None, Randomisation("top", 3, picked, 2))
-        for picked in (HELD, PICKED)
+        for picked in (HELD_CLASS, PICKED_CLASS)
     )
     assert len({stage.results[0].target.index for stage in held.stages}) == 1
     last = randomised(resnet, [name for group in layers(resnet) for name in group], seed=2)
@@ -168,7 +168,7 @@ def test_guided_backpropagation_keeps_its_map_where_the_gradient_loses_it(
     assert found.swap.results[0].target.score == "logit"
     assert found.swap.results[0].target.index != 235
     assert found.swap.likeness[1].absolute > found.swap.likeness[0].absolute
-    assert found.swapped(1).startswith(f"Its map of another class, {found.swap.results[1].explained}, is alike to 0.")
+    assert found.swapped(1).startswith(f"Similarity to its map of another class, {found.swap.results[1].explained}: 0.")
     classes = (235, found.swap.results[1].target.index)
     one, two = (at.attribute(squeezenet, shepherd, methods[1], at.Target(each, "logit")) for each in classes)
     assert found.swap.likeness[1] == likeness(one.values, two.values)
@@ -227,7 +227,7 @@ def test_tied_and_uncalled_layers_statistics_and_indices_are_seen_for_what_they_
 
 def test_what_cannot_be_checked_says_so(resnet: at.Model) -> None:
     bare = model_of(nn.Sequential(nn.AvgPool2d(4), nn.Flatten()), (4, 4), 3)
-    with pytest.raises(at.Refusal, match=r"^toy has no weights that could be random\.$"):
+    with pytest.raises(at.Refusal, match=r"^toy has no weights to randomise; choose another model\.$"):
         at.sanity.randomise(bare, noise(3, 4, 4), [at.Gradient()])
     with pytest.raises(at.Refusal, match="has no stage 9"):
         at.sanity.randomise(resnet, noise(3, SIDE, SIDE), [at.GradCAM(9)])
@@ -239,15 +239,13 @@ def test_the_sentences_tell_what_is_kept_and_what_is_not() -> None:
         return at.sanity.Sanity((at.Gradient(),), Randomisation(order), tuple(stages), {})
 
     assert (
-        found("top", 1.0, 0.8, 0.27)
-        .sentence(0)
-        .startswith("Gradient keeps 0.27 of its map after all weights are random.")
+        found("top", 1.0, 0.8, 0.27).sentence(0).startswith("Gradient: similarity after randomising all weights, 0.27.")
     )
-    assert found("top", 1.0, -0.2).sentence(0).startswith("Gradient keeps nothing of its map (rank correlation -0.20)")
-    assert found("top", None, 0.5).sentence(0) == "Gradient has the same value everywhere, so there is nothing to keep."
-    assert found("top", 1.0, 0.5, None).sentence(0).endswith("from stage 2 on, so nothing of its map is kept.")
+    assert found("top", 1.0, -0.2).sentence(0).startswith("Gradient: similarity after randomising all weights, -0.20")
+    assert found("top", None, 0.5).sentence(0).endswith("is constant, so there is nothing to compare.")
+    assert found("top", 1.0, 0.5, None).sentence(0).endswith("constant from stage 2 on, so it keeps no similarity.")
     least = found("single", 1.0, 0.8, 0.3, 0.9).sentence(0)
-    assert least.endswith("keeps 0.30 of its map where it keeps least, with stage 2 random.")
+    assert least.endswith("lowest similarity at stage 2, 0.30.")
     edges = (np.zeros((3, 2, 2), np.float32), (at.sanity.Likeness(0.4, 0.0, None),))
     seen = dataclasses.replace(found("top", 1.0, 0.27), controls={"edges": edges})
-    assert "0.27 of its map, no more than what a control has of it (0.40), after all" in seen.sentence(0)
+    assert "weights, 0.27 (no more than a control, 0.40)." in seen.sentence(0)

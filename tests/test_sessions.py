@@ -76,8 +76,8 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Pat
 @pytest.mark.parametrize(
     ("model", "sentence"),
     [
-        ("raising", r"Something went wrong \(error (\w{8})\); the details are in the log of the server\."),
-        ("exhausting", r"Out of memory; choose a smaller model \(error (\w{8})\); the details are in the log"),
+        ("raising", r"Something went wrong \(error (\w{8})\); details are in the server log\."),
+        ("exhausting", r"Out of memory; choose a smaller model \(error (\w{8})\); details are in the server log"),
     ],
     ids=["raising", "exhausting"],
 )

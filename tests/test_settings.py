@@ -190,7 +190,7 @@ def test_a_web_colour_alone_is_a_constant_baseline(text: str, colour: int | tupl
         ("integrated_gradients(steps)", "'steps'", "write steps=value"),
         ("integrated_gradients:baseline", "'baseline'", "write baseline=value"),
         ("integrated_gradients(steps=5", "'integrated_gradients(steps=5'", "integrated_gradients(setting=value)"),
-        ("integrated_gradients(baseline=constant(colour=#808080)", "is not closed", "(setting=value)"),
+        ("integrated_gradients(baseline=constant(colour=#808080)", "Missing closing parenthesis", "(setting=value)"),
         ("integrated_gradients(steps=0)", "got 0", "a whole number from 1 to 1000"),
         ("integrated_gradients(steps=-3)", "got -3", "a whole number from 1 to 1000"),
         ("integrated_gradients(steps=1001)", "got 1001", "a whole number from 1 to 1000"),
@@ -265,7 +265,7 @@ def test_a_wrong_value_is_refused_with_the_value_and_the_range(
 
 
 def test_a_text_that_the_refusal_of_a_colour_asks_for_is_taken() -> None:
-    with pytest.raises(Refusal, match="must be a text such as #808080"):
+    with pytest.raises(Refusal, match="must be a colour such as #808080"):
         Constant("grey")  # type: ignore[arg-type]
     assert Constant("#808080") == read("#808080", BASELINES)  # type: ignore[arg-type]
 

@@ -53,7 +53,7 @@ def test_ten_settings_over_two_pages_come_back_in_a_fresh_profile(page: Page, fr
     sidebar.get_by_role("button", name="Guided backpropagation").click()  # 4
     sidebar.get_by_role("button", name="Zeiler-Fergus").click()  # 5
     page.get_by_role("link", name="Methods").click()
-    expect(page.get_by_role("heading", name="What each map can and cannot show")).to_be_visible()
+    expect(page.get_by_role("heading", name="What each method can and cannot show")).to_be_visible()
     set_steps(page, 7)  # 6
     choose(page, "Baseline", "White")  # 7
     expect(page).to_have_url(re.compile(r"/methods\?.*steps=7"))
@@ -67,7 +67,7 @@ def test_ten_settings_over_two_pages_come_back_in_a_fresh_profile(page: Page, fr
     page.mouse.wheel(0, -300)  # 10
     before = shown(page)
     page.get_by_role("button", name="Copy link").click()
-    expect(page.get_by_text("The link is copied.")).to_be_visible()
+    expect(page.get_by_text("Link copied.")).to_be_visible()
     link = page.evaluate("navigator.clipboard.readText()")
     assert len(link) < 500
     other = fresh(link)
@@ -78,7 +78,7 @@ def test_ten_settings_over_two_pages_come_back_in_a_fresh_profile(page: Page, fr
 
 def test_a_link_to_another_page_keeps_the_view_for_later(fresh: Open, address: str) -> None:
     page = fresh(f"{address}/methods?methods=gradient&view=heat&zoom=0.1,0.2,0.5&nonsense=1")
-    expect(page.get_by_text("The link's 'nonsense' is left out")).to_be_visible()
+    expect(page.get_by_text("Ignored 'nonsense' in the link")).to_be_visible()
     expect(page).to_have_url(f"{address}/methods?methods=gradient&view=heat&zoom=0.1,0.2,0.5")
     page.get_by_role("link", name="Explore").click()
     expect(page.get_by_label("View")).to_have_value("heat")
@@ -101,13 +101,13 @@ def taken(page: Page, button: str) -> Path:
 def test_what_is_taken_away_is_what_is_shown(page: Page, fresh: Open, tmp_path: Path) -> None:
     idle(page)
     page.get_by_label("View").select_option("signed")
-    page.get_by_role("button", name="Take away").click()
+    page.get_by_role("button", name="Export").click()
     with Image.open(taken(page, "Figure (PNG)")) as sheet:
         assert sheet.info["dpi"] == pytest.approx((300, 300), abs=1)
         assert sheet.width == 5 * 2.4 * 300
         colours = sheet.convert("RGB").getcolors(1 << 24)
         assert any(blue > red + 60 for _, (red, _, blue) in colours)  # the signed view has blue in it
-    with zipfile.ZipFile(io.BytesIO(taken(page, "Numbers (ZIP)").read_bytes())) as packed:
+    with zipfile.ZipFile(io.BytesIO(taken(page, "Raw data (ZIP)").read_bytes())) as packed:
         names = {name.removeprefix("attribution-maps/") for name in packed.namelist()}
         assert {"attributions.npz", "manifest.json", "reproduce.py", "CITATION.bib"} <= names
         assert {f"{key}.png" for key in FIRST} <= names

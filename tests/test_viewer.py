@@ -16,7 +16,7 @@ import attribution as at
 from attribution.photo.encode import eight_bit
 from attribution.settings import plain
 
-READOUT = re.compile(r"^([+\u2212]?[\d.e+\u2212-]+), larger than ([\d.]+) % of the pixels$")
+READOUT = re.compile(r"^([+\u2212]?[\d.e+\u2212-]+), larger than ([\d.]+)% of the pixels$")
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +154,7 @@ def test_display_changes_send_nothing(page: Page) -> None:
         if view == "heat":
             for colours in ("viridis", "cividis", "magma"):
                 page.get_by_label("Colours").select_option(colours)
-            page.get_by_label("Blend").fill("0.9")
+            page.get_by_label("Opacity").fill("0.9")
         seen.add(source(page, "gradient"))
     page.get_by_label("Clip at percentile").fill("99")
     page.get_by_label("Channels").select_option("maximum")
@@ -177,7 +177,7 @@ def test_the_clipped_share_and_the_ends_of_the_scale_are_the_engines(
     for key, result in results.items():
         panel = page.locator(f".st-key-map-{key}")
         heat = np.abs(result.values).sum(0)
-        expect(panel.locator(".note")).to_have_text(f"Unit: {result.unit}; 1.0 % clipped")
+        expect(panel.locator(".note")).to_have_text(f"Unit: {result.unit}; 1.0% clipped")
         high = number(panel.locator(".bar span").nth(1).inner_text().split()[0])
         assert high == pytest.approx(np.percentile(heat, 99), rel=0.01)
     page.get_by_label("Scale").select_option("shared")
@@ -208,7 +208,7 @@ def test_a_region_reports_each_maps_share(page: Page, results: dict[str, at.Attr
     for key, result in results.items():
         heat = np.abs(result.values).sum(0)
         note = page.locator(f".st-key-map-{key} .note").inner_text()
-        share, area = (float(each) for each in re.match(r"([\d.]+) % of the map in ([\d.]+) % of", note).groups())  # type: ignore[union-attr]
+        share, area = (float(each) for each in re.match(r"Region: ([\d.]+)% of the map, ([\d.]+)% of", note).groups())  # type: ignore[union-attr]
         assert share == pytest.approx(100 * heat[20:81, 150:201].sum() / heat.sum(), abs=1.5)
         assert area == pytest.approx(100 * 61 * 51 / 227**2, abs=0.3)
 
@@ -241,7 +241,7 @@ VIEWS = [
 
 
 PAINTED = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
-LABELS = {"view": "View", "reduction": "Channels", "clip": "Clip at percentile", "blend": "Blend"}
+LABELS = {"view": "View", "reduction": "Channels", "clip": "Clip at percentile", "blend": "Opacity"}
 LABELS |= {"top": "Top pixels", "colours": "Colours", "scale": "Scale"}
 
 

@@ -25,7 +25,7 @@ from torchvision import models as zoo
 
 import attribution as at
 from attribution.models import torchvision_zoo
-from attribution.system.download import BLOCK, Unreachable, fetch
+from attribution.system.download import BLOCK_SIZE, Unreachable, fetch
 
 CONTENT = bytes(range(256)) * 10_000  # 2.56 MB: three blocks
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -111,7 +111,7 @@ def test_progress_is_reported_after_every_block(server: Server, tmp_path: Path) 
     fetch(server.serve("net.pth", CONTENT), SHA256, tmp_path / "net.pth", lambda *call: seen.append(call))
     sizes = [size for size, _ in seen]
     assert sizes == sorted(set(sizes))
-    assert max(after - before for before, after in pairwise([0, *sizes])) <= BLOCK
+    assert max(after - before for before, after in pairwise([0, *sizes])) <= BLOCK_SIZE
     assert seen[-1] == (len(CONTENT), len(CONTENT))
 
 
@@ -145,14 +145,14 @@ def test_the_unfinished_file_lies_beside_its_final_name(server: Server, tmp_path
 def test_a_truncated_file_is_deleted_and_reported(server: Server, tmp_path: Path) -> None:
     server.promised["net.pth"] = len(CONTENT)
     url = server.serve("net.pth", CONTENT[:1_500_000])
-    with pytest.raises(at.Refusal, match=r"net.pth was cut off after 1500000 of 2560000 bytes .*try again\.$"):
+    with pytest.raises(at.Refusal, match=r"net.pth stopped after 1500000 of 2560000 bytes .*try again\.$"):
         fetch(url, SHA256, tmp_path / "net.pth")
     assert files(tmp_path) == []
 
 
 def test_a_wrong_file_is_deleted_and_reported(server: Server, tmp_path: Path) -> None:
     url = server.serve("net.pth", b"<html>Please log in to this network.</html>")
-    with pytest.raises(at.Refusal, match=rf"net.pth is not the file that was published .*{SHA256[:8]}.*\.$") as caught:
+    with pytest.raises(at.Refusal, match=rf"net.pth has the wrong hash .*{SHA256[:8]}.*\.$") as caught:
         fetch(url, SHA256, tmp_path / "net.pth")
     assert not isinstance(caught.value, Unreachable)
     assert files(tmp_path) == []
@@ -228,7 +228,7 @@ def test_a_cached_wrong_file_is_fetched_again(server: Server, tmp_path: Path, ca
 def test_a_cached_wrong_file_is_deleted_and_reported_where_nothing_replaces_it(nowhere: str, tmp_path: Path) -> None:
     path = tmp_path / "net.pth"
     path.write_bytes(b"wrong")
-    with pytest.raises(Unreachable, match=r"The stored net\.pth was damaged and has been deleted"):
+    with pytest.raises(Unreachable, match=r"The cached net\.pth was damaged and has been deleted"):
         fetch(f"{nowhere}/net.pth", SHA256, path)
     assert files(tmp_path) == []
 
@@ -243,7 +243,7 @@ def test_progress_that_raises_stops_the_download_and_leaves_nothing(server: Serv
     with pytest.raises(KeyError, match="stopped by the caller"):
         fetch(server.serve("net.pth", CONTENT), SHA256, tmp_path / "net.pth", stop)
     assert len(calls) == 1
-    assert calls[0] <= BLOCK
+    assert calls[0] <= BLOCK_SIZE
     assert files(tmp_path) == []
 
 
@@ -378,13 +378,13 @@ def test_a_truncated_model_is_refused_and_not_loaded(publish: Publish, server: S
     published = publish("resnet18", content)
     server.promised[published] = len(content)
     server.files[published] = content[: len(content) // 2]
-    check_refused_for_good("resnet18", "was cut off", tmp_path)
+    check_refused_for_good("resnet18", "stopped after", tmp_path)
 
 
 def test_a_wrong_model_is_refused_and_not_loaded(publish: Publish, server: Server, tmp_path: Path) -> None:
     published = publish("resnet18", saved({"fc.bias": torch.zeros(1000)}))
     server.files[published] = saved({"fc.bias": torch.ones(1000)})
-    check_refused_for_good("resnet18", "is not the file that was published", tmp_path)
+    check_refused_for_good("resnet18", "has the wrong hash", tmp_path)
 
 
 def test_a_missing_model_names_the_models_that_need_no_network(
@@ -400,8 +400,8 @@ def test_without_a_network_one_sentence_names_the_models_that_need_none(
     published = publish("resnet18", b"anything")
     monkeypatch.setattr(zoo.ResNet18_Weights.IMAGENET1K_V1.value, "url", f"{nowhere}/{published}")
     sentence = (
-        rf"^{published} could not be downloaded \([^)]*refused\); check the network, "
-        r"or choose a model that needs none: squeezenet1_1, efficientnet_lite0\.$"
+        rf"^{published} could not be downloaded \([^)]*refused\); check the network connection, "
+        r"or choose a model without a download: squeezenet1_1, efficientnet_lite0\.$"
     )
     check_refused_for_good("resnet18", sentence, tmp_path)
 
@@ -448,7 +448,7 @@ def test_code_in_a_file_with_the_right_hash_is_not_executed(publish: Publish, tm
     assert not marker.exists()
 
 
-@pytest.mark.parametrize("name", torchvision_zoo.NAMES)
+@pytest.mark.parametrize("name", torchvision_zoo.MODEL_NAMES)
 def test_the_published_name_of_every_model_carries_its_hash(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, str, str]] = []
 

@@ -1,6 +1,6 @@
-"""The registry BASELINES: where a path starts. One file an idea; a new file needs no other edit.
+"""The registry BASELINES: images from which a path starts. A new file needs no other edit.
 
-Every class of the registry is also a name of this package: `attribution.baselines.Black()`.
+Every class in the registry is also an attribute of this package: `attribution.baselines.Black()`.
 """
 
 from attribution.baselines.baseline import Baseline
@@ -14,7 +14,7 @@ def read_baseline(text: str) -> Baseline:
     """Make a baseline from its text form.
 
     Args:
-        text: Such as `blur(sigma=10)`, or a colour alone such as `#808080`.
+        text: Such as `blur(sigma=10)`, or only a colour such as `#808080`.
 
     Raises:
         Refusal: If the name or a setting is unknown, or a value is out of its range.

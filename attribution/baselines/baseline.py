@@ -1,4 +1,4 @@
-"""The interface of a baseline: an image that represents "nothing to see", from which a path starts."""
+"""The interface of a baseline: an uninformative image from which a path starts."""
 
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from attribution.settings import Configurable
 
 @dataclass(frozen=True)
 class Baseline(Configurable):
-    """An image made from the photo, in pixel space.
+    """An image, possibly derived from the photo, in pixel space.
 
     Attributes:
-        shows: One sentence: what this baseline takes for "nothing to see", and what it hides.
+        shows: One sentence on what counts as evidence with this baseline, and what it hides.
     """
 
     shows: ClassVar[str]
@@ -26,15 +26,15 @@ class Baseline(Configurable):
 
     @abstractmethod
     def image(self, x: Tensor) -> Tensor:
-        """Return the baseline of one photo; of several the first.
+        """Return the baseline for a photo; the first, if there are several.
 
         Args:
             x: (3, H, W), the photo as the network sees it, pixels in [0, 1].
 
         Returns:
-            (3, H, W), on the device and in the dtype of x.
+            (3, H, W), with the device and dtype of x.
         """
 
     def images(self, x: Tensor) -> Tensor:
-        """Return all baselines of one photo, (K, 3, H, W); their maps are averaged. Most have one."""
+        """Return all baselines for a photo, (K, 3, H, W), usually one; their maps are averaged."""
         return self.image(x)[None]

@@ -1,4 +1,4 @@
-"""One colour everywhere. Every pixel of that colour in the photo gets an attribution of exactly zero."""
+"""Baselines of one colour. Pixels of that colour in the photo get an attribution of exactly zero."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -19,7 +19,9 @@ class Black(Baseline):
 
     key: ClassVar[str] = "black"
     title: ClassVar[str] = "Black"
-    shows: ClassVar[str] = "Light is evidence, darkness is not: black parts of the photo get no attribution."
+    shows: ClassVar[str] = (
+        "Bright pixels count as evidence, dark ones do not: black parts of the photo get zero attribution."
+    )
 
     def image(self, x: Tensor) -> Tensor:
         return _fill(x, (0.0, 0.0, 0.0))
@@ -31,7 +33,9 @@ class White(Baseline):
 
     key: ClassVar[str] = "white"
     title: ClassVar[str] = "White"
-    shows: ClassVar[str] = "Darkness is evidence, light is not: white parts of the photo get no attribution."
+    shows: ClassVar[str] = (
+        "Dark pixels count as evidence, bright ones do not: white parts of the photo get zero attribution."
+    )
 
     def image(self, x: Tensor) -> Tensor:
         return _fill(x, (1.0, 1.0, 1.0))
@@ -43,7 +47,9 @@ class Grey(Baseline):
 
     key: ClassVar[str] = "grey"
     title: ClassVar[str] = "Grey"
-    shows: ClassVar[str] = "Light and darkness are evidence alike; mid-grey parts of the photo get no attribution."
+    shows: ClassVar[str] = (
+        "Bright and dark pixels both count as evidence; mid-grey parts of the photo get zero attribution."
+    )
 
     def image(self, x: Tensor) -> Tensor:
         return _fill(x, (0.5, 0.5, 0.5))
@@ -51,11 +57,13 @@ class Grey(Baseline):
 
 @dataclass(frozen=True)
 class ImageNetMean(Baseline):
-    """The mean colour of ImageNet: what is zero after the usual normalisation."""
+    """The mean colour of ImageNet, which is zero after the usual normalisation."""
 
     key: ClassVar[str] = "imagenet_mean"
     title: ClassVar[str] = "ImageNet mean"
-    shows: ClassVar[str] = "What differs from the mean colour of ImageNet is evidence: zero for most networks."
+    shows: ClassVar[str] = (
+        "Differences from the mean colour of ImageNet, which is zero after normalisation, count as evidence."
+    )
 
     def image(self, x: Tensor) -> Tensor:
         return _fill(x, (0.485, 0.456, 0.406))
@@ -63,7 +71,7 @@ class ImageNetMean(Baseline):
 
 @dataclass(frozen=True)
 class Constant(Baseline):
-    """An image of any one colour; its text may be the colour alone, such as `#808080`.
+    """An image of one colour of choice; the text form may be just the colour, such as `#808080`.
 
     Attributes:
         colour: Red, green and blue in [0, 1]. Default: mid-grey.
@@ -71,9 +79,11 @@ class Constant(Baseline):
 
     key: ClassVar[str] = "constant"
     title: ClassVar[str] = "One colour"
-    shows: ClassVar[str] = "The chosen colour is not evidence: parts of the photo in this colour get no attribution."
+    shows: ClassVar[str] = (
+        "The chosen colour does not count as evidence: parts of the photo in this colour get zero attribution."
+    )
 
-    colour: Colour = setting(ColourSetting("Colour of the whole baseline."), (0.5, 0.5, 0.5))
+    colour: Colour = setting(ColourSetting("Colour of the baseline."), (0.5, 0.5, 0.5))
 
     @classmethod
     def shorthand(cls, text: str) -> "Constant | None":

@@ -1,4 +1,4 @@
-"""Random baselines. A seed is a setting, so the same map comes again."""
+"""Random baselines. The seed is a setting, so maps are reproducible."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -9,22 +9,22 @@ from torch import Tensor
 from attribution.baselines.baseline import Baseline
 from attribution.settings import Number, setting
 
-SEED = Number("Seed of the random numbers.", 0, 1_000_000)
+SEED_SETTING = Number("Random seed.", 0, 1_000_000)
 
 
 @dataclass(frozen=True)
 class UniformNoise(Baseline):
-    """Every value drawn from [0, 1] alike.
+    """Values drawn uniformly from [0, 1].
 
     Attributes:
-        seed: Of the random numbers. Default: 0.
+        seed: Random seed. Default: 0.
     """
 
     key: ClassVar[str] = "uniform_noise"
     title: ClassVar[str] = "Uniform noise"
-    shows: ClassVar[str] = "No colour is blind everywhere; but the map takes over the grain of the noise."
+    shows: ClassVar[str] = "No colour is ignored everywhere, but the map inherits the grain of the noise."
 
-    seed: int = setting(SEED, 0)
+    seed: int = setting(SEED_SETTING, 0)
 
     def image(self, x: Tensor) -> Tensor:
         return uniform(x, self.seed)
@@ -32,19 +32,21 @@ class UniformNoise(Baseline):
 
 @dataclass(frozen=True)
 class GaussianNoise(Baseline):
-    """The photo under Gaussian noise, cut to [0, 1] (Sturmfels et al. 2020, Distill).
+    """The photo plus Gaussian noise, clipped to [0, 1] (Sturmfels et al. 2020, Distill).
 
     Attributes:
         sigma: Standard deviation in units of pixel value. Default: 0.5.
-        seed: Of the random numbers. Default: 0.
+        seed: Random seed. Default: 0.
     """
 
     key: ClassVar[str] = "gaussian_noise"
     title: ClassVar[str] = "Gaussian noise"
-    shows: ClassVar[str] = "Features stronger than this noise are evidence; the map inherits the grain of the noise."
+    shows: ClassVar[str] = (
+        "Features stronger than the noise count as evidence; the map inherits the grain of the noise."
+    )
 
     sigma: float = setting(Number("Standard deviation, in units of pixel value.", 0.01, 5.0), 0.5)
-    seed: int = setting(SEED, 0)
+    seed: int = setting(SEED_SETTING, 0)
 
     def image(self, x: Tensor) -> Tensor:
         random = torch.Generator().manual_seed(self.seed)
@@ -53,5 +55,5 @@ class GaussianNoise(Baseline):
 
 
 def uniform(x: Tensor, seed: int) -> Tensor:
-    """Return uniform noise in [0, 1] in the shape and dtype of x, equal for one seed on every device."""
+    """Return uniform noise in [0, 1] with the shape and dtype of x; a seed gives the same noise on every device."""
     return torch.rand(x.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(x)

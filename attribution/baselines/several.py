@@ -1,4 +1,4 @@
-"""Several baselines, whose maps are averaged: what one is blind to, another sees."""
+"""Sets of baselines whose maps are averaged: each covers the blind spots of the others."""
 
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from attribution.baselines.baseline import Baseline
-from attribution.baselines.noise import SEED, uniform
+from attribution.baselines.noise import SEED_SETTING, uniform
 from attribution.baselines.other_photo import sample
 from attribution.photo.samples import SAMPLES
 from attribution.settings import Number, setting
@@ -17,7 +17,7 @@ from attribution.settings import Number, setting
 
 @dataclass(frozen=True)
 class Several(Baseline):
-    """More than one image; each gets all the steps of its path."""
+    """A set of images; each has its own path with the full number of steps."""
 
     @property
     @abstractmethod
@@ -32,11 +32,13 @@ class Several(Baseline):
 
 @dataclass(frozen=True)
 class BlackAndWhite(Several):
-    """The average of the maps from black and from white."""
+    """A black and a white image."""
 
     key: ClassVar[str] = "black_and_white"
     title: ClassVar[str] = "Black and white"
-    shows: ClassVar[str] = "Neither darkness nor light is blind; a mid-grey pixel counts half in each."
+    shows: ClassVar[str] = (
+        "Neither dark nor bright pixels are ignored; mid-grey pixels get half the distance in each map."
+    )
 
     @property
     def count(self) -> int:
@@ -48,19 +50,19 @@ class BlackAndWhite(Several):
 
 @dataclass(frozen=True)
 class NoiseDraws(Several):
-    """The average over several draws of uniform noise, which smooths its grain.
+    """Several draws of uniform noise, whose grain averages out.
 
     Attributes:
-        draws: How many. Default: 4.
-        seed: Of the first draw; the others follow. Default: 0.
+        draws: Number of draws. Default: 4.
+        seed: Random seed of the first draw; each further draw adds 1. Default: 0.
     """
 
     key: ClassVar[str] = "noise_draws"
     title: ClassVar[str] = "Several noise draws"
-    shows: ClassVar[str] = "No colour is blind, and the grain of the noise averages out."
+    shows: ClassVar[str] = "No colour is ignored, and the grain of the noise averages out."
 
-    draws: int = setting(Number("How many draws are averaged.", 2, 50), 4)
-    seed: int = setting(SEED, 0)
+    draws: int = setting(Number("Number of draws to average.", 2, 50), 4)
+    seed: int = setting(SEED_SETTING, 0)
 
     @property
     def count(self) -> int:
@@ -72,18 +74,18 @@ class NoiseDraws(Several):
 
 @dataclass(frozen=True)
 class SamplePhotos(Several):
-    """The average over sample photos: expected gradients (Erion et al. 2021, arXiv:1906.10670), each path in full.
+    """Several sample photos: expected gradients (Erion et al. 2021, arXiv:1906.10670), with a full path from each.
 
     Attributes:
-        photos: How many, in the order of `samples.SAMPLES`; the one that is most like the photo is left out, so that
-            no sample is its own baseline. Default: 4.
+        photos: Number of photos, in the order of `samples.SAMPLES`; the one most similar to the photo is excluded, so
+            that no sample is its own baseline. Default: 4.
     """
 
     key: ClassVar[str] = "sample_photos"
     title: ClassVar[str] = "Several photos"
-    shows: ClassVar[str] = "How this photo differs from photos as they are: expected gradients."
+    shows: ClassVar[str] = "How this photo differs from typical photos (expected gradients)."
 
-    photos: int = setting(Number("How many sample photos are averaged.", 2, len(SAMPLES) - 1), 4)
+    photos: int = setting(Number("Number of sample photos to average.", 2, len(SAMPLES) - 1), 4)
 
     @property
     def count(self) -> int:
@@ -97,5 +99,5 @@ class SamplePhotos(Several):
 
 
 def _coarse(images: Tensor) -> Tensor:
-    """Shrink (N, 3, H, W) to 8 x 8, where a shift of the crop matters little."""
+    """Downsample (N, 3, H, W) to 8 x 8 pixels, so that small shifts of the crop matter little."""
     return functional.adaptive_avg_pool2d(images, 8)

@@ -1,1 +1,1 @@
-"""Checks that are built on the engine, to doubt a map."""
+"""Checks of maps, built on the engine: sanity, faithfulness and convergence."""

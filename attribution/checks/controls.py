@@ -1,34 +1,34 @@
-"""Maps of the photo alone, which know nothing of the network: what a check of a real map is compared with."""
+"""Control maps, computed from the photo without the network, with which real maps are compared."""
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-Map = NDArray[np.float32]  # (3, H, W), a third of each pixel's value on every channel
+Map = NDArray[np.float32]  # (3, H, W), each pixel's value distributed equally over the channels
 
-SPREAD = 0.25  # standard deviation of the centred Gaussian, over the photo's sides
+GAUSSIAN_SIGMA = 0.25  # standard deviation of the centred Gaussian, as a share of the photo's sides
 
 
 def edges(x: Tensor) -> Map:
-    """Strength of the photo's edges, by Sobel's filter on its grey values.
+    """Return the strength of the photo's edges: a Sobel filter on its grey values.
 
     Args:
         x: (3, H, W), pixels in [0, 1].
     """
-    from skimage.filters import sobel  # here, since it takes a second
+    from skimage.filters import sobel  # lazy: the import takes a second
 
     return _map(sobel(x.cpu().double().numpy().mean(0)))  # type: ignore[no-untyped-call]
 
 
 def noise(x: Tensor, seed: int = 0) -> Map:
-    """Independent uniform numbers: the pixels in random order."""
+    """Return independent uniform numbers, that is, a random ranking of the pixels."""
     return _map(np.random.default_rng(seed).random(tuple(x.shape[1:])))
 
 
 def centre(x: Tensor) -> Map:
-    """Return a Gaussian at the centre of the photo, where photographers place their subject."""
-    down, across = (torch.linspace(-0.5, 0.5, side, dtype=torch.float64) / SPREAD for side in x.shape[1:])
+    """Return a Gaussian at the centre of the photo, where the subject usually is."""
+    down, across = (torch.linspace(-0.5, 0.5, side, dtype=torch.float64) / GAUSSIAN_SIGMA for side in x.shape[1:])
     return _map(torch.exp(-(down[:, None] ** 2 + across**2) / 2).numpy())
 
 

@@ -1,7 +1,8 @@
-"""The effect of steps, rule and baseline on integrated gradients, measured on one photo.
+"""The effect of the number of steps and the rule on integrated gradients, measured on one photo.
 
-Everything is compared with a long reference of the same path. The error of a map is its L2 distance from the
-reference over the reference's L2 norm: completeness alone can look good while the map is wrong.
+Every map is compared with a reference map of the same path with many steps. The error of a map is its L2 distance from
+the reference, relative to the reference's L2 norm. Completeness alone does not suffice: a wrong map can have a correct
+sum.
 """
 
 import math
@@ -19,31 +20,31 @@ from attribution.checks.likeness import rank_correlation
 from attribution.drawing.heatmap import reduce
 from attribution.engine import exact_gradients, image
 from attribution.methods.paths.quadrature import RULES
-from attribution.methods.paths.straight_path import ADAPTIVE, Average, average, between, refined, slopes_of
+from attribution.methods.paths.straight_path import ADAPTIVE_RULE, Average, average, between, refined, slopes_of
 from attribution.network.model import Model
 from attribution.network.scorer import Scorer
 from attribution.refusal import Refusal
 from attribution.targets.target import Target
 
-REFERENCE = 512  # midpoint evaluations
-PIECES = 16  # parts of the path after which the accumulated map is kept
-UNIFORM = (5, 10, 20, 40, 80)  # steps at which the midpoint rule is measured
-MAX_ADAPTIVE_STEPS = 120  # steps up to which the adaptive rule is measured
-LEVELS = (0.05, 0.01)  # errors that people ask for
+REFERENCE_STEPS = 512  # midpoint steps of the reference map
+PIECES = 16  # equal parts of the path, each with its own accumulated map
+MIDPOINT_STEPS = (5, 10, 20, 40, 80)  # numbers of steps at which the midpoint rule is measured
+MAX_ADAPTIVE_STEPS = 120  # largest number of steps at which the adaptive rule is measured
+ERROR_LEVELS = (0.05, 0.01)  # relative map errors for which the required steps are reported
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Figures:
-    """One rule at a number of steps.
+    """The figures of one rule at one number of steps.
 
     Attributes:
         rule: "adaptive" or a key of `quadrature.RULES`.
-        seconds: Wall time.
-        delta: Relative: |sum of the map - score difference| over |score difference|; None where that is zero.
+        seconds: Wall time in seconds.
+        delta: |sum of the map - score difference| / |score difference|; None if the score difference is zero.
         error: Relative L2 distance from the reference.
-        rank: Spearman correlation of the pixels' sizes with the reference's; None where all are alike.
+        rank: Spearman correlation of absolute pixel values with the reference; None if either map is constant.
     """
 
     rule: str
@@ -58,22 +59,22 @@ class Study:
     """The measurements of one path.
 
     Attributes:
-        target: With its class filled in.
-        explained: The target in words.
-        baseline: (3, H, W), where the path starts.
-        score: Of the photo.
-        baseline_score: Of the baseline.
-        nodes: (N,), of the reference.
-        scores: (N,), the score along the path.
-        slopes: (N,), its derivative along the path: the integrand, summed over the pixels.
-        evaluated: Nodes, scores and slopes of the adaptive rule with `steps` steps, (3, S).
-        reference: (3, H, W), the map that all others are compared with.
-        accumulated: (PIECES + 1, H, W), the reference's map up to evenly spaced positions, reduced by the sum of
-            absolute values.
-        reached: (N + 1,), the sum of the signed map before the first node and after each: what is accounted for.
+        target: Target with its class filled in.
+        explained: Description of the target.
+        baseline: (3, H, W), start of the path.
+        score: Score of the photo.
+        baseline_score: Score of the baseline.
+        nodes: (N,), nodes of the reference.
+        scores: (N,), scores at the nodes.
+        slopes: (N,), derivatives of the score along the path: the integrand, summed over the pixels.
+        evaluated: (3, S), nodes, scores and slopes of the adaptive rule with `steps` steps.
+        reference: (3, H, W), the reference map.
+        accumulated: (PIECES + 1, H, W), the reference map accumulated up to evenly spaced positions, reduced by the sum
+            of absolute values.
+        reached: (N + 1,), the sum of the signed map before the first node and after each node.
         figures: Figures of every rule with `steps` steps.
         steps: Number of steps at which the rules are compared.
-        curves: By rule: (steps, error) pairs.
+        curves: (steps, error) pairs, by rule.
     """
 
     target: Target
@@ -93,7 +94,7 @@ class Study:
     curves: dict[str, list[tuple[int, float]]]
 
     def enough(self, rule: str, error: float) -> int | None:
-        """Return the fewest steps from which a rule stays within an error, interpolated by a power law.
+        """Return the fewest steps from which a rule's error stays below a level, interpolated by a power law.
 
         Returns:
             None if it never does.
@@ -113,7 +114,7 @@ class Study:
 
     @property
     def doubt(self) -> float:
-        """The error of the reference's own sum, relative to the score difference."""
+        """The error of the reference map's sum, relative to the score difference."""
         difference = self.score - self.baseline_score
         return abs(float(self.reached[-1]) - difference) / abs(difference) if difference else 0.0
 
@@ -128,15 +129,15 @@ def study(
     known: Study | None = None,
     on_progress: Callable[[float], None] = lambda fraction: None,
 ) -> Study:
-    """Measure what the choice of steps and rule does to the map of one photo.
+    """Measure the effect of steps and rule on the map of one photo.
 
     Args:
         model: The model.
         x: (3, H, W), pixels in [0, 1].
-        baseline: Where the path starts; of several the first.
+        baseline: Start of the path; the first, if there are several.
         target: Class and score. Default: the probability of the predicted class.
-        steps: At which all rules are compared. Default: 25.
-        known: A study of the same path with other steps: what does not depend on them is taken from it.
+        steps: Number of steps at which all rules are compared. Default: 25.
+        known: A study of the same path with other steps, to reuse the parts that do not depend on the steps.
         on_progress: Called between chunks with the fraction done; if it raises, the work stops.
 
     Raises:
@@ -147,14 +148,16 @@ def study(
 
 
 class _Study:
-    """The work of `study`, one evaluation after the other."""
+    """The computation behind `study`."""
 
     def __init__(self, scorer: Scorer, baseline: Baseline, steps: int, on_progress: Callable[[float], None]) -> None:
         self.scorer, self.steps, self.on_progress = scorer, steps, on_progress
         self.start = baseline.image(scorer.x)
         self.difference = scorer.x - self.start
-        rules = (ADAPTIVE, *RULES)
-        self.of = REFERENCE + len(rules) * steps + sum(UNIFORM) + MAX_ADAPTIVE_STEPS  # gradient evaluations
+        rules = (ADAPTIVE_RULE, *RULES)
+        self.of = (
+            REFERENCE_STEPS + len(rules) * steps + sum(MIDPOINT_STEPS) + MAX_ADAPTIVE_STEPS
+        )  # gradient evaluations in all
 
     def run(self, known: Study | None) -> Study:
         if known is None:
@@ -162,10 +165,10 @@ class _Study:
         else:
             nodes, scores, slopes, accumulated = known.nodes, known.scores, known.slopes, known.accumulated
             self.reference = torch.from_numpy(known.reference).to(self.difference)
-            self.of -= REFERENCE + sum(UNIFORM) + MAX_ADAPTIVE_STEPS
+            self.of -= REFERENCE_STEPS + sum(MIDPOINT_STEPS) + MAX_ADAPTIVE_STEPS
         self.size = float(self.reference.norm())
         score, baseline_score = self.scorer.score, float(self.scorer.scores(self.start[None])[0])
-        measured = [self._measured(rule, score - baseline_score) for rule in (ADAPTIVE, *RULES)]
+        measured = [self._measured(rule, score - baseline_score) for rule in (ADAPTIVE_RULE, *RULES)]
         found = measured[0][1]
         return Study(
             target=self.scorer.target,
@@ -186,27 +189,32 @@ class _Study:
         )
 
     def _look(self) -> tuple[Array, Array, Array, NDArray[np.float32]]:
-        """Run a long midpoint rule, and keep its map piece by piece."""
-        nodes, _ = RULES["midpoint"](REFERENCE)
+        """Compute the reference map, and keep the accumulated map after each piece of the path."""
+        nodes, _ = RULES["midpoint"](REFERENCE_STEPS)
         total = torch.zeros_like(self.difference)
-        scores, slopes = np.zeros(REFERENCE), np.zeros(REFERENCE)
+        scores, slopes = np.zeros(REFERENCE_STEPS), np.zeros(REFERENCE_STEPS)
         kept, done = [np.zeros(total.shape[1:], np.float32)], 0
         for piece in np.split(nodes, PIECES):
             for alphas in self.scorer.chunks(torch.from_numpy(piece)):
                 part = slice(done, done + len(alphas))
                 gradients, scores[part] = self.scorer.gradients(between(self.start, self.difference, alphas))
-                total += gradients.sum(0) / REFERENCE
+                total += gradients.sum(0) / REFERENCE_STEPS
                 slopes[part] = slopes_of(gradients, self.difference)
                 done += len(alphas)
                 self._report()
             kept.append(reduce((self.difference * total).cpu().numpy()).astype(np.float32))
         self.reference = self.difference * total
         if not torch.isfinite(self.reference).all():
-            raise Refusal("The gradients on this path are not finite: the network overflows. Try another photo.")
+            raise Refusal(
+                "The gradients along this path are not finite, since the network overflows; try another photo."
+            )
         return nodes, scores, slopes, np.stack(kept)
 
     def _curves(self) -> dict[str, list[tuple[int, float]]]:
-        return {ADAPTIVE: self._adaptive_curve(), "midpoint": [(n, self._error_of("midpoint", n)) for n in UNIFORM]}
+        return {
+            ADAPTIVE_RULE: self._adaptive_curve(),
+            "midpoint": [(n, self._error_of("midpoint", n)) for n in MIDPOINT_STEPS],
+        }
 
     def _measured(self, rule: str, score_difference: float) -> tuple[Figures, Average]:
         started = time.perf_counter()
@@ -222,7 +230,7 @@ class _Study:
         return self._error(self.difference * found.gradient)
 
     def _adaptive_curve(self) -> list[tuple[int, float]]:
-        """Measure all numbers of steps in one run, since each round keeps the nodes of the rounds before."""
+        """Measure the error after each round of a single run, since each round keeps all earlier nodes."""
         rounds = refined(self.scorer, self.start, MAX_ADAPTIVE_STEPS, lambda *_: self._report())
         found = [so_far() for so_far in rounds]
         return [(len(each.nodes), self._error(self.difference * each.gradient)) for each in found]

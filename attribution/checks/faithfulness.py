@@ -1,10 +1,10 @@
-"""Faithfulness: does the score depend on the pixels that a map points to?
+"""Faithfulness: does the score depend on the pixels that a map highlights?
 
-Deletion and insertion, sensitivity-n, infidelity and max-sensitivity, for several maps of one photo and for controls.
+Deletion, insertion, sensitivity-n, infidelity and max-sensitivity, for several maps of one photo and for controls.
 
-None of them proves a map right. A photo with replaced pixels is no photo, so the network sees images that it was not
-made for; and the ranking of the methods changes with the filler and with the number of pixels replaced at a time
-(Tomsett et al. 2020, arXiv:1912.01451). Controls, which know nothing of the network, show what chance achieves.
+None of them proves that a map is correct. Photos with replaced pixels are out of distribution for the network, and the
+ranking of methods depends on the filler and on the number of pixels replaced at a time (Tomsett et al. 2020,
+arXiv:1912.01451). Controls, which do not use the network, show what chance achieves.
 """
 
 from collections import Counter
@@ -22,7 +22,7 @@ from attribution.checks import controls
 from attribution.checks.findings import Faithfulness, Findings
 from attribution.checks.perturbation_curves import OnFraction, curve, ranks
 from attribution.checks.sensitivity import correlation, infidelity, max_sensitivity, sets, squares, sums_and_losses
-from attribution.checks.trial import SIZES, Trial
+from attribution.checks.trial import SET_SIZES, Trial
 from attribution.drawing.heatmap import reduce
 from attribution.engine import exact_gradients, image
 from attribution.methods import METHODS
@@ -35,7 +35,7 @@ from attribution.settings import restore, write
 
 __all__ = ["Faithfulness", "Findings", "Trial", "measure"]
 
-MASK_STREAM = 2  # number of the random stream that draws the sets, with the seed
+MASK_STREAM = 2  # combined with the seed: random stream for the sets of pixels
 
 OnFound = Callable[[Faithfulness], None]
 
@@ -48,24 +48,25 @@ def measure(
     on_progress: OnFraction = lambda fraction: None,
     on_found: OnFound = lambda found: None,
 ) -> Faithfulness:
-    """Measure the faithfulness of maps of one photo.
+    """Measure the faithfulness of several maps of one photo.
 
-    All maps are compared on the same images, so another map adds two curves and its own max-sensitivity. A map per
-    pixel value, such as a gradient, is multiplied by the distance from the filler before it is summed.
+    All maps share the perturbed images of sensitivity-n and infidelity, so each further map adds only its two curves
+    and its max-sensitivity. A map per unit of pixel value, such as a gradient, is multiplied by the difference between
+    photo and filler before it is summed.
 
     Args:
         model: The model that the maps explain.
         results: One or more maps of one photo and one target.
-        trial: Fillers, steps and numbers of samples.
+        trial: Settings of the checks.
         on_progress: Called between chunks with the fraction done; if it raises, the work stops.
         on_found: Called with all findings so far, whenever there are new ones.
 
     Returns:
-        `findings`, one for each map in the order of the results, then one for each control; `count` is the number of
-        maps, and `sentence(place)` describes one of them.
+        `findings` has one entry per map, in the order of the results, then one per control; `count` is the number of
+        maps, and `sentence(place)` summarises one of them.
 
     Raises:
-        Refusal: If there is no map, or they are not of one photo, this model and one target.
+        Refusal: If there is no map, or the maps are not of one photo, this model and one target.
     """
     trial = trial or Trial()
     alike = {(each.pixels.tobytes(), each.target, each.model, each.versions["weights"]) for each in results}
@@ -81,7 +82,7 @@ def measure(
         _Candidate("a centred Gaussian", controls.centre(x)),
         _Candidate("the photo's edges", controls.edges(x)),
     ]
-    curves, losses = 2 * trial.steps, trial.samples * (len(SIZES) + 1)  # images, of each map and of all together
+    curves, losses = 2 * trial.steps, trial.samples * (len(SET_SIZES) + 1)  # images per map, and shared by all maps
     moves = [trial.moves * (1 + method.cost((x.shape[1], x.shape[2])).passes) for method in methods]
     progress = _Progress(on_progress, curves * len(candidates) + losses + sum(moves))
     found = Faithfulness(trial, target, x, (), len(methods))
@@ -113,27 +114,27 @@ def measure(
 
 
 class _Progress:
-    """The fraction done of several parts of unequal length."""
+    """The overall progress of several parts of unequal size."""
 
     def __init__(self, report: OnFraction, whole: float) -> None:
         self.report, self.whole, self.begun = report, whole, 0.0
 
     def part(self, size: float) -> OnFraction:
-        """Return the callable that reports the fraction done of the next part."""
+        """Return a callable that reports the progress of the next part."""
         before, self.begun = self.begun, self.begun + size
         return lambda fraction: self.report(min(1.0, (before + size * fraction) / self.whole))
 
 
 @dataclass(frozen=True, eq=False)
 class _Candidate:
-    """A map to be checked; a control has no method."""
+    """A map to check; a control has no method."""
 
     title: str
     values: NDArray[np.floating]  # (3, H, W)
     method: Method | None = None
 
     def weights(self, distance: Tensor) -> Tensor:
-        """Return the loss that the map predicts for each pixel, (H, W), float64."""
+        """Return the score drop that the map predicts for each pixel, (H, W), float64."""
         values = torch.from_numpy(self.values).double()
         return (values * distance if self.method and self.method.per_value else values).sum(0)
 
@@ -141,11 +142,11 @@ class _Candidate:
 def _forecasts(
     scorer: Scorer, candidates: Sequence[_Candidate], trial: Trial, tick: OnFraction
 ) -> Iterator[dict[str, Any]]:
-    """Yield sensitivity-n and infidelity of each candidate."""
+    """Yield the sensitivity-n and infidelity of each candidate."""
     x, random = scorer.x.cpu(), np.random.default_rng((trial.seed, MASK_STREAM))
     filler, size = trial.removed_to.image(x), (x.shape[1], x.shape[2])
     weights = torch.stack([candidate.weights((x - filler).double()) for candidate in candidates])
-    masks = [sets(size, n, random) for n in SIZES] + [squares(size, random)]
+    masks = [sets(size, n, random) for n in SET_SIZES] + [squares(size, random)]
     count = trial.samples
     drawn = (mask for each in masks for mask in islice(each, count))
     sums, losses = sums_and_losses(scorer, filler, weights, drawn, count * len(masks), tick)
@@ -153,11 +154,11 @@ def _forecasts(
         forecast = sums[:, place]
         correlations = [
             correlation(forecast[start : start + count], losses[start : start + count])
-            for start in range(0, count * len(SIZES), count)
+            for start in range(0, count * len(SET_SIZES), count)
         ]
         in_squares = forecast[-count:], losses[-count:]
         method = candidate.method
-        if method and method.power != 1:  # its sums are in squares of the score
+        if method and method.power != 1:  # its values are in units of the squared score
             yield {}
             continue
         forecasts = method is not None and (method.per_value or method.complete)

@@ -1,4 +1,4 @@
-"""The findings of the faithfulness checks, in numbers and in sentences."""
+"""The findings of the faithfulness checks, as numbers and as sentences."""
 
 import math
 from collections.abc import Sequence
@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from attribution.checks.perturbation_curves import Curve, changed
-from attribution.checks.trial import SIZES, Trial
+from attribution.checks.trial import SET_SIZES, Trial
 from attribution.targets.target import Target
 
-MIN_LEAD = 0.01  # lead over a control, in shares of the score's range, from which a map beats it
-MAX_FILLER_SCORE = 0.2  # score of the filler, over the photo's, above which deletion says little
+MIN_LEAD = 0.01  # lead in area, as a share of the curve's score range, above which a map beats a control
+MAX_FILLER_SCORE = 0.2  # score of the filler, relative to the photo's, above which deletion is not informative
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,13 +25,13 @@ class Findings:
         ranks: (H, W), rank of each pixel in the map: 0 is the strongest, and ties are in random order.
         deletion: Curve from the photo; lower is better.
         insertion: Curve to the photo; higher is better.
-        flat: True if the map is the same everywhere, so that its ranks are random.
-        sensitivity_n: Pearson correlation for each of SIZES; None where all sets have the same sum.
-        infidelity: Mean squared error, in squares of the score's unit; None for a map whose values are neither shares
-            of a score difference nor per unit of pixel value, since their sums then forecast nothing.
-        scaled_infidelity: Infidelity of the map times the factor that minimises it.
-        max_sensitivity: Largest change of the map, L2, over the map's own size; None for a map that was not made by a
-            method, and where it was not measured.
+        flat: True if the map is constant, so that its ranks are random.
+        sensitivity_n: Pearson correlation for each of SET_SIZES; None if all sums or all score drops are equal.
+        infidelity: Mean squared error, in the square of the score's unit; None for a map that neither sums to a score
+            difference nor is per unit of pixel value, since it then predicts no score drops.
+        scaled_infidelity: Infidelity after multiplying the map by the factor that minimises it.
+        max_sensitivity: Largest change of the map relative to its norm, both L2; None for controls, and if it was not
+            measured.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Findings:
 
     @property
     def mean_sensitivity_n(self) -> float | None:
-        """The mean over the sizes at which it is known."""
+        """The mean sensitivity-n over the sizes for which it is defined."""
         known = [each for each in self.sensitivity_n if each is not None]
         return float(np.mean(known)) if known else None
 
@@ -59,8 +59,8 @@ class Faithfulness:
         trial: Settings.
         target: The class and score that the maps explain.
         x: (3, H, W), the photo.
-        findings: One a map, then one for each control: a map that knows nothing of the network.
-        count: Number of maps, without the controls.
+        findings: One per map, then one per control (a map computed without the network).
+        count: Number of maps, excluding controls.
     """
 
     trial: Trial
@@ -70,18 +70,18 @@ class Faithfulness:
     count: int
 
     def deleted(self, findings: Findings, share: float) -> Tensor:
-        """Return the photo without a share of its pixels, (3, H, W)."""
+        """Return the photo with a share of its pixels replaced by the filler, (3, H, W)."""
         return changed(self.x, self.trial.deleted_to.image(self.x), findings.ranks, share)
 
     def inserted(self, findings: Findings, share: float) -> Tensor:
-        """Return a share of the photo's pixels on the image that insertion starts from, (3, H, W)."""
+        """Return the start image of insertion with a share of the photo's pixels inserted, (3, H, W)."""
         return changed(self.trial.inserted_into.image(self.x), self.x, findings.ranks, share)
 
     def sentence(self, place: int) -> str:
-        """Return the findings about one map in words."""
+        """Summarise the findings about one map."""
         this, blind = self.findings[place], self.findings[self.count :]
         if this.flat:
-            return f"{this.name} has the same value everywhere, so the order of its pixels is random."
+            return f"{this.name}: the map is constant, so the order of its pixels is random."
         margin = MIN_LEAD * (this.deletion.scores.max() - this.deletion.scores.min())
         deletion = [each.name for each in blind if this.deletion.area < each.deletion.area - margin]
         insertion = [each.name for each in blind if this.insertion.area > each.insertion.area + margin]
@@ -90,22 +90,22 @@ class Faithfulness:
         if beaten[0] == beaten[1]:
             said = f"{this.name} beats {beaten[0]} at deletion and at insertion."
         if this.mean_sensitivity_n is not None and this.mean_sensitivity_n < self.chance:
-            said += " Its sums over random sets of pixels predict the lost score no better than chance."
+            said += " Its sums over random sets of pixels predict the score drop no better than chance."
         return said
 
     @property
     def chance(self) -> float:
-        """The mean sensitivity-n that a random map exceeds in 2 of 100 trials."""
-        return 2 / math.sqrt(len(SIZES) * max(1, self.trial.samples))
+        """The mean sensitivity-n that a random map exceeds in about 2% of cases."""
+        return 2 / math.sqrt(len(SET_SIZES) * max(1, self.trial.samples))
 
     @property
     def warning(self) -> str:
-        """A sentence, if the filler alone has a large part of the score; else empty."""
+        """A warning if the filler alone has a high score; otherwise empty."""
         first = self.findings[0].deletion.scores
         if first[-1] <= MAX_FILLER_SCORE * max(first[0], 0.0):
             return ""
         return (
-            f"The photo scores {first[0]:.3g} and the filler alone {first[-1]:.3g}, so deletion says little here; "
+            f"The filler alone scores {first[-1]:.3g} (photo: {first[0]:.3g}), so deletion is not informative here; "
             "choose another filler."
         )
 

@@ -8,19 +8,19 @@ from numpy.typing import NDArray
 
 from attribution.drawing.heatmap import reduce
 
-CLIP = 99.5  # percentile at which a map is cut before its structure is compared
-WINDOW = 11  # pixels of a side of SSIM's window
+CLIP_PERCENTILE = 99.5  # percentile at which maps are clipped before computing SSIM
+SSIM_WINDOW = 11  # pixels of a side of the SSIM window
 
 
 @dataclass(frozen=True)
 class Likeness:
-    """The similarity of two maps; None where one of them is constant.
+    """The similarity of two maps; None if one of them is constant.
 
     Attributes:
-        absolute: Spearman correlation of the pixels' sizes, from -1 to 1.
-        signed: Spearman correlation of their signed sums, from -1 to 1.
-        structure: SSIM of the two as pictures (Wang et al. 2004), from -1 to 1; None also for pictures under 11 pixels
-            and where fewer pixels than those above the clip are not zero.
+        absolute: Spearman correlation of pixels' sums of absolute values, from -1 to 1.
+        signed: Spearman correlation of pixels' signed sums, from -1 to 1.
+        structure: SSIM of the two maps as images (Wang et al. 2004), from -1 to 1; also None for images with a side
+            below 11 pixels and for maps whose clip percentile is zero.
     """
 
     absolute: float | None
@@ -35,8 +35,8 @@ def likeness(one: NDArray[np.floating], other: NDArray[np.floating]) -> Likeness
 
 
 def rank_correlation(one: NDArray[Any], other: NDArray[Any]) -> float | None:
-    """Spearman's, of two maps (H, W); None where one of them is the same everywhere."""
-    from scipy.stats import spearmanr  # here, since it takes a second and few ask for it
+    """Return Spearman's rank correlation of two maps, (H, W); None if one of them is constant."""
+    from scipy.stats import spearmanr  # lazy: the import takes a second and is rarely needed
 
     if np.ptp(one) == 0 or np.ptp(other) == 0:
         return None
@@ -44,10 +44,10 @@ def rank_correlation(one: NDArray[Any], other: NDArray[Any]) -> float | None:
 
 
 def _structure(one: NDArray[np.float64], other: NDArray[np.float64]) -> float | None:
-    from skimage.metrics import structural_similarity  # here, since it takes a second
+    from skimage.metrics import structural_similarity  # lazy: the import takes a second
 
-    tops = [np.percentile(each, CLIP) for each in (one, other)]
-    if min(tops) <= 0 or min(one.shape) < WINDOW:
+    tops = [np.percentile(each, CLIP_PERCENTILE) for each in (one, other)]
+    if min(tops) <= 0 or min(one.shape) < SSIM_WINDOW:
         return None
     pictures = [np.clip(each / top, 0, 1) for each, top in zip((one, other), tops, strict=True)]
     wang = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}

@@ -14,18 +14,18 @@ from torch import Tensor
 from attribution.drawing.heatmap import reduce
 from attribution.network.scorer import Scorer
 
-TIE_STREAM = 1  # number of the random stream that orders equal values, with the seed
+TIE_STREAM = 1  # combined with the seed: random stream that breaks ties
 
 OnFraction = Callable[[float], None]  # called with the fraction done; if it raises, the work stops
 
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """The score while pixels are replaced.
+    """The score as a function of the number of replaced pixels.
 
     Attributes:
-        counts: (N,), number of replaced pixels, from 0 to all.
-        scores: (N,).
+        counts: (N,), numbers of replaced pixels, from 0 to all.
+        scores: (N,), scores of the images.
     """
 
     counts: NDArray[np.int64]
@@ -33,7 +33,7 @@ class Curve:
 
     @property
     def area(self) -> float:
-        """The mean height in units of the score, by the trapezoid rule with equal steps, as in the paper."""
+        """The area under the curve over [0, 1], in units of the score, by the trapezoid rule with equal steps."""
         return float((self.scores.sum() - (self.scores[0] + self.scores[-1]) / 2) / (len(self.scores) - 1))
 
 
@@ -43,7 +43,7 @@ def ranks(values: NDArray[np.floating], reduction: str = "sum_of_absolutes", see
     Args:
         values: (3, H, W).
         reduction: A key of `heatmap.REDUCTIONS`.
-        seed: Seed of the random order of equal values; any other order would favour a side of the photo.
+        seed: Random seed for breaking ties; any fixed order would favour one side of the photo.
 
     Returns:
         (H, W): 0 for the greatest value.
@@ -56,23 +56,23 @@ def ranks(values: NDArray[np.floating], reduction: str = "sum_of_absolutes", see
 
 
 def changed(start: Tensor, end: Tensor, ranks: NDArray[np.int64], share: float) -> Tensor:
-    """Return an image on its way from one to another: a share of the pixels is replaced, (3, H, W)."""
+    """Return the start image with a share of its pixels replaced by those of the end image, (3, H, W)."""
     return torch.where(torch.from_numpy(ranks < round(share * ranks.size)).to(start.device), end, start)
 
 
 def curve(scorer: Scorer, start: Tensor, end: Tensor, ranks: NDArray[np.int64], steps: int, tick: OnFraction) -> Curve:
-    """Follow the score from one image to another.
+    """Measure the score while one image is turned into another.
 
     Args:
         scorer: Scorer of the photo.
         start: (3, H, W).
         end: (3, H, W).
         ranks: (H, W), the order in which the pixels change.
-        steps: At most; each but the last changes ceil(H W / steps) pixels.
-        tick: Called between chunks.
+        steps: Maximum number of steps; each but the last changes ceil(H W / steps) pixels.
+        tick: Called between chunks with the fraction done.
 
     Returns:
-        The scores of start, of the images between, and of end.
+        The scores from the start image to the end image, both included.
     """
     step = -(-ranks.size // steps)
     counts = np.minimum(np.arange(-(-ranks.size // step) + 1) * step, ranks.size)

@@ -1,17 +1,16 @@
-"""Sanity checks: does a map change when the network that it explains is destroyed?
+"""Sanity checks: does a map change when the network's weights are randomised?
 
-Adebayo et al. 2018, arXiv:1810.03292: weights are replaced by random ones, layer by layer, and each map is compared
-with the one of the trained network. A map that stays the same does not show what the network has learnt. A map that
-changes is not proven right by that: the order of the layers and the measure decide much (Binder et al. 2023,
-arXiv:2211.12486), and on some tasks trained and random networks react to the same pixels (Yona and Greenfeld 2021,
-arXiv:2110.14297).
+Adebayo et al. 2018, arXiv:1810.03292: weights are randomised layer by layer, and each map is compared with that of the
+trained network. A map that stays the same does not show what the network has learnt. A map that changes is not thereby
+correct: results depend on the order of the layers and on the measure (Binder et al. 2023, arXiv:2211.12486), and on
+some tasks trained and random networks respond to the same pixels (Yona and Greenfeld 2021, arXiv:2110.14297).
 
-Random weights are drawn from the normal distribution that has the mean and the spread of the trained tensor, so that
-signals keep their size; a batch norm's statistics are shuffled among its channels. Every module has a seed of its own,
-the same at every stage; a tensor that several modules hold is drawn once.
+Random weights are drawn from a normal distribution with the mean and standard deviation of the trained tensor, so that
+the scale of activations is preserved; batch-norm statistics are shuffled among channels. Every module has its own seed,
+the same at every stage; a tensor shared by several modules is drawn once.
 
-The class swap is the random-logit test of Sixt et al. 2020 (arXiv:1912.09818): the map of the logit of the explained
-class beside that of a class drawn at random. Logits, since two probabilities move against each other.
+The class swap is the random-logit test of Sixt et al. 2020 (arXiv:1912.09818): it compares the logit map of the
+explained class with that of a random class. Logits are used because probabilities of two classes are coupled.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from attribution.baselines.noise import SEED
+from attribution.baselines.noise import SEED_SETTING
 from attribution.checks.controls import edges, noise
 from attribution.checks.likeness import Likeness, likeness
 from attribution.engine import compare, exact_gradients
@@ -36,12 +35,13 @@ from attribution.settings import Choice, Configurable, Number, setting
 from attribution.targets.target import Target
 
 ORDERS = {
-    "top": "from the classes down to the pixels, one group after the other",
-    "bottom": "from the pixels up to the classes, one group after the other",
-    "single": "one group at a time, all others as they were trained",
+    "top": "cumulatively from the output down to the input",
+    "bottom": "cumulatively from the input up to the output",
+    "single": "one group at a time, with all others as trained",
 }
-HELD, PICKED = "held", "picked_again"
-PRIME, SWAP = 1_000_003, 1  # so that no two draws share their random numbers
+HELD_CLASS, PICKED_CLASS = "held", "picked_again"
+SEED_FACTOR = 1_000_003  # factor of the seed, so that no two modules share a random stream
+SWAP_STREAM = 1  # combined with the seed: random stream that draws the other class
 
 OnStage = Callable[["Stage"], None]
 
@@ -52,32 +52,35 @@ class Randomisation(Configurable):
 
     Attributes:
         order: A key of ORDERS. Default: top.
-        stages: Beside the trained network, at most; neighbouring layers share one. Default: 12.
-        target_class: HELD explains one class at all stages: the given one, or that which the trained network predicts.
-            PICKED explains the class that each network predicts.
-        seed: Of the random weights. Default: 0.
+        stages: Maximum number of randomised networks; neighbouring layers are grouped. Default: 12.
+        target_class: HELD_CLASS explains one class at all stages: the given class, or the one that the trained network
+            predicts. PICKED_CLASS explains the class that each network predicts.
+        seed: Random seed of the weights. Default: 0.
     """
 
     key: ClassVar[str] = "sanity"
     title: ClassVar[str] = "Sanity"
 
-    order: str = setting(Choice("Where the random weights begin: top, with the classes.", tuple(ORDERS)), "top")
-    stages: int = setting(Number("Networks beside the trained one; neighbouring layers share one.", 1, 100), 12)
-    target_class: str = setting(
-        Choice("One class is held all along, or each network explains the class that it predicts.", (HELD, PICKED)),
-        HELD,
+    order: str = setting(
+        Choice("Order of randomisation: from the output (top), from the input (bottom), or singly.", tuple(ORDERS)),
+        "top",
     )
-    seed: int = setting(SEED, 0)
+    stages: int = setting(Number("Maximum number of randomised networks; neighbouring layers are grouped.", 1, 100), 12)
+    target_class: str = setting(
+        Choice("Explain one class at all stages (held), or each network's own prediction.", (HELD_CLASS, PICKED_CLASS)),
+        HELD_CLASS,
+    )
+    seed: int = setting(SEED_SETTING, 0)
 
 
 @dataclass(frozen=True, eq=False)
 class Stage:
-    """The maps of one network.
+    """The maps at one stage of randomisation.
 
     Attributes:
-        layers: Whose weights became random at this stage; empty for the network as it was trained.
-        results: One a method.
-        likeness: To the maps of the trained network, one a method; None where there is no map.
+        layers: Layers randomised at this stage; empty for the trained network.
+        results: One per method.
+        likeness: Similarity to the maps of the trained network, one per method; None if there is no map.
     """
 
     layers: tuple[str, ...]
@@ -87,14 +90,14 @@ class Stage:
 
 @dataclass(frozen=True, eq=False)
 class Sanity:
-    """The findings.
+    """The findings of the sanity checks.
 
     Attributes:
-        methods: That were checked.
+        methods: The methods checked.
         plan: Settings.
-        stages: The trained network first, then one for each group of layers.
-        controls: Maps that know nothing of the network, by name, and their likeness to the map of each method.
-        swap: The maps of another class's logit, and their likeness to those of the explained class's logit.
+        stages: The trained network first, then one stage per group of layers.
+        controls: Control maps by name, each with its similarity to the map of every method.
+        swap: The logit maps of another class, with their similarity to those of the explained class.
     """
 
     methods: tuple[Method, ...]
@@ -104,7 +107,7 @@ class Sanity:
     swap: Stage | None = None
 
     def label(self, number: int) -> str:
-        """Which layers are random at a stage."""
+        """Describe the layers that are random at a stage."""
         if not (names := self.stages[number].layers):
             return "as trained"
         first, last = (name or "the network itself" for name in (names[0], names[-1]))
@@ -113,51 +116,48 @@ class Sanity:
         return f"down to {first}" if self.plan.order == "top" else f"up to {last}"
 
     def sentence(self, place: int) -> str:
-        """Return the findings about one method in words."""
+        """Summarise the findings about one method."""
         title, alike = self.methods[place].title, [stage.likeness[place] for stage in self.stages]
         first, kept = alike[0], [each.absolute for each in alike[1:] if each is not None and each.absolute is not None]
         if first is None:
-            return f"{title} has no map to compare."
+            return f"{title}: no map to compare."
         if first.absolute is None:
-            return f"{title} has the same value everywhere, so there is nothing to keep."
+            return f"{title}: the map of the trained network is constant, so there is nothing to compare."
         if self.plan.order == "single" and kept:
             least = min(range(len(kept)), key=kept.__getitem__)
-            return f"{title} keeps {self._share(min(kept), place)} where it keeps least, with stage {least + 1} random."
+            return f"{title}: lowest similarity at stage {least + 1}, {self._share(min(kept), place)}."
         flat = next((n for n, each in enumerate(alike) if each is None or each.absolute is None), len(alike))
         if flat < len(alike):
-            return f"{title} has the same value everywhere from stage {flat} on, so nothing of its map is kept."
-        return f"{title} keeps {self._share(kept[-1], place)} after all weights are random."
+            return f"{title}: the map is constant from stage {flat} on, so it keeps no similarity."
+        return f"{title}: similarity after randomising all weights, {self._share(kept[-1], place)}."
 
     def _share(self, kept: float, place: int) -> str:
-        """Return the similarity that is kept, beside that of the controls."""
-        if kept <= 0:
-            return f"nothing of its map (rank correlation {kept:.2f})"
+        """Format a similarity, compared with that of the controls."""
         alike = [found[place] for _, found in self.controls.values()]
         most = max((each.absolute or 0.0 for each in alike if each), default=0.0)
-        seen = f", no more than what a control has of it ({most:.2f})," if kept <= most else ""
-        return f"{kept:.2f} of its map{seen}"
+        return f"{kept:.2f}" + (f" (no more than a control, {most:.2f})" if kept <= most else "")
 
     def swapped(self, place: int) -> str:
-        """Return the similarity of the maps of two classes in words; empty where it is not known."""
+        """Summarise the similarity of the maps of two classes; empty if unknown."""
         result, alike = (self.swap.results[place], self.swap.likeness[place]) if self.swap else (None, None)
         if not isinstance(result, Attribution) or alike is None or alike.absolute is None or alike.signed is None:
             return ""
         return (
-            f"Its map of another class, {result.explained}, is alike to {alike.absolute:.2f} (signed "
-            f"{alike.signed:.2f}); at 1 it would not know the class."
+            f"Similarity to its map of another class, {result.explained}: {alike.absolute:.2f} (signed "
+            f"{alike.signed:.2f}); 1 means that the map does not depend on the class."
         )
 
 
 def layers(model: Model, most: int = 12) -> tuple[tuple[str, ...], ...]:
-    """Group the modules that have weights, in the order in which a photo meets them.
+    """Group the modules that have weights, in the order of the forward pass.
 
     Args:
         model: The model.
-        most: Groups, at most.
+        most: Maximum number of groups.
 
     Returns:
-        Names of modules, group by group; the network itself is "". What is read without being called, such as the
-        projection of an attention, goes with what it belongs to.
+        Module names, group by group; the network itself is "". A module whose weights are read without calling it, such
+        as the output projection of an attention, is grouped with the module that contains it.
 
     Raises:
         Refusal: If the network has no weights.
@@ -165,7 +165,7 @@ def layers(model: Model, most: int = 12) -> tuple[tuple[str, ...], ...]:
     net, order = frozen_copy(model.net, shared=[*model.net.parameters(), *model.net.buffers()]), list[str]()
     weighted = {name for name, module in net.named_modules() if _tensors(module)}
     if not weighted:
-        raise Refusal(f"{model.name} has no weights that could be random.")
+        raise Refusal(f"{model.name} has no weights to randomise; choose another model.")
     for name, module in net.named_modules():
         module.register_forward_pre_hook(lambda *_, name=name: order.append(name) if name not in order else None)
     with torch.no_grad():
@@ -178,26 +178,26 @@ def layers(model: Model, most: int = 12) -> tuple[tuple[str, ...], ...]:
 
 
 def _above(name: str) -> list[str]:
-    """Return the modules that contain a module, the nearest first, the network itself last."""
+    """Return the names of the modules that contain a module, from the innermost to the network itself."""
     parts = name.split(".")
     return [".".join(parts[:count]) for count in range(len(parts) - 1, -1, -1)]
 
 
 def randomised(model: Model, names: Sequence[str], seed: int = 0) -> Model:
-    """Return the model with random weights in some modules; all other tensors are shared with it.
+    """Return a copy of the model with random weights in some modules; it shares all other tensors.
 
     Args:
-        model: The model; it is left as it is.
-        names: Names of modules, from `layers`; only the own tensors of each become random.
-        seed: Of the random numbers.
+        model: The model; not changed.
+        names: Names of modules, from `layers`; only each module's own tensors are randomised, not its children's.
+        seed: Random seed.
     """
     changed = {id(each) for name in names for each in _tensors(model.net.get_submodule(name))}
     tensors = (*model.net.parameters(), *model.net.buffers())
     net, drawn = frozen_copy(model.net, shared=[each for each in tensors if id(each) not in changed]), set[int]()
     for place, (name, module) in enumerate(model.net.named_modules()):
-        random, twin = torch.Generator().manual_seed(seed * PRIME + place), net.get_submodule(name)
+        random, twin = torch.Generator().manual_seed(seed * SEED_FACTOR + place), net.get_submodule(name)
         for trained, weight in zip(_tensors(module), _tensors(twin), strict=True):
-            if id(trained) not in changed or id(trained) in drawn:  # held by another module too
+            if id(trained) not in changed or id(trained) in drawn:  # shared with a module that was handled before
                 continue
             drawn.add(id(trained))
             if isinstance(trained, nn.Parameter):
@@ -208,13 +208,13 @@ def randomised(model: Model, names: Sequence[str], seed: int = 0) -> Model:
 
 
 def _tensors(module: nn.Module) -> list[Tensor]:
-    """Return the tensors that a module itself has learnt: its weights, and the statistics of a batch norm."""
+    """Return a module's own learnt tensors: its parameters and batch-norm statistics."""
     statistics = (getattr(module, name, None) for name in ("running_mean", "running_var"))
     return [*module.parameters(recurse=False), *(each for each in statistics if isinstance(each, Tensor))]
 
 
 def _drawn(weight: Tensor, random: torch.Generator) -> Tensor:
-    """Normal values of the same mean and standard deviation."""
+    """Draw normal values with the tensor's mean and standard deviation."""
     return torch.randn(weight.shape, generator=random) * float(weight.std(correction=0)) + float(weight.mean())
 
 
@@ -228,19 +228,19 @@ def randomise(
     on_progress: Callable[[float], None] = lambda fraction: None,
     on_stage: OnStage = lambda stage: None,
 ) -> Sanity:
-    """Explain one photo again and again while the network loses what it has learnt.
+    """Explain one photo at every stage of randomisation.
 
     Args:
         model: The model.
         x: (3, H, W), pixels in [0, 1].
-        methods: To be checked.
+        methods: The methods to check.
         target: Class and score. Default: the probability of the class that the trained network predicts.
-        plan: Which layers, in which order. Default: 12 stages from the top, the class held fixed.
+        plan: Settings. Default: 12 stages from the top, with the class held fixed.
         on_progress: Called between chunks with the fraction done; if it raises, the work stops.
-        on_stage: Called with each stage when it is there, the trained network's first.
+        on_stage: Called with each stage as soon as it is available, the trained network first.
 
     Raises:
-        Refusal: What `compare` refuses; if no method can serve; or if the network has no weights.
+        Refusal: If `compare` refuses, no method supports the model, or the network has no weights.
     """
     with exact_gradients(model):
         return _randomise(model, x, methods, target or Target(), plan or Randomisation(), on_progress, on_stage)
@@ -257,7 +257,7 @@ def _randomise(
 ) -> Sanity:
     groups = layers(model, plan.stages)
     groups = groups[::-1] if plan.order == "top" else groups
-    whole = len(groups) + 3  # the trained network and the two maps of the class swap
+    whole = len(groups) + 3  # plus the trained network and two runs for the class swap
     stages, gone = list[Stage](), tuple[str, ...]()
 
     def explained(network: Model, target: Target, number: int) -> Results:
@@ -266,17 +266,17 @@ def _randomise(
 
         return compare(network, x, methods, target, on_progress=progressed)
 
-    if plan.target_class == PICKED:
+    if plan.target_class == PICKED_CLASS:
         target = Target(None, target.score)
     for number, names in enumerate(((), *groups)):
         gone = names if plan.order == "single" else (*gone, *names)
         results = explained(randomised(model, gone, plan.seed) if gone else model, target, number)
         first = stages[0].results if stages else results
         if not first.maps:
-            raise Refusal(" ".join(map(str, results)) or "No method is chosen.")
+            raise Refusal(" ".join(map(str, results)) or "No method is chosen; choose at least one.")
         stages.append(Stage(names, results, tuple(map(_between, first, results))))
         on_stage(stages[-1])
-        if not number and plan.target_class == HELD:
+        if not number and plan.target_class == HELD_CLASS:
             target = results.maps[0].target
     controls = {
         name: (values, tuple(_between(result, values) for result in stages[0].results))
@@ -284,7 +284,7 @@ def _randomise(
     }
     index = stages[0].results.maps[0].target.index
     others = [each for each in range(len(model.classes)) if each != index]
-    other = int(np.random.default_rng((plan.seed, SWAP)).choice(others))
+    other = int(np.random.default_rng((plan.seed, SWAP_STREAM)).choice(others))
     one, two = (explained(model, Target(each, "logit"), whole - 2 + n) for n, each in enumerate((index, other)))
     swap = Stage((), two, tuple(map(_between, one, two)))
     return Sanity(tuple(methods), plan, tuple(stages), controls, swap)

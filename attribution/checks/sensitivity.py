@@ -1,8 +1,9 @@
-"""Sensitivity-n, infidelity and max-sensitivity: predictions of a map, and its robustness.
+"""Sensitivity-n, infidelity and max-sensitivity: how well a map predicts score drops, and how robust it is.
 
-Sensitivity-n (Ancona et al. 2018, arXiv:1711.06104): over random sets of n pixels, the correlation between the sum of a
-set in the map and the score lost without the set. Infidelity and max-sensitivity (Yeh et al. 2019, arXiv:1901.09392):
-the squared error of the map's prediction of such losses, and the change of the map when the photo hardly changes.
+Sensitivity-n (Ancona et al. 2018, arXiv:1711.06104): the correlation, over random sets of n pixels, between the map's
+sum over a set and the score drop when the set is replaced. Infidelity (Yeh et al. 2019, arXiv:1901.09392): the mean
+squared error of the score drops that the map predicts. Max-sensitivity (same paper): the largest relative change of the
+map under small perturbations of the photo.
 """
 
 from collections.abc import Iterator
@@ -19,12 +20,12 @@ from attribution.network.model import Model
 from attribution.network.scorer import Scorer
 from attribution.result import Attribution
 
-ROUNDING = 1e-12  # range of values, over the largest, that counts as rounding
-MAX_SQUARE = 0.25  # side of the largest square of infidelity, over the photo's
+ROUNDING_TOLERANCE = 1e-12  # range of values, relative to the largest, that counts as rounding
+MAX_SQUARE_SIDE = 0.25  # side of the largest square for infidelity, relative to the photo's shorter side
 
 
 def sets(size: tuple[int, int], share: float, random: np.random.Generator) -> Iterator[Tensor]:
-    """Yield random sets of a share of all pixels, of at least one, without end."""
+    """Yield random sets of a share of all pixels, at least one each, endlessly."""
     count, pixels = max(1, round(share * size[0] * size[1])), size[0] * size[1]
     while True:
         mask = np.zeros(pixels, bool)
@@ -33,9 +34,9 @@ def sets(size: tuple[int, int], share: float, random: np.random.Generator) -> It
 
 
 def squares(size: tuple[int, int], random: np.random.Generator) -> Iterator[Tensor]:
-    """Yield squares inside the photo, of a random side up to MAX_SQUARE, at a random position, without end."""
+    """Yield squares of random side (up to MAX_SQUARE_SIDE) and position inside the photo, endlessly."""
     while True:
-        side = int(random.integers(1, max(2, round(MAX_SQUARE * min(size)) + 1)))
+        side = int(random.integers(1, max(2, round(MAX_SQUARE_SIDE * min(size)) + 1)))
         top, left = (int(random.integers(0, each - side + 1)) for each in size)
         mask = torch.zeros(size, dtype=torch.bool)
         mask[top : top + side, left : left + side] = True
@@ -45,18 +46,18 @@ def squares(size: tuple[int, int], random: np.random.Generator) -> Iterator[Tens
 def sums_and_losses(
     scorer: Scorer, filler: Tensor, weights: Tensor, masks: Iterator[Tensor], count: int, tick: OnFraction
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the sums of maps over sets of pixels, and the score lost without each set.
+    """Return the maps' sums over sets of pixels, and the score drop when each set is replaced.
 
     Args:
         scorer: Scorer of the photo.
-        filler: (3, H, W), replaces a set.
+        filler: (3, H, W), replacement for the pixels of a set.
         weights: (M, H, W), the maps in units of the score, float64.
-        masks: (H, W) each, True in the set.
+        masks: (H, W) each, True for pixels in the set.
         count: Number of masks.
-        tick: Called between chunks.
+        tick: Called between chunks with the fraction done.
 
     Returns:
-        (count, M) and (count,).
+        Sums, (count, M), and score drops, (count,).
     """
     sums, losses = np.empty((count, len(weights))), np.empty(count)
     filler, flat = filler.to(scorer.x), weights.flatten(1).T  # (H W, M)
@@ -70,12 +71,12 @@ def sums_and_losses(
 
 
 def infidelity(sums: NDArray[np.float64], losses: NDArray[np.float64], scaled: bool = False) -> float:
-    """Return the mean squared error of a prediction (Yeh et al. 2019, definition 2.1).
+    """Return the mean squared error of predicted score drops (Yeh et al. 2019, definition 2.1).
 
     Args:
-        sums: (N,), the losses that the map predicts.
-        losses: (N,), the losses of the score.
-        scaled: True if the prediction is first multiplied by the factor that minimises the error, as in section 2.2.
+        sums: (N,), predicted score drops.
+        losses: (N,), measured score drops.
+        scaled: True to first multiply the predictions by the factor that minimises the error, as in section 2.2.
     """
     power = float(sums @ sums)
     factor = float(losses @ sums) / power if scaled and power > 0 else 1.0
@@ -83,8 +84,8 @@ def infidelity(sums: NDArray[np.float64], losses: NDArray[np.float64], scaled: b
 
 
 def correlation(sums: NDArray[np.float64], losses: NDArray[np.float64]) -> float | None:
-    """Return Pearson's correlation; None where one of them is constant up to rounding."""
-    if any(np.ptp(each) <= ROUNDING * np.abs(each).max() for each in (sums, losses)):
+    """Return Pearson's correlation; None if either argument is constant up to rounding."""
+    if any(np.ptp(each) <= ROUNDING_TOLERANCE * np.abs(each).max() for each in (sums, losses)):
         return None
     return float(np.corrcoef(sums, losses)[0, 1])
 
@@ -99,20 +100,20 @@ def max_sensitivity(
     seed: int = 0,
     on_progress: OnFraction = lambda fraction: None,
 ) -> float | None:
-    """Return the largest change of a map when each value of the photo changes by at most `radius`.
+    """Return the largest relative change of a map when each value of the photo changes by at most `radius`.
 
     Args:
         model: The model.
         x: (3, H, W), the photo.
-        method: The method of the map; its own seed stays the same.
+        method: The method of the map; its random seed stays the same.
         result: The map of the photo itself.
         radius: In units of pixel value; perturbed photos are not clipped.
-        moves: Number of uniform random perturbations; the paper searches for the largest change by such samples too.
-        seed: Seed of the perturbations.
+        moves: Number of uniform random perturbations; the paper, too, samples to find the largest change.
+        seed: Random seed of the perturbations.
         on_progress: Called between chunks with the fraction done; if it raises, the work stops.
 
     Returns:
-        The change over the norm of the map, both L2; None where the map is 0 everywhere, or a photo is refused.
+        The L2 norm of the change over that of the map; None if the map is zero or a perturbed photo is refused.
     """
     if (size := float(np.linalg.norm(result.values.astype(np.float64)))) == 0:
         return None

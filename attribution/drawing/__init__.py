@@ -1,1 +1,1 @@
-"""Attribution values -> pictures, with numpy only."""
+"""Drawing of attribution values as images, with numpy only."""

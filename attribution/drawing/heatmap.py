@@ -1,6 +1,6 @@
-"""Attribution values -> one number a pixel -> a picture. The only place in Python where values are rescaled.
+"""From attribution values to one number per pixel to colours. The only Python code that rescales values.
 
-The browser does the same in `viewer/heat.js`; both are held equal by `tests/heatmap_vectors.json`.
+`viewer/heat.js` does the same in the browser; `tests/heatmap_vectors.json` keeps the two equal.
 """
 
 import json
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 Heat = NDArray[np.float64]  # (H, W)
 Span = tuple[float, float]  # the values at the two ends of a colour scale
 
+REDUCTION_LABELS = {"sum_of_absolutes": "Sum of absolute values", "absolute_of_sum": "Absolute value of sum"}
 REDUCTIONS: dict[str, Callable[[Heat], Heat]] = {  # (3, H, W) -> (H, W)
     "sum_of_absolutes": lambda values: np.abs(values).sum(0),
     "absolute_of_sum": lambda values: np.abs(values.sum(0)),
@@ -25,23 +26,23 @@ REDUCTIONS: dict[str, Callable[[Heat], Heat]] = {  # (3, H, W) -> (H, W)
 
 @cache
 def colour_maps() -> dict[str, list[list[int]]]:
-    """Return the colour maps by name: equally spaced anchors, 8-bit RGB.
+    """Return the colour maps by name, as equally spaced anchors in 8-bit RGB.
 
-    Magma, viridis and cividis are matplotlib's (CC0). People who do not see red or green can read all of them.
+    Magma, viridis and cividis are matplotlib's (CC0). All maps are readable with red-green colour blindness.
     """
     found: dict[str, list[list[int]]] = json.loads(Path(__file__).with_name("colours.json").read_text())
     return found
 
 
 def reduce(values: NDArray[Any], reduction: str = "sum_of_absolutes") -> Heat:
-    """Reduce the channels to one number a pixel.
+    """Reduce the channels to one number per pixel.
 
     Args:
         values: (3, H, W), signed.
-        reduction: A key of REDUCTIONS. Default: the worked example's sum of absolute values.
+        reduction: A key of REDUCTIONS. Default: the sum of absolute values.
 
     Returns:
-        (H, W); not negative except for "signed_sum".
+        (H, W); non-negative except for "signed_sum".
     """
     return REDUCTIONS[reduction](values.astype(np.float64))
 
@@ -51,11 +52,11 @@ def span(heat: Heat, clip: float = 100.0, signed: bool = False) -> Span:
 
     Args:
         heat: (H, W), finite.
-        clip: Percentile at which the scale ends. Default: 100, nothing is clipped.
-        signed: True if zero is at the centre.
+        clip: Percentile at which the scale ends. Default: 100, no clipping.
+        signed: True if the scale is centred at zero.
 
     Returns:
-        The least value and the percentile; or minus and plus the percentile of the absolute values.
+        The minimum and the percentile; if signed, minus and plus the percentile of the absolute values.
     """
     if signed:
         limit = float(np.percentile(np.abs(heat), clip))
@@ -64,22 +65,22 @@ def span(heat: Heat, clip: float = 100.0, signed: bool = False) -> Span:
 
 
 def shared(spans: Sequence[Span]) -> Span:
-    """Return one span for several maps, so that their colours can be compared."""
+    """Return the common span of several maps, so that their colours can be compared."""
     return min(low for low, _ in spans), max(high for _, high in spans)
 
 
 def clipped(heat: Heat, ends: Span) -> float:
-    """Return the share of pixels outside a span, in percent: they are drawn in its last colours."""
+    """Return the percentage of pixels outside a span, which are drawn in its end colours."""
     return 100 * float(((heat < ends[0]) | (heat > ends[1])).mean())
 
 
 def is_blank(ends: Span) -> bool:
-    """Return True if a span has no extent, so that a picture can show nothing."""
+    """True if a span is empty, so that there is nothing to draw."""
     return not ends[1] > ends[0]
 
 
 def unit(heat: Heat, ends: Span) -> Heat:
-    """Return the positions of values in a span, in [0, 1]; in a blank one 0, or 0.5 where zero is at its centre."""
+    """Return the positions of values in a span, in [0, 1]; in a blank span 0, or 0.5 if it is signed."""
     low, high = ends
     if is_blank(ends):
         return np.full(heat.shape, 0.5 if low < 0 else 0.0)
@@ -100,12 +101,12 @@ def colour(places: Heat, anchors: Sequence[Sequence[int]]) -> NDArray[np.uint8]:
     x = places * (len(points) - 1)
     below = np.minimum(np.floor(x).astype(int), len(points) - 2)
     mixed = points[below] + (x - below)[..., None] * (points[below + 1] - points[below])
-    rgb: NDArray[np.uint8] = np.floor(mixed + 0.5).astype(np.uint8)  # halves go up, as in the browser
+    rgb: NDArray[np.uint8] = np.floor(mixed + 0.5).astype(np.uint8)  # round half up, as in the browser
     return rgb
 
 
 def grey(heat: Heat) -> NDArray[np.uint8]:
-    """Draw a map white-to-black as the worked example does: the least value white, the greatest black.
+    """Draw a map from white (minimum) to black (maximum).
 
     Args:
         heat: (H, W), finite.

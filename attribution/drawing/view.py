@@ -1,6 +1,6 @@
-"""View: how maps are drawn. The browser's viewer offers the same; figures draw what it shows.
+"""View: the settings for drawing maps, shared by the browser's viewer and exported figures.
 
-The browser's half is `viewer/`; `tests/test_viewer.py` holds the two equal, pixel by pixel.
+`viewer/` implements the same in the browser; `tests/test_viewer.py` keeps the two equal, pixel by pixel.
 """
 
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution.drawing.heatmap import (
+    REDUCTION_LABELS,
     REDUCTIONS,
     Heat,
     Span,
@@ -27,23 +28,23 @@ from attribution.settings import Choice, Configurable, Number, setting
 
 VIEWS = {
     "grey": "White to black",
-    "heat": "Heat on the photo",
+    "heat": "Heatmap over photo",
     "signed": "Signed",
     "important": "Important pixels",
 }
-SCALES = {"own": "Own for each map", "shared": "One for all"}
-UNIMPORTANT = 235  # grey level of pixels that are not among the important ones
+SCALES = {"own": "Per map", "shared": "Shared"}
+UNIMPORTANT_GREY = 235  # grey level, from 0 to 255, of pixels that are not important
 
 
 @dataclass(frozen=True, eq=False)
 class Drawing:
-    """One map as it is seen.
+    """One drawn map.
 
     Attributes:
-        rgb: (H, W, 3), 8 bits.
-        span: The values at the two ends of the colour scale.
-        clipped: Share of the pixels beyond the scale, in percent.
-        blank: Whether the map is the same everywhere, so that nothing can be drawn.
+        rgb: (H, W, 3), 8-bit RGB.
+        span: The values at both ends of the colour scale.
+        clipped: Share of the pixels outside the scale, in percent.
+        blank: True if the map is constant, so that there is nothing to draw.
     """
 
     rgb: NDArray[np.uint8]
@@ -57,34 +58,38 @@ class View(Configurable):
     """Settings for drawing maps.
 
     Attributes:
-        view: White to black (default), heat on the photo, signed around zero, or only the important pixels.
-        reduction: From three channels to one number a pixel. Signed views sum.
-        clip: Percentile at which the colour scale ends. Default: 99.5; at 100 a few outliers leave the rest pale.
-        blend: Share of the heat over the photo, in [0, 1]. Default: 0.6.
-        top: Share of the pixels that count as important, in percent. Default: 10.
-        colours: Colour map of the heat.
-        scale: Each map's own (default), or one for all.
+        view: "grey": white to black (default); "heat": heatmap over the photo; "signed": centred at zero; "important":
+            only the important pixels.
+        reduction: Reduction of the channels to one number per pixel; the signed view always uses the sum.
+        clip: Percentile at which the colour scale ends. Default: 99.5; at 100, a few outliers make all else pale.
+        blend: Opacity of the heatmap over the photo, in [0, 1]. Default: 0.6.
+        top: Percentage of the pixels that count as important. Default: 10.
+        colours: Colour map of the heatmap. Default: magma.
+        scale: One colour scale per map, "own" (default), or one for all, "shared".
     """
 
     key: ClassVar[str] = "view"
     title: ClassVar[str] = "View"
 
-    view: str = setting(Choice("How the maps are drawn.", tuple(VIEWS), VIEWS), "grey")
-    reduction: str = setting(Choice("How three channels become one.", tuple(REDUCTIONS)), "sum_of_absolutes")
+    view: str = setting(Choice("Style of drawing.", tuple(VIEWS), VIEWS), "grey")
+    reduction: str = setting(
+        Choice("Reduction of the channels to one number per pixel.", tuple(REDUCTIONS), REDUCTION_LABELS),
+        "sum_of_absolutes",
+    )
     clip: float = setting(Number("Percentile at which the colour scale ends.", 90, 100.0), 99.5)
-    blend: float = setting(Number("Share of the heat over the photo.", 0, 1.0), 0.6)
-    top: int = setting(Number("Percent of the pixels that count as important.", 1, 50), 10)
-    colours: str = setting(Choice("Colour map of the heat.", ("magma", "viridis", "cividis")), "magma")
-    scale: str = setting(Choice("Whose values span the colours.", tuple(SCALES), SCALES), "own")
+    blend: float = setting(Number("Opacity of the heatmap over the photo.", 0, 1.0), 0.6)
+    top: int = setting(Number("Percentage of the pixels that count as important.", 1, 50), 10)
+    colours: str = setting(Choice("Colour map of the heatmap.", ("magma", "viridis", "cividis")), "magma")
+    scale: str = setting(Choice("Colour scale: one per map, or shared.", tuple(SCALES), SCALES), "own")
 
     @property
     def signed(self) -> bool:
-        """True if zero is at the centre of the colours."""
+        """True if the colour scale is centred at zero."""
         return self.view == "signed" or self.reduction == "signed_sum"
 
     @property
     def palette(self) -> list[list[int]]:
-        """Anchors of the colour map, 8-bit RGB."""
+        """The anchors of the colour map, 8-bit RGB."""
         if self.signed:
             return colour_maps()["blue_orange"]
         return colour_maps()[self.colours if self.view == "heat" else "grey"]
@@ -108,7 +113,7 @@ class View(Configurable):
     def _paint(self, heat: Heat, ends: Span, photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
         if self.view == "important":
             chosen = (heat >= np.percentile(heat, 100 - self.top)) & (not is_blank(ends))
-            return np.where(chosen[..., None], photo, np.uint8(UNIMPORTANT))
+            return np.where(chosen[..., None], photo, np.uint8(UNIMPORTANT_GREY))
         painted = colour(unit(heat, ends), self.palette)
         if self.view == "heat":
             return np.rint((1 - self.blend) * photo + self.blend * painted).astype(np.uint8)

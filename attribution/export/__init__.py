@@ -1,6 +1,6 @@
-"""Attributions -> files that people take away: pictures, a figure, a folder or ZIP that reproduces, a report.
+"""Exports of attributions: a figure, a folder or ZIP that reproduces the maps, a report, and tables of the checks.
 
-Most functions take the results of `compare` for one photo; a Refusal among them is listed and otherwise ignored.
+Most functions take the results of `compare` for one photo; refusals among them are listed and otherwise ignored.
 """
 
 from attribution.export.checks import faithfulness as faithfulness

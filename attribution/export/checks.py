@@ -1,4 +1,4 @@
-"""The findings of sanity and faithfulness: CSV for a spreadsheet, and one picture."""
+"""The findings of the sanity and faithfulness checks as CSV tables and PNG figures."""
 
 import csv
 import io
@@ -12,7 +12,7 @@ import numpy as np
 from attribution.checks.findings import Faithfulness
 from attribution.checks.likeness import Likeness
 from attribution.checks.sanity import Sanity
-from attribution.checks.trial import SIZES
+from attribution.checks.trial import SET_SIZES
 from attribution.drawing.heatmap import grey, reduce
 from attribution.export.maps import settings
 from attribution.photo.encode import eight_bit
@@ -21,13 +21,13 @@ from attribution.result import Attribution
 from attribution.settings import write
 from attribution.system.files import store_all
 
-DPI = 200
+DPI = 200  # dots per inch
 LINE_COLOURS = ("#2563eb", "#d97706", "#059669", "#dc2626", "#7c3aed", "#0891b2", "#4d7c0f", "#6b7280")
-ALIKE = ("absolute", "signed", "structure")
+SIMILARITY_MEASURES = ("absolute", "signed", "structure")
 
 
 def sanity(found: Sanity, folder: Path) -> None:
-    """Write `sanity.csv`, one row a map, and `sanity.png`: the maps of all networks above the curves."""
+    """Write `sanity.csv`, one row per map, and `sanity.png`: the maps of all stages above the curves."""
     rows: list[list[Any]] = []
     for number, stage in enumerate(found.stages):
         for method, result, alike in zip(found.methods, stage.results, stage.likeness, strict=True):
@@ -45,17 +45,17 @@ def sanity(found: Sanity, folder: Path) -> None:
 
 
 def faithfulness(found: Faithfulness, folder: Path) -> None:
-    """Write `faithfulness.csv`, one row a map, `curves.csv`, one row a point, and `faithfulness.png`."""
+    """Write `faithfulness.csv`, one row per map, `curves.csv`, one row per point, and `faithfulness.png`."""
     numbers = [
         [
             *(each.name, "map" if place < found.count else "control", each.deletion.area, each.insertion.area),
-            *(each.sensitivity_n or [None] * len(SIZES)),
+            *(each.sensitivity_n or [None] * len(SET_SIZES)),
             *(each.mean_sensitivity_n, each.infidelity, each.scaled_infidelity, each.max_sensitivity),
             *(found.target.index, found.target.score, write(found.trial, full=True)),
         ]
         for place, each in enumerate(found.findings)
     ]
-    sizes = [f"sensitivity_{size:g}" for size in SIZES]
+    sizes = [f"sensitivity_{size:g}" for size in SET_SIZES]
     header = ["name", "kind", "deletion_area", "insertion_area", *sizes, "mean_sensitivity_n"]
     header += ["infidelity", "scaled_infidelity", "max_sensitivity", "class", "score", "trial"]
     points = [
@@ -77,7 +77,7 @@ def _explained(result: Attribution | Refusal) -> list[Any]:
 
 
 def _likeness(alike: Likeness | None) -> list[float | None]:
-    return [None if alike is None else getattr(alike, name) for name in ALIKE]
+    return [None if alike is None else getattr(alike, name) for name in SIMILARITY_MEASURES]
 
 
 def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
@@ -89,7 +89,7 @@ def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
 
 
 def _sanity_picture(found: Sanity) -> bytes:
-    from matplotlib.figure import Figure  # here, since it takes half a second
+    from matplotlib.figure import Figure  # lazy: the import takes half a second
 
     rows, columns = len(found.methods), len(found.stages)
     sheet = Figure((1.1 * columns + 1, 1.3 * rows + 3.4), layout="constrained")
@@ -112,13 +112,13 @@ def _sanity_picture(found: Sanity) -> bytes:
         values = [alike and alike.absolute for alike in (stage.likeness[row] for stage in found.stages)]
         heights = [np.nan if value is None else value for value in values]
         axis.plot(heights, "o-", color=LINE_COLOURS[row % len(LINE_COLOURS)], label=method.title)
-    axis.set_xlabel("networks, as numbered above", fontsize=8)
+    axis.set_xlabel("stage, as numbered above", fontsize=8)
     axis.set_xticks(range(columns))
-    axis.set_ylabel("rank correlation with the trained map", fontsize=8)
+    axis.set_ylabel("rank correlation with the trained network's map", fontsize=8)
     axis.set_ylim(min(-0.05, axis.get_ylim()[0]), 1.05)
     axis.legend(fontsize=7)
     first = found.stages[0].results.maps[0]
-    sheet.suptitle(f"{first.model}, explained: {first.explained}; {write(found.plan)}", fontsize=8, parse_math=False)
+    sheet.suptitle(f"{first.model}. Explaining: {first.explained}. {write(found.plan)}", fontsize=8, parse_math=False)
     return _png(sheet)
 
 
@@ -137,7 +137,7 @@ def _faithfulness_picture(found: Faithfulness) -> bytes:
             colour = LINE_COLOURS[place % len(LINE_COLOURS)]
             axis.plot(curve.counts / each.ranks.size, curve.scores, line, color=colour, label=label)
         axis.set_title({"deletion": "Deletion: lower is better", "insertion": "Insertion: higher is better"}[name])
-        axis.set_xlabel("share of the pixels")
+        axis.set_xlabel("share of pixels replaced")
         axis.set_ylabel(found.target.axis)
         axis.legend(fontsize=6)
     return _png(sheet)

@@ -1,4 +1,4 @@
-"""The photo and its maps on one sheet, with titles, settings and colour bars, for slides and papers."""
+"""One figure of the photo and its maps, with titles, settings and colour bars, for slides and papers."""
 
 import io
 import os
@@ -16,11 +16,11 @@ from attribution.refusal import Refusal
 from attribution.result import VERSION, Attribution
 from attribution.system.files import store
 
-COLUMNS = 5  # panels in a row, at most
-PANEL = 2.4  # inches
-LETTER = 6  # points
-WIDTH = 46  # letters in a line of a panel
-DPI = 300
+MAX_COLUMNS = 5  # panels per row, at most
+PANEL_SIZE = 2.4  # inches of a panel's side
+FONT_SIZE = 6  # points of the panel text
+LINE_LENGTH = 46  # characters per line of panel text
+DPI = 300  # dots per inch
 FORMATS = ("png", "pdf", "svg")
 
 
@@ -34,30 +34,30 @@ def figure(
 
     Args:
         results: Results of one photo, as `compare` returns them.
-        path: A file; its ending decides on PNG (300 dots per inch), PDF or SVG.
-        view: How the maps are drawn. Default: white to black.
-        format: Instead of the ending.
+        path: A path or a binary file. The path's suffix selects PNG (300 dots per inch), PDF or SVG.
+        view: View settings. Default: white to black.
+        format: "png", "pdf" or "svg"; overrides the suffix. Default: by the suffix, or PNG for a binary file.
 
     Raises:
-        Refusal: If there is no map, the maps are of several photos, the ending is another, or the disk does not take
-            it.
+        Refusal: If there is no map, the maps are of several photos, the format is not supported, or the file cannot be
+            written.
     """
-    from matplotlib.figure import Figure  # here, since it takes half a second and most people never ask for it
+    from matplotlib.figure import Figure  # lazy: the import takes half a second
 
     ending = format or (Path(path).suffix[1:] if isinstance(path, str | os.PathLike) else "png")
     if ending.lower() not in FORMATS:
         raise Refusal(f"A figure cannot be written as {ending!r}; choose one of {', '.join(FORMATS)}.")
     maps, view = list(named(results).values()), view or View()
     photo = eight_bit(maps[0].pixels)
-    rows = -(-(len(maps) + 1) // COLUMNS)
+    rows = -(-(len(maps) + 1) // MAX_COLUMNS)
     columns = -(-(len(maps) + 1) // rows)
-    sheet = Figure((PANEL * columns, (PANEL + 0.85) * rows + 0.3), layout="constrained")
+    sheet = Figure((PANEL_SIZE * columns, (PANEL_SIZE + 0.85) * rows + 0.3), layout="constrained")
     axes = sheet.subplots(rows, columns, squeeze=False).ravel()
     for axis in axes:
         axis.set_axis_off()
     axes[0].imshow(photo, interpolation="none")
     index, name, probability = maps[0].prediction[0]
-    explained = f"explained: {maps[0].explained}, {maps[0].target.quantity(maps[0].score)}"
+    explained = f"Explaining: {maps[0].explained}, {maps[0].target.quantity(maps[0].score)}"
     _title(axes[0], "Photo", f"{name} ({index}), probability {probability:.3f}\n{explained}")
     for axis, result, drawing in zip(axes[1:], maps, view.draw([each.values for each in maps], photo), strict=False):
         axis.imshow(drawing.rgb, interpolation="none")
@@ -70,37 +70,37 @@ def figure(
 
 
 def sentence(view: View) -> str:
-    """Return the way the maps are drawn, in words."""
+    """Describe how the maps are drawn."""
     drawn = VIEWS[view.view]
     if view.view == "important":
-        drawn += f" (top {view.top} %)"
+        drawn += f" (top {view.top}%)"
     elif view.view == "heat":
         drawn += f" ({view.blend:.0%}{'' if view.signed else f', {view.colours}'})"
     if view.signed and view.view != "important":
-        drawn += ", zero at the centre of the colours"
+        drawn += ", centred at zero"
     reduced = f"{'sum' if view.view == 'signed' else view.reduction.replace('_', ' ')} over the channels"
     if view.view == "important":
         return f"{drawn}; {reduced}."
     clip = "" if view.clip == 100 else f", clipped at percentile {view.clip:g}"
-    scale = "one scale for all maps" if view.scale == "shared" else "each map on its own scale"
+    scale = "shared scale" if view.scale == "shared" else "one scale per map"
     return f"{drawn}; {reduced}{clip}, {scale}."
 
 
 def _below(result: Attribution) -> str:
-    """Return the lines between a title and its map."""
-    off = "" if result.relative_delta is None else f"sum {result.relative_delta:.1%} off"
-    return "\n".join(fill(line, WIDTH) for line in (result.explained, settings(result), off) if line)
+    """Return the lines below a panel's title."""
+    off = "" if result.relative_delta is None else f"sum off by {result.relative_delta:.1%}"
+    return "\n".join(fill(line, LINE_LENGTH) for line in (result.explained, settings(result), off) if line)
 
 
 def _title(axis: Any, name: str, below: str) -> None:
-    axis.set_title(below, fontsize=LETTER, loc="left", parse_math=False)
-    height = 1.25 * LETTER * (below.count("\n") + 1) + 6  # points
+    axis.set_title(below, fontsize=FONT_SIZE, loc="left", parse_math=False)
+    height = 1.25 * FONT_SIZE * (below.count("\n") + 1) + 6  # points
     place = {"xycoords": "axes fraction", "textcoords": "offset points"}
     axis.annotate(name, (0, 1), (0, height + 4), fontsize=8, fontweight="bold", parse_math=False, **place)
 
 
 def _bar(axis: Any, drawing: Drawing, view: View, unit: str) -> None:
-    """Draw a colour bar under a map, with the ends of its scale in numbers."""
+    """Draw a colour bar under a map, labelled with the values at both ends."""
     low, high = drawing.span
     if drawing.blank or view.view == "important":
         return

@@ -1,4 +1,4 @@
-"""A folder, or a ZIP of it, that holds the raw values and computes them again."""
+"""A folder, or a ZIP of it, with the raw values and a script that recomputes them."""
 
 import contextlib
 import hashlib
@@ -22,8 +22,8 @@ from attribution.result import Attribution
 from attribution.settings import plain
 from attribution.system.files import store, store_all, storing
 
-FOLDER = "attribution-maps"  # in the ZIP; no package of this name
-DRAWN = "sum of absolute values over channels, least value white, greatest black"
+FOLDER_NAME = "attribution-maps"  # top folder of the ZIP; not importable, so that it cannot shadow the package
+DRAWING_NOTE = "sum of absolute values over channels; minimum white, maximum black"
 
 
 def folder(
@@ -32,20 +32,21 @@ def folder(
     photo: str = "photo",
     crop: tuple[float, float] = (50.0, 50.0),
 ) -> None:
-    """Write a folder: one PNG a map, the raw values, and what is needed to compute them again.
+    """Write a folder with one PNG per map, the raw values, and everything needed to recompute them.
 
-    `attributions.npz` holds `pixels`, (3, H, W) in [0, 1], and each map's raw values under the name of its PNG;
-    `manifest.json` everything else; `reproduce.py` computes the values again and compares; `CITATION.bib` names the
+    `attributions.npz` contains `pixels`, (3, H, W) in [0, 1], and each map's raw values under the name of its PNG;
+    `manifest.json` all other data; `reproduce.py` recomputes the values and compares them; `CITATION.bib` cites the
     papers.
 
     Args:
         results: Results of one photo, as `compare` returns them.
-        path: Made if it is missing. Files of the same names are replaced, and maps that an earlier manifest lists.
+        path: The folder; created if missing. Existing files of the same names are replaced, and PNGs listed in an
+            earlier manifest are deleted.
         photo: Name of the photo, for the manifest. Default: photo.
-        crop: Position of the network's square on the photo, for the manifest. Default: the centre.
+        crop: Position of the crop on the photo in percent, for the manifest. Default: the centre.
 
     Raises:
-        Refusal: If there is no map, the maps are of several photos, or the disk does not take them.
+        Refusal: If there is no map, the maps are of several photos, or the files cannot be written.
     """
     contents, path = _files(results, photo, crop), Path(path)
     earlier = _listed(path)
@@ -61,26 +62,26 @@ def archive(
     photo: str = "photo",
     crop: tuple[float, float] = (50.0, 50.0),
 ) -> None:
-    """Write the same as one ZIP.
+    """Write the contents of `folder` as one ZIP.
 
     Args:
         results: Results of one photo, as `compare` returns them.
         file: A path or an open binary file.
         photo: Name of the photo, for the manifest. Default: photo.
-        crop: Position of the network's square on the photo, for the manifest. Default: the centre.
+        crop: Position of the crop on the photo in percent, for the manifest. Default: the centre.
 
     Raises:
-        Refusal: If there is no map, the maps are of several photos, or the disk does not take them.
+        Refusal: If there is no map, the maps are of several photos, or the file cannot be written.
     """
     whole = io.BytesIO()
     with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as packed:
         for name, content in _files(results, photo, crop).items():
-            packed.writestr(f"{FOLDER}/{name}", content)
+            packed.writestr(f"{FOLDER_NAME}/{name}", content)
     store(file, whole.getvalue())
 
 
 def picture(result: Attribution) -> Image.Image:
-    """Draw a map white-to-black, the sum of absolute values over the channels, at the network's resolution."""
+    """Draw a map from white to black, as the sum of absolute values over channels, at the network's resolution."""
     return Image.fromarray(grey(reduce(result.values)))
 
 
@@ -94,7 +95,7 @@ def _files(results: Exported, photo: str, crop: tuple[float, float]) -> dict[str
         "analysis": plain(Analysis.of(list(maps.values()), photo, crop)),
         "pixels_sha256": _sha256(first.pixels),
         "prediction": [{"index": i, "class": name, "probability": p} for i, name, p in first.prediction],
-        "drawn": DRAWN,
+        "drawn": DRAWING_NOTE,
         "maps": [
             {"name": name, "sha256": _sha256(result.values), "dtype": str(result.values.dtype), **result.facts()}
             for name, result in maps.items()
@@ -112,7 +113,7 @@ def _files(results: Exported, photo: str, crop: tuple[float, float]) -> dict[str
 
 
 def _bibliography(results: Any) -> bytes:
-    entries = {METHODS[result.method].source.bibtex: None for result in results}  # each once, in order
+    entries = {METHODS[result.method].source.bibtex: None for result in results}  # without duplicates, in order
     return ("\n\n".join(entries) + "\n").encode()
 
 
@@ -127,7 +128,7 @@ def _npz(arrays: dict[str, Any]) -> bytes:
 
 
 def _listed(path: Path) -> set[str]:
-    """Return the pictures in an earlier manifest, which are deleted: the new one may not list them."""
+    """Return the PNGs listed in an earlier manifest; those that are not replaced are deleted."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         maps = json.loads((path / "manifest.json").read_text())["maps"]
         return {f"{Path(each['name']).name}.png" for each in maps}

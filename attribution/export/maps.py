@@ -1,4 +1,4 @@
-"""The maps of one photo, each with a name of its own, from which every export starts."""
+"""The maps of one photo by unique name, shared by all exports."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -11,10 +11,10 @@ Exported = Attribution | Sequence[Attribution | Refusal]  # of one photo, as `at
 
 
 def named(exported: Exported) -> dict[str, Attribution]:
-    """Give every map a name that can be a file's.
+    """Name every map, as a file name.
 
     Returns:
-        The key of the method, numbered from the second map of one method on.
+        Maps by name: the key of the method, numbered from the second map of a method on.
 
     Raises:
         Refusal: If there is no map, or the maps are of several photos.
@@ -26,14 +26,14 @@ def named(exported: Exported) -> dict[str, Attribution]:
         number = seen[result.method]
         maps[result.method if number == 1 else f"{result.method}-{number}"] = result
     if not maps:
-        raise Refusal("There is no map to write; every method refused, or none was requested.")
+        raise Refusal("There is no map to export; choose a method that supports this model.")
     if len({(result.model, result.pixels.tobytes()) for result in maps.values()}) > 1:
-        raise Refusal("The maps are of several photos or models; write one at a time.")
+        raise Refusal("The maps are of several photos or models; export one at a time.")
     return maps
 
 
 def refused(exported: Exported) -> list[str]:
-    """Return the sentences of the methods that refused."""
+    """Return the messages of the methods that refused."""
     return [str(refusal) for refusal in _results(exported).refusals]
 
 
@@ -42,21 +42,21 @@ def _results(exported: Exported) -> Results:
 
 
 def title(result: Attribution) -> str:
-    """Return the name of the method, for people."""
+    """Return the title of the method."""
     return METHODS[result.method].title
 
 
 def settings(result: Attribution) -> str:
-    """Return the settings in one line, for people."""
+    """Format the settings on one line."""
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in result.settings.items())
 
 
 def computed(result: Attribution) -> str:
-    """Return the cost of the map, for people."""
-    forwards = _count(result.forwards, "forward") if result.forwards else "the forward shared"
-    text = f"{result.seconds:.2f} s, {forwards}, {_count(result.backwards, 'backward')}"
+    """Format the cost of the map."""
+    forwards = _count(result.forwards, "forward pass") if result.forwards else "shared forward pass"
+    text = f"{result.seconds:.2f} s, {forwards}, {_count(result.backwards, 'backward pass')}"
     return f"{text}, {_count(result.rectifiers.count, 'rectifier')} intercepted" if result.rectifiers else text
 
 
 def _count(number: int, word: str) -> str:
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+    return f"{number} {word}" if number == 1 else f"{number} {word}{'es' if word.endswith('s') else 's'}"

@@ -1,4 +1,4 @@
-"""One HTML file with the viewer inside; it opens from a disk, without a server or a network."""
+"""The report: one self-contained HTML file with the viewer, which works offline."""
 
 import base64
 import os
@@ -13,7 +13,7 @@ from attribution.methods import METHODS
 from attribution.photo.encode import eight_bit
 from attribution.result import Attribution
 from attribution.system.files import store
-from attribution.viewer.message import WHOLE, Place, Window, module, pack_map, pack_photo, pack_toolbar, style
+from attribution.viewer.message import WHOLE_WINDOW, Place, Window, module, pack_map, pack_photo, pack_toolbar, style
 
 GROUP = "report"
 
@@ -22,20 +22,20 @@ def report(
     results: Exported,
     path: str | os.PathLike[str] | BinaryIO,
     view: View | None = None,
-    heading: str = "Why did the network decide that?",
-    window: Window = WHOLE,
+    heading: str = "Why did the network predict that?",
+    window: Window = WHOLE_WINDOW,
 ) -> None:
-    """Write a report: the photo and its maps in the linked viewer, the predictions, settings, notes and sources.
+    """Write a report: the photo and its maps in the linked viewer, with predictions, settings, notes and sources.
 
     Args:
         results: Results of one photo, as `compare` returns them.
-        path: A file.
-        view: How the maps are drawn when it opens. Default: white to black.
-        heading: Of the page.
-        window: The part in view when it opens: left, top and side, as shares. Default: all of it.
+        path: A path or an open binary file.
+        view: Initial view settings. Default: white to black.
+        heading: Heading of the page.
+        window: Initially visible part: left, top and side, as shares of the photo's sides. Default: the whole photo.
 
     Raises:
-        Refusal: If there is no map, the maps are of several photos, or the disk does not take it.
+        Refusal: If there is no map, the maps are of several photos, or the file cannot be written.
     """
     store(path, _page(results, view or View(), heading, window).encode())
 

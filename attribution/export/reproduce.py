@@ -1,4 +1,4 @@
-"""A short script that computes maps again and reports the difference."""
+"""A short script that recomputes maps and reports the differences."""
 
 from collections.abc import Mapping
 
@@ -7,9 +7,9 @@ from attribution.models import MODELS
 from attribution.result import Attribution
 from attribution.settings import restore, write
 
-TEMPLATE = '''"""Compute the maps of this folder again, and compare them with the saved ones.
+TEMPLATE = '''"""Recompute the maps in this folder and compare them with the saved ones.
 
-Run it where the package `attribution` is installed, or in a clone of it: PYTHONPATH=. python path/to/reproduce.py
+Run it where the package `attribution` is installed, or in a clone of its repository: PYTHONPATH=. python reproduce.py
 """
 
 import sys
@@ -21,7 +21,7 @@ import torch
 try:
     import attribution as at
 except ImportError:
-    sys.exit("Install the package attribution, or run this in a clone of it: PYTHONPATH=. python path/to/reproduce.py")
+    sys.exit("Install the package attribution, or run in a clone of its repository: PYTHONPATH=. python reproduce.py")
 
 torch.set_num_threads({threads})
 saved = np.load(Path(__file__).with_name("attributions.npz"))
@@ -37,24 +37,24 @@ for name, (method, target) in maps.items():
     found = at.attribute(model, x, at.read_method(method), at.read_target(target), chunk={chunk}).values
     off = np.abs(found - saved[name]).max() / (np.abs(saved[name]).max() or 1.0)
     same = found.tobytes() == saved[name].tobytes()
-    print(f"{{name}}: {{'identical' if same else f'differs by {{off:.1e}} of the largest value'}}")
+    print(f"{{name}}: {{'identical' if same else f'differs by {{off:.1e}} relative to the largest value'}}")
     worst = max(worst, off)
 sys.exit(int(worst > 1e-5))
 '''
 
 
 def script(maps: Mapping[str, Attribution]) -> str:
-    """Return the script, which uses public names only.
+    """Return the script, which only uses public names.
 
     Args:
-        maps: Name in attributions.npz to map; all of one photo and one model.
+        maps: Maps of one photo and one model, by name in attributions.npz.
     """
     first = next(iter(maps.values()))
     load = f"at.load_model({first.model!r}, device={first.versions.get('device', 'cpu')!r})"
     return TEMPLATE.format(
         threads=int(first.versions.get("threads", 1)),
         weights=first.versions.get("weights", ""),
-        model=f"model = {load}" if first.model in MODELS else "model = at.Model(...)  # put your own model here",
+        model=f"model = {load}" if first.model in MODELS else "model = at.Model(...)  # insert your own model",
         maps="\n".join(f'    "{name}": ("{_method(each)}", "{write(each.target)}"),' for name, each in maps.items()),
         chunk=int(first.chunk),
     )

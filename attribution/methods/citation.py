@@ -1,4 +1,4 @@
-"""The source of an idea: for a sentence, for the README of a figure, and for a bibliography."""
+"""Citations of papers: a short form for text, and BibTeX for a bibliography."""
 
 from dataclasses import dataclass
 
@@ -8,12 +8,12 @@ class Citation:
     """A paper.
 
     Attributes:
-        authors: "First Last" each, in the order of the paper.
-        year: Of publication.
-        title: As printed.
-        arxiv: Identifier, such as "1312.6034"; empty where there is none.
-        venue: The conference, where there was one.
-        journal: The journal, where it appeared in one.
+        authors: Full names, "First Last", in the paper's order.
+        year: Year of publication.
+        title: Title as printed.
+        arxiv: arXiv identifier, such as "1312.6034"; empty if none.
+        venue: Conference; empty if none.
+        journal: Journal; empty if none.
     """
 
     authors: tuple[str, ...]
@@ -24,7 +24,7 @@ class Citation:
     journal: str = ""
 
     def __str__(self) -> str:
-        """Short form: Simonyan et al. 2013, arXiv:1312.6034."""
+        """Return the short form, such as "Simonyan et al. 2013, arXiv:1312.6034"."""
         names = [author.split()[-1] for author in self.authors]
         who = f"{names[0]} et al." if len(names) > 2 else " and ".join(names)
         where = f"arXiv:{self.arxiv}" if self.arxiv else self.venue or self.journal
@@ -32,7 +32,7 @@ class Citation:
 
     @property
     def bibtex(self) -> str:
-        """An entry for a bibliography."""
+        """The BibTeX entry."""
         fields = {
             "author": " and ".join(self.authors),
             "title": f"{{{self.title}}}",

@@ -1,4 +1,4 @@
-"""The interface of a method: a frozen value of settings that turns a scorer into a map."""
+"""The interface of a method: a frozen dataclass of settings that computes a map from a scorer."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -16,18 +16,18 @@ from attribution.network.rectifiers import Interception
 from attribution.network.scorer import Scorer
 from attribution.settings import Configurable
 
-TOLD = 0.1  # share of a map that is negative from which on a note says so
+MIN_NEGATIVE_SHARE = 0.1  # smallest negative share of a map that a note mentions
 GROUPS = ("gradients", "rectifier rules", "paths", "activations", "perturbations")  # in the order of the picker
 Tick = Callable[[float, Callable[[], Tensor] | None], None]  # fraction done, function that returns the map so far
 
 
 @dataclass(frozen=True)
 class Cost:
-    """The passes of a map beside the photo's own forward pass.
+    """The number of passes that a map needs besides the photo's own forward pass.
 
     Attributes:
-        forwards: Images sent forward.
-        backwards: Images whose signal is sent back.
+        forwards: Forward passes, counted per image.
+        backwards: Backward passes, counted per image.
     """
 
     forwards: int
@@ -35,7 +35,7 @@ class Cost:
 
     @property
     def passes(self) -> int:
-        """Both together."""
+        """The number of passes in both directions."""
         return self.forwards + self.backwards
 
 
@@ -44,9 +44,9 @@ class Computed:
     """The output of a method.
 
     Attributes:
-        values: (3, H, W), signed, in units of the score, or of its square.
-        baseline_score: Score of the baseline, where there is one.
-        rectifiers: What the pass was seen to use, where somebody looked.
+        values: (3, H, W), signed, in the method's unit.
+        baseline_score: Score of the baseline; None without a baseline.
+        rectifiers: Rectifiers and other activations in the pass; None if they were not recorded.
         notes: Warnings, as sentences.
     """
 
@@ -58,26 +58,26 @@ class Computed:
 
 @dataclass(frozen=True)
 class Method(Configurable):
-    """A method with its settings, and what people should know of it.
+    """A method with its settings and its documentation.
 
     Attributes:
         group: One of GROUPS.
-        idea: Two sentences.
+        idea: Explanation in two sentences.
         formula: LaTeX; F is the score, x the photo, b the baseline.
-        shows: What the map shows.
-        cannot: What it cannot show.
-        passes: A property or a test that it is known to pass.
-        fails: One that it is known to fail.
-        deviation: From the paper; empty where there is none.
-        source: Paper.
-        complete: Whether the values sum to the score difference from the baseline.
-        blind: Whether a value that equals the baseline gets nothing, whatever it does.
-        converges: Whether more steps bring delta down.
-        unit: Unit of the values, with {score} for that of the score.
-        per_value: Whether the values are per unit of pixel value, not yet multiplied by a distance.
-        power: Of the score in the unit of the values. Default: 1.
-        shares_forward: Whether it asks the scorer only about the photo itself; such methods run first.
-        chosen: Whether it is shown when the dashboard opens.
+        shows: Properties of the photo and the network that the map shows.
+        cannot: Properties that it cannot show.
+        passes: A property or test that the method is known to satisfy.
+        fails: A property or test that it is known to violate.
+        deviation: Difference from the paper; empty if none.
+        source: The paper.
+        complete: True if the values sum to the score difference from the baseline.
+        blind: True if a value equal to the baseline gets zero, however important it is.
+        converges: True if more steps reduce delta.
+        unit: Unit of the values; {score} represents the unit of the score.
+        per_value: True if the values are per unit of pixel value, not yet multiplied by a difference of pixel values.
+        power: Exponent of the score's unit in the unit of the values. Default: 1.
+        shares_forward: True if it only needs passes of the photo itself; such methods run first.
+        chosen: True if it is selected when the dashboard opens.
     """
 
     group: ClassVar[str]
@@ -99,13 +99,13 @@ class Method(Configurable):
     chosen: ClassVar[bool] = False
 
     def refusal(self, model: Model) -> str | None:
-        """Say in one sentence why this method cannot serve a model; None if it can."""
+        """Return one sentence on why this method does not support a model; None if it does."""
         del model
         return None
 
     @abstractmethod
     def cost(self, size: tuple[int, int]) -> Cost:
-        """Return the number of passes for a photo of (H, W) pixels; refusals aside."""
+        """Return the number of passes for a photo of (H, W) pixels."""
 
     @abstractmethod
     def compute(self, scorer: Scorer, tick: Tick) -> Computed:
@@ -116,31 +116,33 @@ class Method(Configurable):
             tick: Called between chunks with the fraction done and a function that returns the map so far, or None.
 
         Raises:
-            Refusal: If it cannot be made for this photo.
+            Refusal: If the map cannot be computed for this photo.
         """
 
     def path_images(self, x: Tensor, count: int) -> tuple[NDArray[np.float64], Tensor] | None:
-        """Return images that the method visits on its path, to look at.
+        """Return images along the method's path, for display.
 
         Args:
             x: (3, H, W), pixels in [0, 1].
-            count: How many.
+            count: Number of images.
 
         Returns:
-            Positions in [0, 1], (count,), and images, (count, 3, H, W); None if there are none to show.
+            Positions in [0, 1], (count,), and images, (count, 3, H, W); None if the method has no path to show.
         """
         del x, count
         return None
 
 
 def against(heat: Tensor) -> tuple[str, ...]:
-    """Return a note on a map, (H, W), if much of it is negative."""
+    """Return a note if a large share of a map, (H, W), is negative."""
     share = float(heat.clamp(max=0).sum().abs() / heat.abs().sum().clamp(min=torch.finfo(heat.dtype).tiny))
-    if share < TOLD:
+    if share < MIN_NEGATIVE_SHARE:
         return ()
-    return (f"{share:.0%} of this map is evidence against the class; the signed view shows which part.",)
+    return (
+        f"{share:.0%} of this map is negative, that is, evidence against the class; use the signed view to see it.",
+    )
 
 
 def per_pixel(heat: Tensor) -> Tensor:
-    """Spread values of pixels, (H, W), over the channels, a third on each: (3, H, W)."""
+    """Distribute each pixel's value, (H, W), equally over the channels, (3, H, W)."""
     return (heat / 3).repeat(3, 1, 1)

@@ -1,4 +1,4 @@
-"""The registry MODELS, and how a model is loaded. One file a source of models; a new file needs no other edit."""
+"""The registry MODELS and the loading of models. One file per source of models; a new file needs no other edit."""
 
 from attribution.models.record import ModelRecord
 from attribution.network.model import Model
@@ -6,11 +6,12 @@ from attribution.refusal import Refusal
 from attribution.registry import modules
 from attribution.system.download import Progress, Unreachable
 
-DEFAULT = "squeezenet1_1"
+DEFAULT_MODEL = "squeezenet1_1"
 
 _records: list[ModelRecord] = [record for module in modules(__name__) for record in getattr(module, "RECORDS", ())]
 MODELS: dict[str, ModelRecord] = {
-    record.key: record for record in sorted(_records, key=lambda record: (record.key != DEFAULT, not record.embedded))
+    record.key: record
+    for record in sorted(_records, key=lambda record: (record.key != DEFAULT_MODEL, not record.embedded))
 }
 
 
@@ -34,17 +35,19 @@ def load_model(name: str, device: str = "auto", on_progress: Progress | None = N
     Args:
         name: A key of MODELS.
         device: "auto" (default), "cpu", "cuda", "cuda:1" or "mps".
-        on_progress: Called with (bytes so far, bytes in all) during a download; if it raises, the download stops.
+        on_progress: Called with (bytes so far, total bytes) during a download; if it raises, the download stops.
 
     Raises:
-        Refusal: If the name or device is unknown, or weights could not be downloaded.
+        Refusal: If the name or device is unknown, or the weights cannot be downloaded.
     """
     record = find(name)
     try:
         net = record.build(on_progress)
     except Unreachable as error:
         embedded = ", ".join(key for key, record in MODELS.items() if record.embedded)
-        raise Refusal(f"{error}; check the network, or choose a model that needs none: {embedded}.") from error
+        raise Refusal(
+            f"{error}; check the network connection, or choose a model without a download: {embedded}."
+        ) from error
     facts = record.facts()
     steps = facts.preprocessing
     return Model(

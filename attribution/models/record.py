@@ -1,4 +1,4 @@
-"""Facts about a model that are known before it is loaded."""
+"""Records of models: facts that are known before loading."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,15 +13,15 @@ from attribution.system.download import Progress
 
 @dataclass(frozen=True)
 class Facts:
-    """Facts of one set of weights.
+    """Facts about one set of weights.
 
     Attributes:
-        preprocessing: From a photo to the network's input.
+        preprocessing: Preprocessing of photos.
         classes: Class names, (K,).
-        top1: Accuracy on the ImageNet validation set in percent, as its authors published it.
-        download: Size in MB (10^6 bytes); 0 if it comes with the installation.
-        licence: Of the weights.
-        source: Where architecture and weights come from.
+        top1: Top-1 accuracy on the ImageNet validation set in percent, as published.
+        download: Download size in MB (10^6 bytes); 0 if the weights are part of the installation.
+        licence: Licence of the weights.
+        source: Origin of the architecture and the weights.
     """
 
     preprocessing: Preprocessing
@@ -38,9 +38,9 @@ class ModelRecord:
 
     Attributes:
         key: Name in the registry, on the command line and in the URL.
-        embedded: Whether it works without a network.
-        facts: Gives the facts; may import the library that knows them, which takes a second or two the first time.
-        build: Makes the network with its weights; reports the download.
+        embedded: True if no download is needed.
+        facts: Returns the facts; the first call may import a library, which takes a second or two.
+        build: Builds the network with its weights; reports download progress.
     """
 
     key: str
@@ -51,5 +51,5 @@ class ModelRecord:
 
 @cache
 def imagenet_classes() -> tuple[str, ...]:
-    """Return the 1000 class names of ILSVRC 2012 in the order of their indices, as torchvision spells them."""
+    """Return the 1000 class names of ILSVRC 2012 in index order, as spelled by torchvision."""
     return tuple(asset("models/imagenet_classes.txt").read_text().splitlines())

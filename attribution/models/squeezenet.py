@@ -1,7 +1,7 @@
-"""SqueezeNet 1.1, its weights in this repository: every method of the worked example means something on it.
+"""SqueezeNet 1.1, with its weights in this repository; its rectifiers and max-pooling suit every default method.
 
-Iandola et al. 2016, arXiv:1602.07360. The parameter names are torchvision's; the network is written here because
-importing torchvision would add 1.4 s and 160 MB to the start of the dashboard, whose default it is.
+Iandola et al. 2016, arXiv:1602.07360. Parameter names follow torchvision. The network is reimplemented here because
+importing torchvision would add 1.4 s and 160 MB to the start of the dashboard, where this model is the default.
 """
 
 import torch
@@ -15,10 +15,10 @@ from attribution.system.download import Progress
 
 
 class Fire(nn.Module):
-    """Squeeze to few channels, expand by 1 x 1 and 3 x 3 convolutions side by side."""
+    """A squeeze to few channels, followed by parallel 1 x 1 and 3 x 3 convolutions."""
 
     def __init__(self, channels: int, squeezed: int, expanded: int) -> None:
-        """Expand to `expanded` channels on each side."""
+        """Create the layers, with `expanded` output channels per branch."""
         super().__init__()
         self.squeeze = nn.Conv2d(channels, squeezed, 1)
         self.expand1x1 = nn.Conv2d(squeezed, expanded, 1)
@@ -26,16 +26,16 @@ class Fire(nn.Module):
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, channels, H, W) -> (N, 2 * expanded, H, W)."""
+        """Map (N, channels, H, W) to (N, 2 * expanded, H, W)."""
         x = self.relu(self.squeeze(x))
         return torch.cat([self.relu(self.expand1x1(x)), self.relu(self.expand3x3(x))], 1)
 
 
 class SqueezeNet(nn.Module):
-    """Version 1.1, for 1000 classes."""
+    """SqueezeNet 1.1 for 1000 classes."""
 
     def __init__(self) -> None:
-        """Build without weights."""
+        """Create the layers with random weights."""
         super().__init__()
         pool = nn.MaxPool2d(3, 2, ceil_mode=True)
         stem = [nn.Conv2d(3, 64, 3, stride=2), nn.ReLU(inplace=True), pool]
@@ -47,7 +47,7 @@ class SqueezeNet(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, 3, H, W) -> (N, 1000)."""
+        """Map (N, 3, H, W) to logits, (N, 1000)."""
         logits: Tensor = self.classifier(self.features(x))  # (N, 1000, 1, 1)
         return logits.flatten(1)
 

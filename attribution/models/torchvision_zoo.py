@@ -1,6 +1,6 @@
-"""torchvision's classifiers with the weights of their own enum IMAGENET1K_V1, downloaded on first use.
+"""torchvision's classifiers with their IMAGENET1K_V1 weights, downloaded on first use.
 
-torchvision is imported when one of them is requested, not before: it takes 1.4 s and 160 MB.
+torchvision is imported only when one of them is requested, since that takes 1.4 s and 160 MB.
 """
 
 from functools import cache, partial
@@ -16,7 +16,7 @@ from attribution.photo.preprocessing import Preprocessing
 from attribution.refusal import Refusal
 from attribution.system.download import Progress, fetch
 
-NAMES = (
+MODEL_NAMES = (
     "googlenet",
     "resnet18",
     "resnet50",
@@ -52,7 +52,7 @@ def _facts(name: str) -> Facts:
         ),
         classes=tuple(meta["categories"]),
         top1=meta["_metrics"]["ImageNet-1K"]["acc@1"],
-        download=meta["_file_size"] * 1.048576,  # torchvision counts in MiB
+        download=meta["_file_size"] * 1.048576,  # torchvision reports MiB
         licence=meta.get("license", "BSD-3-Clause (torchvision)"),
         source=meta["recipe"],
     )
@@ -62,18 +62,20 @@ def _build(name: str, on_progress: Progress | None) -> nn.Module:
     from torchvision.models import get_model
 
     weights = _weights(name)
-    published = Path(urlparse(weights.url).path).name  # resnet18-f37072fd.pth: the hash is in the name
+    published = Path(urlparse(weights.url).path).name  # such as resnet18-f37072fd.pth, with the start of the hash
     digits = Path(published).stem.rpartition("-")[2]
     cached = Path(torch.hub.get_dir()) / "checkpoints" / published
     fetch(weights.url, digits, cached, on_progress)
-    # Raises if the file holds more than tensors; get_model, which knows each model's peculiarities, does not look.
+    # Raises if the file contains more than tensors; get_model does not check that.
     try:
         torch.load(cached, map_location="meta", weights_only=True)
     except Exception as error:
         cached.unlink()
-        raise Refusal(f"{published} holds no weights ({type(error).__name__}) and was deleted; try again.") from error
+        raise Refusal(
+            f"{published} does not contain weights ({type(error).__name__}) and was deleted; try again."
+        ) from error
     net: nn.Module = get_model(name, weights=weights)
     return net
 
 
-RECORDS = tuple(ModelRecord(name, False, partial(_facts, name), partial(_build, name)) for name in NAMES)
+RECORDS = tuple(ModelRecord(name, False, partial(_facts, name), partial(_build, name)) for name in MODEL_NAMES)

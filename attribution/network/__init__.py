@@ -1,1 +1,1 @@
-"""A frozen network, and the one place that runs it."""
+"""The frozen network, and the only code that runs it."""

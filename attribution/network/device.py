@@ -1,4 +1,4 @@
-"""The devices of this machine and their precision."""
+"""The devices of this machine and their numerical precision."""
 
 import torch
 
@@ -6,7 +6,7 @@ from attribution.refusal import Refusal
 
 
 def available_devices() -> list[str]:
-    """List the devices of this machine, the fastest first; "cpu" is always the last."""
+    """List the devices of this machine, the fastest first; "cpu" is always last."""
     cuda = [f"cuda:{index}" for index in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
     mps = ["mps"] if torch.backends.mps.is_available() else []
     return [*cuda, *mps, "cpu"]
@@ -16,7 +16,7 @@ def choose_device(device: str) -> torch.device:
     """Turn "auto", "cpu", "cuda", "cuda:1" or "mps" into a device.
 
     Raises:
-        Refusal: If this machine does not have that device.
+        Refusal: If the device is not available.
     """
     available = available_devices()
     if device == "auto":
@@ -28,6 +28,6 @@ def choose_device(device: str) -> torch.device:
 
 
 def full_precision() -> None:
-    """Disable TF32 in this process, since gradient maps need full float32. Called when a model is put on a GPU."""
+    """Disable TF32 in this process, since gradient maps need full float32. Called when a model is moved to a GPU."""
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False

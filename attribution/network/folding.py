@@ -1,7 +1,7 @@
-"""Fold batch norm into the convolution before it: the same function with fewer operators.
+"""Folding of batch norms into the preceding convolutions: the same function with fewer operators.
 
-No rectifier sits between the two, so the gradient and every rectifier rule stay the same. Pairs are found in a forward
-pass, since networks such as timm's cannot be traced.
+There is no rectifier between the two, so gradients and rectifier rules are unaffected. Pairs are found in a forward
+pass, since some networks, such as timm's, cannot be traced.
 """
 
 import copy
@@ -13,14 +13,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import fuse_conv_bn_weights, parametrize
 
-FOLDING_TOLERANCE = 1e-4  # largest difference of logits that counts as rounding, over the largest logit
+FOLDING_TOLERANCE = 1e-4  # largest difference of logits, relative to the largest logit, that counts as rounding
 
 Run = Callable[[nn.Module], Tensor]
 
 
 @dataclass
 class _Use:
-    """The use of a module in a forward pass: the number of calls, and its last input or output."""
+    """The use of a module in a forward pass: the number of calls, and the last input or output."""
 
     calls: int = 0
     version: int = -1  # of the tensor; an in-place operator increments it
@@ -31,14 +31,14 @@ class _Use:
 
 
 def fold(net: nn.Module, run: Run) -> nn.Module:
-    """Derive a network without the batch norms that follow a convolution.
+    """Return a copy of a network in which batch norms are folded into the preceding convolutions.
 
     Args:
-        net: In evaluation mode. It is not changed; whatever is not folded is shared with the result.
-        run: Sends fixed images through a network and returns its logits.
+        net: Network in evaluation mode; not changed. Tensors that are not folded are shared with the result.
+        run: Runs a network on fixed images and returns its logits.
 
     Returns:
-        The derived network, or `net` itself if nothing can be folded, if folding fails, or if the logits change.
+        The folded network, or `net` itself if nothing can be folded, folding fails, or the logits change.
     """
     try:
         with torch.no_grad():
@@ -78,7 +78,7 @@ def _folded(net: nn.Module, run: Run) -> nn.Module:
 
 
 def _rest(norm: nn.BatchNorm2d) -> nn.Module:
-    """Return what a batch norm does besides normalising: timm's include an activation."""
+    """Return the remaining operations of a batch norm; timm's include an activation."""
     if type(norm) is nn.BatchNorm2d:
         return nn.Identity()
     return nn.Sequential(norm.get_submodule("drop"), norm.get_submodule("act"))
@@ -92,7 +92,7 @@ def _foldable(norm: nn.Module) -> bool:
 
 
 def _pairs(net: nn.Module, run: Run) -> dict[str, str]:
-    """Map the name of a convolution to that of the batch norm whose input is its unchanged output, each called once."""
+    """Map each convolution's name to that of the batch norm that directly follows it; both must be called once."""
     outputs: dict[nn.Module, _Use] = {}
     inputs: dict[nn.Module, _Use] = {}
 
@@ -104,7 +104,7 @@ def _pairs(net: nn.Module, run: Run) -> dict[str, str]:
 
     handles = []
     for module in net.modules():
-        # A weight that is recomputed at every call cannot be replaced.
+        # A weight that is recomputed in every call cannot be replaced.
         computed = parametrize.is_parametrized(module) or bool(module._forward_pre_hooks)
         if isinstance(module, nn.Conv2d) and not computed:
             handles.append(module.register_forward_hook(after_convolution))

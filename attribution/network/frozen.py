@@ -1,4 +1,4 @@
-"""A frozen private copy of a caller's network; the caller's stays as it was."""
+"""Frozen private copies of networks; the caller's network is not changed."""
 
 import copy
 from collections import OrderedDict
@@ -46,7 +46,7 @@ def frozen_copy(net: nn.Module, shared: Iterable[torch.Tensor] = ()) -> nn.Modul
 
 
 def _replacements(net: nn.Module) -> dict[int, Any]:
-    """Return substitutes for dictionaries of hooks, and for computed weights, which deepcopy refuses.
+    """Return substitutes for dictionaries of hooks and for computed weights, which deepcopy cannot copy.
 
     Returns:
         The `memo` of deepcopy, which maps the id of an object to its copy.
@@ -63,7 +63,7 @@ def _replacements(net: nn.Module) -> dict[int, Any]:
 
 
 def _unwrapped(net: nn.Module) -> nn.Module:
-    """Replace every module wrapped by torch.compile by the original."""
+    """Replace every module wrapped by torch.compile with the original."""
     net = getattr(net, "_orig_mod", net)
     for parent in list(net.modules()):
         for name, child in parent.named_children():

@@ -1,7 +1,6 @@
-"""Inspection: facts about a network that hold for every photo, found with two images of noise.
+"""Inspection: facts about a network that hold for every photo, determined with two noise images.
 
-One forward and one backward pass yield all of them, and a network that cannot be explained is refused here, before the
-first photo.
+It takes one forward and one backward pass. Networks that cannot be explained are refused here, before the first photo.
 """
 
 import contextlib
@@ -14,11 +13,11 @@ from torch import Tensor, nn
 from attribution.network.rectifiers import Interception, Rectifiers
 from attribution.refusal import Refusal
 
-MIXING_TOLERANCE = 1e-2  # largest difference of logits between an image alone and in a batch, over the largest logit
-MAP_TOLERANCE = 1e-5  # largest difference between two maps that counts as rounding, over the largest value
-BACKWARD_FACTOR = 1.25  # peak memory of a forward and backward pass over the tensors it saves, measured on ResNet-50
+MIXING_TOLERANCE = 1e-2  # largest difference of logits between single and batched images, relative to the largest logit
+MAP_TOLERANCE = 1e-5  # largest difference between two maps, relative to the largest value, that counts as rounding
+BACKWARD_FACTOR = 1.25  # peak memory of both passes, relative to the saved tensors; measured on ResNet-50
 
-Send = Callable[[nn.Module, Tensor, torch.memory_format], Tensor]  # network, pixels and layout to logits
+Send = Callable[[nn.Module, Tensor, torch.memory_format], Tensor]  # (network, pixels, memory format) -> logits
 
 
 @dataclass(frozen=True)
@@ -26,10 +25,10 @@ class Inspection:
     """Facts about one network.
 
     Attributes:
-        memory_format: Layout of its input: channels last where the network accepts that, otherwise contiguous.
-        operators: Rectifiers and other activations that a forward pass uses.
-        image_memory: Bytes per image of a forward and backward pass: the measured peak on CUDA; elsewhere an estimate
-            from the tensors that are saved for the backward pass.
+        memory_format: Memory format of the input: channels last if the network accepts it, otherwise contiguous.
+        operators: Rectifiers and other activations in a forward pass.
+        image_memory: Bytes per image of a forward and backward pass: the measured peak on CUDA, elsewhere an estimate
+            from the tensors saved for the backward pass.
         fixed_adjoint: True if two images have the same Zeiler-Fergus map: no max-pooling, no gates, no norms.
     """
 
@@ -40,14 +39,14 @@ class Inspection:
 
 
 def inspect(name: str, net: nn.Module, classes: int, x: Tensor, send: Send) -> Inspection:
-    """Send images of noise through a network and back.
+    """Run noise images through a network, forward and backward.
 
     Args:
         name: The model's name, for refusals.
-        net: The frozen network; its weights are left in the layout that was found.
+        net: The frozen network; its weights are converted to the chosen memory format.
         classes: Number of classes.
         x: (N, 3, H, W), at least two different images.
-        send: Sends pixels through a network in a layout.
+        send: Runs a network on pixels in a memory format.
 
     Raises:
         Refusal: If the network fails on such images or in the backward pass, does not return one logit per class,
@@ -58,13 +57,13 @@ def inspect(name: str, net: nn.Module, classes: int, x: Tensor, send: Send) -> I
     with torch.autograd.graph.saved_tensors_hooks(memory.save, lambda tensor: tensor):
         memory_format, logits, rectifiers = _first_pass(name, net, classes, x, send)
     if bool((logits > 0).all()) and bool(((logits.sum(1) - 1).abs() < 1e-4).all()):
-        raise Refusal(f"{name} returns values above 0 that sum to 1, as after a softmax; return the logits instead.")
+        raise Refusal(f"{name} returns probabilities (positive values that sum to 1); return the logits instead.")
     if not logits.requires_grad:
         raise Refusal(f"{name} passes no gradient back to its input; remove detach, no_grad or quantisation.")
     with torch.no_grad():
         alone = expect_logits(name, send(net, x[:1], memory_format), 1, classes)
     if (alone - logits[:1]).abs().max() > MIXING_TOLERANCE * logits.abs().max():
-        raise Refusal(f"{name} mixes the images of a batch; let batch norm use its running statistics.")
+        raise Refusal(f"{name} mixes the images of a batch; make batch norm use its running statistics.")
     operators = rectifiers.seen(logits)  # before the backward pass frees the graph
     maps = _zeiler_fergus_maps(name, x, logits, rectifiers)
     return Inspection(
@@ -99,7 +98,7 @@ def _shape(tensor: Tensor, images: int) -> str:
 def _first_pass(
     name: str, net: nn.Module, classes: int, x: Tensor, send: Send
 ) -> tuple[torch.memory_format, Tensor, Rectifiers]:
-    """Find the fastest layout that the network accepts: operators such as view(N, -1) fail on channels last."""
+    """Run in the fastest memory format that the network accepts; operators like view(N, -1) fail on channels last."""
 
     def attempt(memory_format: torch.memory_format) -> tuple[torch.memory_format, Tensor, Rectifiers]:
         net.to(memory_format=memory_format)
@@ -114,33 +113,33 @@ def _first_pass(
     except RuntimeError as error:
         reason = str(error).split("\n")[0]
         raise Refusal(
-            f"{name} fails on images of shape {tuple(x.shape)}: {reason}; check its input size and its layers."
+            f"{name} fails on images of shape {tuple(x.shape)}: {reason}; check its input size and layers."
         ) from error
 
 
 def _zeiler_fergus_maps(name: str, x: Tensor, logits: Tensor, rectifiers: Rectifiers) -> Tensor:
-    """Return the maps of one random combination of the logits, (N, 3, H, W)."""
+    """Return the Zeiler-Fergus maps of a random linear combination of the logits, (N, 3, H, W)."""
     rectifiers.rule = "zeiler_fergus"
     signal = torch.randn(logits.shape[1], generator=torch.Generator().manual_seed(0)).to(logits)
     try:
         (maps,) = torch.autograd.grad((logits * signal).sum(), x)
     except Exception as error:
-        raise Refusal(f"{name} fails in the backward pass ({type(error).__name__}); turn checkpointing off.") from error
+        raise Refusal(f"{name} fails in the backward pass ({type(error).__name__}); disable checkpointing.") from error
     return maps
 
 
 class _Memory:
-    """Memory of a forward and backward pass, measured from here on."""
+    """The memory of a forward and backward pass, measured from construction on."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._saved: dict[int, int] = {}  # address of a tensor saved for the backward pass, to its bytes
+        self._saved: dict[int, int] = {}  # bytes by data pointer, of tensors saved for the backward pass
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
             self._allocated = torch.cuda.memory_allocated(device)
 
     def save(self, tensor: Tensor) -> Tensor:
-        """Count a tensor that autograd saves; tensors at one address count once."""
+        """Count a tensor that autograd saves; tensors with the same data pointer count once."""
         self._saved[tensor.data_ptr()] = max(tensor.nbytes, self._saved.get(tensor.data_ptr(), 0))
         return tensor
 

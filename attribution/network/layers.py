@@ -1,4 +1,4 @@
-"""Layers whose outputs are feature maps: found in a forward pass, and read from it."""
+"""Layers whose outputs are feature maps: detected in a forward pass, and read from it."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -66,7 +66,7 @@ class Layer:
 
 
 def watch(net: nn.Module) -> None:
-    """Hook the modules of a network, so that `outputs` can gather what they return."""
+    """Hook the modules of a network, so that `outputs` can gather their outputs."""
     for name, module in net.named_modules():
         if name:
             module.register_forward_hook(partial(_record, name))
@@ -74,7 +74,7 @@ def watch(net: nn.Module) -> None:
 
 @contextmanager
 def outputs() -> Iterator[dict[str, Output]]:
-    """Gather the outputs of a forward pass in this thread, by module name, in the order of the calls."""
+    """Gather the outputs of a forward pass in this thread, by module name, in call order."""
     found: dict[str, Output] = {}
     token = _outputs.set(found)
     try:
@@ -85,14 +85,14 @@ def outputs() -> Iterator[dict[str, Output]]:
 
 def _record(name: str, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
     if (found := _outputs.get()) is not None and isinstance(output, Tensor):
-        found.pop(name, None)  # of several calls the last one counts
+        found.pop(name, None)  # the last of several calls counts
         found[name] = Output(output, output._version)
 
 
 def stages(net: nn.Module, found: Mapping[str, Output], logits: Tensor, size: tuple[int, int]) -> tuple[Layer, ...]:
     """Return the last layer of each resolution, the coarsest first.
 
-    Pooling layers are left out, and so is the layer that holds the classes themselves, if there are others.
+    Pooling layers are excluded, and so is the layer of class logits, if there are others.
 
     Args:
         net: The network.
@@ -116,7 +116,7 @@ def stages(net: nn.Module, found: Mapping[str, Output], logits: Tensor, size: tu
                 known[key], versions[key] = layer, output.version
 
     def bypassed(layer: Layer) -> bool:
-        """True if the layer is inside a block with a coarser output, where another branch may bypass it."""
+        """True if the layer is inside a block with a coarser output, so that another branch may bypass it."""
         above = [layer.name[:end] for end, letter in enumerate(layer.name) if letter == "."]
         blocks = [
             found[name].tensor for name in above if name in found and not isinstance(modules[name], nn.Sequential)
@@ -126,7 +126,9 @@ def stages(net: nn.Module, found: Mapping[str, Output], logits: Tensor, size: tu
     chosen = []
     for _, each in sorted(layers.items()):
         ends = list(each.values())
-        ends = [layer for layer in ends if layer.channels != logits.shape[1]] or ends  # not the classes themselves
+        ends = [
+            layer for layer in ends if layer.channels != logits.shape[1]
+        ] or ends  # exclude the layer of class logits
         ends = [layer for layer in ends if not bypassed(layer)] or ends
         stream = ends[-1].channels  # width of the token stream; inside, attention widens it
         ends = [layer for layer in ends if layer.prefix is None or layer.channels == stream]
@@ -135,7 +137,7 @@ def stages(net: nn.Module, found: Mapping[str, Output], logits: Tensor, size: tu
 
 
 def _layer(name: str, output: Tensor, grid: tuple[int, int], patches: bool) -> Layer | None:
-    """Read an output as feature maps on the grid of the layer before it, or on a coarser one; None if it is neither."""
+    """Interpret an output as feature maps on the previous layer's grid or a coarser one; None if that is impossible."""
     if output.ndim == 4:
         _, channels, height, width = output.shape
         coarser = 1 < height * width <= grid[0] * grid[1]  # false for most other axis orders
@@ -147,7 +149,7 @@ def _layer(name: str, output: Tensor, grid: tuple[int, int], patches: bool) -> L
 
 
 def _last(layers: list[Layer], found: Mapping[str, Output], logits: Tensor) -> Layer | None:
-    """Return the last layer whose maps influence the logits: a transformer often ignores its last image tokens."""
+    """Return the last layer whose maps affect the logits; a transformer often ignores its last image tokens."""
     for layer in reversed(layers):
         output = found[layer.name].tensor
         if output.requires_grad:

@@ -1,4 +1,4 @@
-"""Model: a frozen network, its preprocessing, its class names."""
+"""Model: a frozen network with its preprocessing and class names."""
 
 import copy
 import difflib
@@ -28,10 +28,10 @@ class Model:
     Attributes:
         name: For titles and manifests.
         classes: Class names, (K,).
-        preprocessing: From a photo to the input.
+        preprocessing: Preprocessing of photos.
         device: Device of the network.
         dtype: Data type of the network's parameters, in which everything is computed.
-        net: The frozen network as it was given.
+        net: The frozen copy of the given network.
         running_net: The network that runs: `net` with its batch norms folded into convolutions where possible.
         inspection: Facts about the network that hold for every photo.
     """
@@ -59,10 +59,10 @@ class Model:
             mean: Three numbers, subtracted from pixels in [0, 1].
             std: Three numbers that the difference is divided by.
             classes: K names.
-            crop: Side of the centre square over the shorter side of the photo. Default: 0.875.
+            crop: Side of the square crop, relative to the shorter side of the photo. Default: 0.875.
             interpolation: "bilinear" or "bicubic" (default).
             device: "auto" (default), "cpu", "cuda", "cuda:1" or "mps".
-            own: True if nobody else holds the network, so that no copy is needed. Default: False.
+            own: True if the caller gives up the network, so that no copy is needed. Default: False.
 
         Raises:
             Refusal: If the network cannot be copied or differentiated, hides its operators (TorchScript), mixes the
@@ -79,9 +79,7 @@ class Model:
         tensors = [*self.net.parameters(), *self.net.buffers()]
         self.dtype = next((each.dtype for each in tensors if each.is_floating_point()), torch.get_default_dtype())
         if self.dtype not in (torch.float32, torch.float64):
-            raise Refusal(
-                f"{name} computes in {self.dtype}, too coarse for a gradient map; convert it with net.float()."
-            )
+            raise Refusal(f"{name} computes in {self.dtype}; gradient maps need float32 or float64; use net.float().")
         if len(self.classes) < 2:
             raise Refusal(f"{name} has {len(self.classes)} classes; at least 2 are needed.")
         self._mean, self._std = (
@@ -91,7 +89,7 @@ class Model:
         self.running_net = self._derive()
 
     def _derive(self) -> nn.Module:
-        """Fold the batch norms of `net` where that is exact, and hook the modules of the result."""
+        """Return `net` with its batch norms folded where that is exact, and its modules hooked."""
         x = self._noise()
         derived = fold(self.net, lambda net: self.send(net, x))
         watch(derived)
@@ -101,7 +99,7 @@ class Model:
         """Return this model with another network of the same structure, such as one with random weights.
 
         Args:
-            net: On the same device, held by nobody else. It is not inspected again.
+            net: Network on the same device, not used elsewhere. It is not inspected again.
         """
         twin = copy.copy(self)
         for name in ("weights", "stages"):
@@ -130,19 +128,21 @@ class Model:
         return expect_logits(self.name, logits, len(pixels), len(self.classes))
 
     def send(self, net: nn.Module, pixels: Tensor) -> Tensor:
-        """Send images through another form of this model's network, with the same normalisation and memory layout.
+        """Run a variant of this model's network, with the same normalisation and memory format.
 
         Args:
-            net: Such as `net` itself, or a copy of it with random weights.
+            net: The variant, such as `self.net` or a copy with random weights.
             pixels: (N, 3, H, W), on the model's device and in its dtype.
 
         Returns:
-            The network's output, unchecked; (N, K) if the network is like this model's.
+            The network's unchecked output, normally (N, K).
         """
         return self._send(net, pixels, self.inspection.memory_format)
 
     def _send(self, net: nn.Module, pixels: Tensor, memory_format: torch.memory_format) -> Tensor:
-        with torch.autocast(self.device.type, enabled=False):  # the network's dtype, whatever the caller's context
+        with torch.autocast(
+            self.device.type, enabled=False
+        ):  # use the network's dtype, regardless of the caller's autocast
             normalised = (pixels - self._mean) / self._std
             logits: Tensor = net(normalised.contiguous(memory_format=memory_format))
         return logits
@@ -153,7 +153,7 @@ class Model:
         Args:
             x: (3, H, W), pixels in [0, 1].
             k: Number of classes. Default: 5.
-            also: A class that is appended if it is not among them. Default: None.
+            also: Class to append if it is not among them. Default: None.
 
         Returns:
             (index, class name, probability), the most probable first.
@@ -162,7 +162,7 @@ class Model:
             return self.rank(self.logits(x.to(self.device, self.dtype)[None])[0], k, also)
 
     def rank(self, logits: Tensor, k: int = 5, also: int | None = None) -> list[tuple[int, str, float]]:
-        """Return the most probable classes by the logits of one image, (K,); otherwise like `predict`."""
+        """Return the most probable classes from the logits of one image, (K,); otherwise like `predict`."""
         probabilities = logits.cpu().double().softmax(0)
         top = probabilities.topk(min(k, len(probabilities))).indices.tolist()
         if also is not None and also not in top:
@@ -187,10 +187,10 @@ class Model:
         return digest.hexdigest()
 
     def find_class(self, text: str) -> int:
-        """Return the index of a class from its index or its name as text.
+        """Return the index of a class, given its index or name as text.
 
         Raises:
-            Refusal: If no class or more than one matches; it suggests the nearest names.
+            Refusal: If no class or more than one matches; suggests similar names.
         """
         if (digits := text.strip()).isdecimal():
             if len(digits) < 10 and (index := int(digits)) < len(self.classes):
@@ -210,7 +210,7 @@ class Model:
         raise Refusal(f"{self.name} has no class {text!r}; {hint}")
 
     def _noise(self) -> Tensor:
-        """Return two images of noise, (2, 3, H, W), the second one dark."""
+        """Return two noise images, (2, 3, H, W), the second one darker."""
         noise = torch.rand((2, 3, *self.preprocessing.size), generator=torch.Generator().manual_seed(0))
         noise[1] *= 0.3
         return noise.to(self.device, self.dtype)

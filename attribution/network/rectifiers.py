@@ -1,13 +1,13 @@
-"""Backward rules for rectifiers, at operator level.
+"""Backward rules for rectifiers, at the operator level.
 
-A rectifier y = min(max(x, 0), hi) passes the signal R that comes back from above by one of three rules:
+A rectifier y = min(max(x, 0), hi) propagates the backward signal R by one of three rules:
 
     gradient         [0 < x < hi] R           the derivative
     guided           [0 < x < hi] max(R, 0)   Springenberg et al. 2015, arXiv:1412.6806
     zeiler_fergus    max(R, 0)                Zeiler and Fergus 2014, arXiv:1311.2901 ("deconvnet")
 
-Only the signal through the rectifier changes: a skip connection that reads the same tensor is untouched. Every spelling
-is intercepted where PyTorch dispatches it, so the network is neither searched for modules nor changed.
+Only the signal through the rectifier changes; a skip connection from the same tensor is not affected. Every spelling of
+a rectifier is intercepted in PyTorch's dispatch, so the network's modules are neither searched nor changed.
 """
 
 import math
@@ -23,7 +23,7 @@ from torch.overrides import TorchFunctionMode
 
 
 def _gated(signal: Tensor, y: Tensor, hi: float) -> Tensor:
-    """Return [0 < y < hi] signal by PyTorch's own kernels; `where` takes 14 times as long."""
+    """Return [0 < y < hi] signal, using PyTorch's own kernels; `where` takes 14 times as long."""
     if math.isinf(hi):
         return torch.ops.aten.threshold_backward(signal, y, 0)  # type: ignore[no-any-return]
     return torch.ops.aten.hardtanh_backward(signal, y, 0, hi)  # type: ignore[no-any-return]
@@ -42,8 +42,8 @@ class Interception:
 
     Attributes:
         count: Number of rectifier calls that were intercepted.
-        others: Sorted names of the other activations, which keep their plain derivative. They include a rectifier that
-            could not be intercepted, such as one inside a custom autograd.Function.
+        others: Sorted names of the other activations, which keep their plain derivative. They include rectifiers that
+            could not be intercepted, such as those inside a custom autograd.Function.
     """
 
     count: int
@@ -51,15 +51,15 @@ class Interception:
 
 
 class Rectifiers(TorchFunctionMode):
-    """Intercept the rectifiers of one forward pass; their rule is set before each backward pass.
+    """A context that intercepts the rectifiers of one forward pass; their rule is set before each backward pass.
 
         with Rectifiers() as rectifiers:
             logits = net(x)
         rectifiers.rule = "guided"
         gradient, = torch.autograd.grad(logits[0, 5], x, retain_graph=True)
 
-    The graph refers to this object, which holds the rule. A global or a thread-local would not do: on CUDA another
-    thread runs the backward pass.
+    The graph references this object, which stores the rule. Globals and thread-locals would not work, since on CUDA
+    another thread runs the backward pass.
 
     Attributes:
         rule: A key of BACKWARD_RULES. Default: "gradient".
@@ -72,16 +72,16 @@ class Rectifiers(TorchFunctionMode):
         self._count = 0
 
     def seen(self, logits: Tensor) -> Interception:
-        """Report the activations in the forward pass that ended in these logits, read from their graph."""
+        """Return the activations in the forward pass that produced these logits, read from their graph."""
         return Interception(self._count, tuple(sorted(_other_activations(logits))))
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Replace a rectifier by one that follows `rule`; pass everything else on."""
+        """Replace a rectifier by one that follows `rule`; forward all other calls."""
         kwargs = kwargs or {}
         differentiated = torch.is_grad_enabled() and _carries_gradient(*args, *kwargs.values())
-        found = _SPELLINGS[func](*args, **kwargs) if differentiated and func in _SPELLINGS else None
+        found = _RECTIFIER_FUNCTIONS[func](*args, **kwargs) if differentiated and func in _RECTIFIER_FUNCTIONS else None
         if found is None:
             return func(*args, **kwargs)
         self._count += 1
@@ -89,7 +89,7 @@ class Rectifiers(TorchFunctionMode):
 
 
 class _Rectify(torch.autograd.Function):
-    """y = min(max(x, 0), hi), forward as usual, backward by the rule that `rectifiers` holds at that time."""
+    """The rectifier y = min(max(x, 0), hi); its backward pass follows the current rule of `rectifiers`."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, hi: float, in_place: bool, saved: bool, rectifiers: Rectifiers) -> Tensor:
@@ -114,10 +114,10 @@ class _Rectifier:
     x: Tensor
     hi: float = math.inf
     in_place: bool = False
-    saved: bool = True  # True if PyTorch saves the result for the backward pass, so that it must not be overwritten
+    saved: bool = True  # True if PyTorch saves the result for the backward pass, so that overwriting it is an error
 
 
-# One function per family of spellings, with the operator's own parameter names; it returns None if the call is no
+# One function per family of spellings, with the operator's own parameter names; returns None if the call is not a
 # rectifier.
 
 
@@ -153,7 +153,7 @@ def _carries_gradient(*values: Any) -> bool:
     return any(isinstance(value, Tensor) and value.requires_grad for value in values)
 
 
-_FAMILIES: dict[str, Callable[..., _Rectifier | None]] = {
+_RECTIFIER_PARSERS: dict[str, Callable[..., _Rectifier | None]] = {
     "relu": _relu,
     "relu6": _relu6,
     "hardtanh": _hardtanh,
@@ -164,9 +164,9 @@ _FAMILIES: dict[str, Callable[..., _Rectifier | None]] = {
 }
 
 
-def _spellings() -> Iterator[tuple[Any, Callable[..., _Rectifier | None]]]:
-    """Yield every callable by which PyTorch offers a family, and the function that reads a call of it."""
-    for name, family in _FAMILIES.items():
+def _rectifier_functions() -> Iterator[tuple[Any, Callable[..., _Rectifier | None]]]:
+    """Yield every PyTorch callable of each family, with the function that parses its calls."""
+    for name, family in _RECTIFIER_PARSERS.items():
         for space in (F, torch, Tensor, torch._C._nn, torch.ops.aten):
             for spelling, read in ((name, family), (name + "_", _in_place(family))):
                 if (func := getattr(space, spelling, None)) is not None:
@@ -183,10 +183,10 @@ def _in_place(family: Callable[..., _Rectifier | None]) -> Callable[..., _Rectif
     return read
 
 
-_SPELLINGS = dict(_spellings())
+_RECTIFIER_FUNCTIONS = dict(_rectifier_functions())
 
-# Names of autograd nodes, without "Backward", whose derivative depends on their own input; but not pooling, attention
-# and norms, whose derivative no rule changes.
+# Names of autograd nodes, without "Backward", whose derivative depends on their input; except pooling, attention and
+# norms, which the rules do not concern.
 _ACTIVATIONS = frozenset(
     """Abs Celu Clamp ClampMax ClampMin Elu Gelu Glu Hardsigmoid Hardswish Hardtanh LeakyRelu LogSigmoid MaskedFill
     Maximum Minimum Mish PreluKernel Relu RreluWithNoise Sigmoid Silu Softplus Tanh Threshold Where""".split()
@@ -194,7 +194,7 @@ _ACTIVATIONS = frozenset(
 
 
 def _other_activations(logits: Tensor) -> set[str]:
-    """Return the names of the activations in a graph that follow no rule, and of custom functions, which are opaque."""
+    """Return the names of the activations in a graph that were not intercepted, and of opaque custom functions."""
     found: set[str] = set()
     known, waiting = set(), [logits.grad_fn]
     while waiting:

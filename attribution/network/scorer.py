@@ -1,4 +1,4 @@
-"""Scorer: the one place that runs the network for a photo. Scores and gradients, in chunks and counted."""
+"""Scorer: the only code that runs the network for a photo; computes scores and gradients in chunks, counting passes."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,15 +16,15 @@ from attribution.network.rectifiers import Interception, Rectifiers
 from attribution.system.memory import exhausted, share
 from attribution.targets.target import Target
 
-IMAGE_MEMORY_SHARE = 0.3  # share of the memory left by the libraries that a chunk of images may take
-CHUNK_SIZES = {"cpu": 4, "cuda": 32, "mps": 8}  # maximum images per pass, by type of device
+IMAGE_MEMORY_SHARE = 0.3  # share of the memory that the libraries leave free, for one chunk of images
+CHUNK_SIZES = {"cpu": 4, "cuda": 32, "mps": 8}  # maximum images per chunk, by type of device
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Tape:
-    """A forward pass of the photo, with its graph."""
+    """A recorded forward pass of the photo, with its graph."""
 
     x: Tensor  # (1, 3, H, W), requires a gradient
     logits: Tensor  # (1, K)
@@ -35,26 +35,26 @@ class Tape:
 class Scorer:
     """Scores and gradients of one photo's target under one model.
 
-    The photo is sent forward once for everything that depends on the photo alone: its class, its score and the
-    gradients under every rule. The first caller runs that pass.
+    A single forward pass of the photo serves its class, its score and its gradients under every rule. The first caller
+    runs it.
 
     Attributes:
         model: The model.
-        pixels: (3, H, W), the photo as it was given.
+        pixels: (3, H, W), the photo as passed in.
         x: (3, H, W), the photo, on the model's device and in its dtype.
-        chunk: Maximum images per pass; it shrinks when memory runs out.
-        forwards: Images sent forward so far.
-        backwards: Images sent back so far.
+        chunk: Maximum images per chunk; reduced when memory runs out.
+        forwards: Forward passes so far, counted per image.
+        backwards: Backward passes so far, counted per image.
     """
 
     def __init__(self, model: Model, x: Tensor, target: Target, chunk: int | None = None) -> None:
-        """Prepare a photo; the network does not run yet.
+        """Prepare a photo without running the network.
 
         Args:
             model: The model.
             x: (3, H, W), pixels in [0, 1].
-            target: Class and score; an open class becomes the predicted one.
-            chunk: Maximum images per pass. Default: by the type of device and its memory.
+            target: Class and score; if the class is None, the predicted class is used.
+            chunk: Maximum images per chunk. Default: by the type of device and its memory.
         """
         self.model = model
         self._asked = target
@@ -77,7 +77,7 @@ class Scorer:
 
     @cached_property
     def prediction(self) -> tuple[tuple[int, str, float], ...]:
-        """The photo's most probable classes and the explained one, in the form of `Model.predict`."""
+        """The photo's most probable classes and the explained class, as returned by `Model.predict`."""
         return tuple(self.model.rank(self._logits, also=self.target.index))
 
     @property
@@ -92,19 +92,19 @@ class Scorer:
             images: (N, 3, H, W).
 
         Returns:
-            (N,).
+            Scores, (N,).
         """
         logits = torch.cat([part for chunk in self.chunks(images) for part in self._fitting(self._forward, chunk)])
         return self.target.value(self._potential(logits)).numpy()
 
     def gradients(self, images: Tensor) -> tuple[Tensor, NDArray[np.float64]]:
-        """Differentiate the score of every image, as many per pass as fit into memory.
+        """Compute the gradient of the score for every image, in chunks that fit into memory.
 
         Args:
             images: (N, 3, H, W).
 
         Returns:
-            (N, 3, H, W), per unit of pixel value, and the scores, (N,).
+            Gradients, (N, 3, H, W), per unit of pixel value, and scores, (N,).
         """
         parts = [self._fitting(self._gradients, chunk) for chunk in self.chunks(images)]
         gradients, scores = zip(*(pair for part in parts for pair in part), strict=True)
@@ -120,7 +120,7 @@ class Scorer:
         return self._scale(gradients, logits), self.target.value(self._potential(logits)).numpy()
 
     def _fitting(self, run: Callable[[Tensor], T], images: Tensor) -> list[T]:
-        """Run on all images at once; if memory runs out, halve the chunk for good and try again."""
+        """Run on all images at once; if memory runs out, halve the chunk size permanently and retry."""
         try:
             return [run(images)]
         except RuntimeError as error:
@@ -132,7 +132,7 @@ class Scorer:
         return [part for half in self.chunks(images) for part in self._fitting(run, half)]
 
     def record(self) -> Tape:
-        """Send the photo forward and keep the graph, unless that has been done."""
+        """Run the photo's forward pass and keep its graph; return the existing one if there is one."""
         if self._tape is None:
             x = self.x[None].detach().requires_grad_()
             with torch.enable_grad(), Rectifiers() as rectifiers, outputs() as found:
@@ -142,7 +142,7 @@ class Scorer:
         return self._tape
 
     def backward(self, rule: str) -> Tensor:
-        """Send the signal from the photo's score back to its pixels under a rectifier rule.
+        """Backpropagate the photo's score to its pixels under a rectifier rule.
 
         All rules share one forward pass, whose graph is kept until `release`.
 
@@ -150,17 +150,17 @@ class Scorer:
             rule: A key of `rectifiers.BACKWARD_RULES`.
 
         Returns:
-            (3, H, W), per unit of pixel value; for the rule "gradient" the exact gradient of the score.
+            (3, H, W), per unit of pixel value; the exact gradient of the score for the rule "gradient".
         """
         return self._back(self.record().x, rule)[0]
 
     def features(self, layer: Layer) -> tuple[Tensor, Tensor]:
-        """Return a layer's output for the photo and the gradient of the score there, both (C, h, w)."""
+        """Return a layer's output for the photo and the score's gradient with respect to it, both (C, h, w)."""
         output = self.record().outputs[layer.name].tensor
         return layer.maps(output.detach())[0], layer.maps(self._back(output, "gradient"))[0]
 
     def _back(self, tensor: Tensor, rule: str) -> Tensor:
-        """Send the signal back to a tensor of the recorded pass."""
+        """Backpropagate the score to a tensor of the recorded pass."""
         tape = self.record()
         tape.rectifiers.rule = rule
         with torch.enable_grad():
@@ -180,7 +180,7 @@ class Scorer:
         self._tape = None
 
     def pieces(self, count: int) -> Iterator[range]:
-        """Split range(count) into pieces of at most `chunk`, which may shrink between two pieces."""
+        """Split range(count) into pieces of at most `chunk`, which may be reduced between two pieces."""
         done = 0
         while done < count:
             piece = range(done, min(done + self.chunk, count))
@@ -193,7 +193,7 @@ class Scorer:
 
     @cached_property
     def _logits(self) -> Tensor:
-        """The photo's logits, (K,), float64 on the CPU; from the recorded pass if there is one."""
+        """The photo's logits, (K,), float64 on the CPU; taken from the recorded pass if there is one."""
         return _double(self._tape.logits if self._tape else self._forward(self.x[None]))[0]
 
     def _forward(self, images: Tensor) -> Tensor:
@@ -203,18 +203,18 @@ class Scorer:
         return logits
 
     def _potential(self, logits: Tensor) -> Tensor:
-        """Compute the target's potential, (N, K) to (N,), in float64, since it ends up in reported numbers."""
+        """Compute the target's potential, (N, K) -> (N,), in float64, since scores are reported."""
         return self.target.potential(_double(logits))
 
     def _scale(self, gradients: Tensor, logits: Tensor) -> Tensor:
-        """Turn gradients of the potential, (N, ...), into gradients of the score."""
+        """Convert gradients of the potential, (N, ...), to gradients of the score."""
         return gradients * self.target.slope(self._potential(logits)).to(gradients).view(
             -1, *[1] * (gradients.ndim - 1)
         )
 
 
 def _chunk(model: Model) -> int:
-    """Return the chunk size of the device, reduced to what fits into its free memory or the budget for images."""
+    """Return the device's chunk size, limited by its free memory or the memory budget for images."""
     if model.device.type == "cuda":
         cached = torch.cuda.memory_reserved(model.device) - torch.cuda.memory_allocated(model.device)
         free = 0.8 * (torch.cuda.mem_get_info(model.device)[0] + cached)
@@ -224,5 +224,5 @@ def _chunk(model: Model) -> int:
 
 
 def _double(values: Tensor) -> Tensor:
-    """Detach, move to the CPU (MPS has no float64) and convert to float64."""
+    """Detach, move to the CPU (MPS lacks float64) and convert to float64."""
     return values.detach().cpu().double()

@@ -1,1 +1,1 @@
-"""A photo: decoded, upright, and prepared for a network."""
+"""Photos: decoding, orientation and preprocessing for a network."""

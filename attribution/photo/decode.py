@@ -1,4 +1,4 @@
-"""Bytes or a path -> an upright sRGB image, within limits."""
+"""Decoding of photos, from a file or bytes to an upright sRGB image, within limits."""
 
 import contextlib
 import importlib
@@ -20,26 +20,25 @@ from attribution.refusal import Refusal
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")  # ISO/IEC 23008-12
-MAX_BYTES = 30_000_000
-MAX_PIXELS = 40_000_000  # 160 MB in Pillow, which keeps four bytes a pixel; a file of 10 kB can claim far more
-MAX_SIDE = 65_535  # JPEG's own; Pillow keeps eight bytes a row: 1 x 40 million pixels took 1 GB
-MAX_SCANS = 100  # libtiff's limit too; a JPEG of 300 kB that goes 1000 times over 40 megapixels took 53 s
-MAX_HEAD = 16_000_000  # bytes read before the pixels: profile, previews, layers
-MAX_PARTS = 10_000  # reads before the pixels; 7 million empty segments took 20 s and 1 GB
-MAX_PROFILES = 10  # a PNG has one; each of 1 kB unpacks to 1 MB, and 29 MB of them took minutes
-MARKER = re.compile(rb"\xff([\x02-\xcf\xd9-\xfe])")  # of a JPEG segment with a length, or the end of the image
+MAX_BYTES = 30_000_000  # bytes of a file
+MAX_PIXELS = 40_000_000  # 160 MB in Pillow, at four bytes per pixel; a 10 kB file can claim far more
+MAX_SIDE = 65_535  # pixels, JPEG's limit; Pillow stores eight bytes per row, so 1 x 40 million pixels took 1 GB
+MAX_SCANS = 100  # scans of a JPEG, also libtiff's limit; a 300 kB file with 1000 scans of 40 megapixels took 53 s
+MAX_HEADER_BYTES = 16_000_000  # bytes read before the pixels: profiles, previews, layers
+MAX_HEADER_READS = 10_000  # reads before the pixels; 7 million empty segments took 20 s and 1 GB
+MAX_PROFILES = 10  # profiles of a PNG, normally one; 1 kB of profile inflates to 1 MB, and 29 MB of them took minutes
+JPEG_MARKER = re.compile(rb"\xff([\x02-\xcf\xd9-\xfe])")  # a JPEG segment with a length, or the end of the image
 
-# However many photos are uploaded at once, the memory is that of one; and `catch_warnings` changes what threads share.
+# One photo is decoded at a time, to limit the memory, and because `catch_warnings` modifies state shared by threads.
 _one_at_a_time = threading.Lock()
 
 
 def open_image(source: str | PathLike[str] | bytes | BinaryIO) -> Image.Image:
     """Read a photo.
 
-    The kind is decided by the content, never by the name: PNG, JPEG, WebP, BMP, GIF or TIFF, and HEIC where the package
-    pillow-heif is installed. Of an animation the first frame is taken, an embedded profile is converted to sRGB,
-    transparency is laid on white, 16-bit grey is scaled to 8 bits, and the orientation that a camera recorded is
-    applied.
+    The format is detected from the content, not the name: PNG, JPEG, WebP, BMP, GIF or TIFF, and HEIC if the package
+    pillow-heif is installed. The first frame of an animation is used, embedded profiles are converted to sRGB,
+    transparency is composited on white, 16-bit grey is scaled to 8 bits, and the EXIF orientation is applied.
 
     Args:
         source: A path, the encoded bytes, or a binary file object.
@@ -48,31 +47,35 @@ def open_image(source: str | PathLike[str] | bytes | BinaryIO) -> Image.Image:
         An RGB image, upright, without metadata.
 
     Raises:
-        Refusal: If the source cannot be read, is no photo, is cut off, or is beyond the limits of
-            30 MB, 40 megapixels and 65 535 pixels a side.
+        Refusal: If the source cannot be read, is not a photo, is truncated, or exceeds the limits of 30 MB,
+            40 megapixels and 65 535 pixels per side.
     """
     name, data, size = _load(source)
     if not data:
-        raise Refusal(f"{name} is empty; choose another.")
+        raise Refusal(f"{name} is empty; choose another file.")
     if size > MAX_BYTES:
         raise Refusal(
-            f"{name} has {_millions(size)} MB; the limit is {_millions(MAX_BYTES)} MB, so save a smaller copy."
+            f"{name} is {_millions(size)} MB; the limit is {_millions(MAX_BYTES)} MB, so save a smaller copy."
         )
     with _one_at_a_time, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow warns of sizes that are checked here, and of metadata that is dropped
+        warnings.simplefilter(
+            "ignore"
+        )  # Pillow warns about sizes, which are checked here, and about metadata, which is dropped
         try:
             _check(name, data)
             return _rgb(name, _decode(data))
         except Refusal:
             raise
         except MemoryError as error:
-            raise Refusal(f"{name} needs more memory than is free; save a smaller copy, or try again later.") from error
-        except Exception as error:  # Pillow's decoders raise many types on what is cut off
-            raise Refusal(f"{name} is damaged or cut off; save it again and retry.") from error
+            raise Refusal(
+                f"{name} needs more memory than is available; save a smaller copy, or try again later."
+            ) from error
+        except Exception as error:  # Pillow's decoders raise many types on truncated files
+            raise Refusal(f"{name} is damaged or truncated; save it again and retry.") from error
 
 
 def _load(source: str | PathLike[str] | bytes | BinaryIO) -> tuple[str, bytes, int]:
-    """Return the name for sentences, at most one byte more than allowed, and the known number of bytes."""
+    """Return the name for messages, the data (at most one byte over the limit), and the size in bytes if known."""
     if isinstance(source, bytes | bytearray):
         return "The file", bytes(source), len(source)
     if isinstance(source, str | PathLike):
@@ -87,27 +90,27 @@ def _load(source: str | PathLike[str] | bytes | BinaryIO) -> tuple[str, bytes, i
 
 
 def _shown(name: str) -> str:
-    """Return a file's name for a sentence: its end, on one line."""
+    """Return a file name for messages: on one line, shortened to its end."""
     plain = "".join(letter if letter.isprintable() else "?" for letter in name)
     return plain if len(plain) <= 150 else f"...{plain[-150:]}"
 
 
 def _millions(count: int) -> str:
-    """Rounded up, so that what is beyond a limit never reads like the limit."""
+    """Format a count in millions, rounded up, so that a value above a limit never reads like the limit."""
     return f"{math.ceil(count / 1e5) / 10:,.15g}"
 
 
 class _Head(io.BytesIO):
-    """A file of whose head only so much is read: Pillow keeps every part, and some readers copy all for each more."""
+    """A file whose header may only be read up to a limit, since Pillow keeps and some readers recopy every part."""
 
     def __init__(self, data: bytes) -> None:
         super().__init__(data)
-        self.parts, self.bytes = MAX_PARTS, MAX_HEAD
+        self.parts, self.bytes = MAX_HEADER_READS, MAX_HEADER_BYTES
 
     def read(self, size: int | None = -1, /) -> bytes:
         data = super().read(size)
         self.parts -= 1
-        if size is not None and size >= 0:  # what takes all at once is read in C, and kept once
+        if size is not None and size >= 0:  # reads of the whole rest happen in C, without extra copies
             self.bytes -= len(data)
         if min(self.parts, self.bytes) < 0:
             raise OverflowError
@@ -115,7 +118,7 @@ class _Head(io.BytesIO):
 
 
 class _WebP(WebPImageFile):
-    """A WebP reader that frees its decoder, which holds two pictures, before Pillow makes a third and a fourth."""
+    """A WebP reader that frees its decoder, which holds two copies of the image, before Pillow makes two more."""
 
     def load_prepare(self) -> None:
         self._decoder = None
@@ -123,19 +126,21 @@ class _WebP(WebPImageFile):
 
 
 def _opened(file: io.BytesIO) -> Image.Image:
-    """Open the photo, which then has a size but is not decoded."""
+    """Open an image without decoding it; its size is then known."""
     start = file.read(12)
     file.seek(0)
     if start[:4] == b"RIFF":
         return _WebP(file)
     if start[4:8] == b"ftyp" and start[8:] in HEIC:
-        heic: Image.Image = importlib.import_module("pillow_heif").HeifImageFile(file)  # registers nothing in Pillow
+        heic: Image.Image = importlib.import_module("pillow_heif").HeifImageFile(
+            file
+        )  # without registering it in Pillow
         return heic
     return Image.open(file, formats=FORMATS)
 
 
 def _check(name: str, data: bytes) -> None:
-    """Refuse what is no photo, and what would cost too much to decode."""
+    """Refuse files that are not photos or would cost too much to decode."""
     try:
         if data.count(b"iCCP") > MAX_PROFILES:
             raise OverflowError
@@ -144,39 +149,39 @@ def _check(name: str, data: bytes) -> None:
     except Image.DecompressionBombError as error:  # "Image size (400000000 pixels) exceeds limit ..."
         pixels = max(MAX_PIXELS + 1, *map(int, re.findall(r"\((\d+) pixels\)", str(error))))
     except OverflowError as error:
-        raise Refusal(f"{name} holds too much beside its pixels; save a copy without layers and metadata.") from error
+        raise Refusal(
+            f"{name} contains too much data besides its pixels; save a copy without layers and metadata."
+        ) from error
     except ImportError as error:
         raise Refusal(
             f"{name} is a HEIC photo, which cannot be read without the package pillow-heif; save it as JPEG."
         ) from error
     except MemoryError:
         raise
-    except Exception as error:  # Pillow's readers raise many types on what is no picture
-        raise Refusal(
-            f"{name} is not a photo that can be read; use {', '.join(FORMATS[:-1])} or {FORMATS[-1]}."
-        ) from error
+    except Exception as error:  # Pillow's readers raise many types on invalid files
+        raise Refusal(f"{name} is not a readable photo; use {', '.join(FORMATS[:-1])} or {FORMATS[-1]}.") from error
     if pixels > MAX_PIXELS:
         raise Refusal(
-            f"{name} has {_millions(pixels)} megapixels; at most {_millions(MAX_PIXELS)} can be read, "
+            f"{name} has {_millions(pixels)} megapixels; the limit is {_millions(MAX_PIXELS)} megapixels, "
             "so save a smaller copy."
         )
     if max(image.size) > MAX_SIDE:
-        raise Refusal(f"{name} has a side of {max(image.size)} pixels; at most {MAX_SIDE} can be read, so crop it.")
+        raise Refusal(f"{name} has a side of {max(image.size)} pixels; the limit is {MAX_SIDE} pixels, so crop it.")
     if image.format in ("JPEG", "MPO") and _scans(data) > MAX_SCANS:
-        raise Refusal(f"{name} draws its pixels more than {MAX_SCANS} times; save it again as an ordinary JPEG.")
+        raise Refusal(f"{name} has more than {MAX_SCANS} progressive scans; save it again as a baseline JPEG.")
 
 
 def _decode(data: bytes) -> Image.Image:
-    """Decoded and upright, in the file's own colours."""
+    """Decode an image and turn it upright, without converting its colours."""
     image = _opened(io.BytesIO(data))
     image.load()
-    with contextlib.suppress(Exception):  # a photo whose orientation cannot be read is shown as it is
+    with contextlib.suppress(Exception):  # if the orientation cannot be read, leave the photo as it is
         ImageOps.exif_transpose(image, in_place=True)
     return image
 
 
 def _tile(image: Image.Image) -> int:
-    """Return the pixels of a tile of a TIFF: it can be larger than its image, and libtiff decodes all of it."""
+    """Return the pixels of a TIFF's tile, which may exceed the image and is decoded in full; 0 without tiles."""
     tags: dict[int, int] = getattr(image, "tag_v2", {})
     if TILEWIDTH not in tags and TILELENGTH not in tags:
         return 0
@@ -185,23 +190,23 @@ def _tile(image: Image.Image) -> int:
 
 
 def _scans(data: bytes) -> int:
-    """Count the scans of a JPEG over its pixels, up to the limit and one more."""
+    """Count the scans of a JPEG, up to one above the limit."""
     scans, at = 0, 2
-    while scans <= MAX_SCANS and (marker := MARKER.search(data, at)) and marker[1] != b"\xd9":
+    while scans <= MAX_SCANS and (marker := JPEG_MARKER.search(data, at)) and marker[1] != b"\xd9":
         scans += marker[1] == b"\xda"
         at = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2])
     return scans
 
 
 def _rgb(name: str, image: Image.Image) -> Image.Image:
-    """Convert to sRGB on white. Every name is the only reference, so that at most two copies exist."""
+    """Convert to sRGB on white. Images are rebound, never aliased, so that at most two copies exist."""
     if image.mode in ("I", "F"):  # Pillow would clip at 255
-        raise Refusal(f"{name} has pixels of 32 bits, for which no range is agreed on; save it with 8 or 16 bits.")
+        raise Refusal(f"{name} has 32-bit pixels, whose range is not standardised; save it with 8 or 16 bits.")
     profile = image.info.get("icc_profile")
     if image.mode.startswith("I;16"):
         image = _eight_bits(image)
     clear = image.info.get("transparency")
-    if isinstance(clear, tuple) and max(clear) > 255:  # of 16-bit colour, which Pillow has scaled already
+    if isinstance(clear, tuple) and max(clear) > 255:  # 16-bit colour, which Pillow has already scaled to 8 bits
         image.info["transparency"] = tuple(level >> 8 for level in clear)
     alpha = None
     if image.has_transparency_data:
@@ -210,7 +215,7 @@ def _rgb(name: str, image: Image.Image) -> Image.Image:
     if image.mode not in ("L", "RGB", "CMYK"):
         image = image.convert("L" if image.mode in ("1", "LA") else "RGB")
     if profile:
-        with contextlib.suppress(Exception):  # a broken profile is ignored, and one for another kind of colours
+        with contextlib.suppress(Exception):  # ignore a broken profile, or one for another colour space
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
             image = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB") or image
     if alpha is not None:
@@ -223,7 +228,7 @@ def _rgb(name: str, image: Image.Image) -> Image.Image:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Convert 16-bit grey to 8-bit grey; of TIFF also 12-bit grey, and grey whose zero is white."""
+    """Convert 16-bit grey to 8 bits; for TIFF also 12-bit grey, and grey in which zero is white."""
     tags = getattr(image, "tag_v2", {})
     levels = np.asarray(image)
     grey = (levels >> (tags.get(BITSPERSAMPLE, (16,))[0] - 8)).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Pixels -> 8-bit RGB -> a PNG file or an address that contains it."""
+"""Encoding of pixels as 8-bit RGB, PNG or a data URL."""
 
 import base64
 import io
@@ -23,5 +23,5 @@ def png(image: Image.Image | NDArray[np.uint8]) -> bytes:
 
 
 def data_url(image: Image.Image | NDArray[np.uint8]) -> str:
-    """Return 8-bit RGB, (H, W, 3), as an address that contains the whole picture."""
+    """Return 8-bit RGB, (H, W, 3), as a PNG data URL."""
     return f"data:image/png;base64,{base64.b64encode(png(image)).decode()}"

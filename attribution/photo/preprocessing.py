@@ -1,4 +1,4 @@
-"""From a photo to what the network sees."""
+"""Preprocessing: from a photo to the network's input."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -16,13 +16,13 @@ RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """From a photo to what the network sees.
+    """The crop, size and normalisation that a network expects.
 
     Attributes:
         size: (H, W) of the network's input.
-        mean: Per channel, subtracted from pixels in [0, 1].
-        std: Per channel, divided by.
-        crop: Side of the centre square over the shorter side of the photo. Default: 0.875.
+        mean: Mean per channel, subtracted from pixels in [0, 1].
+        std: Standard deviation per channel, by which the difference is divided.
+        crop: Side of the square crop, relative to the shorter side of the photo. Default: 0.875.
         interpolation: "bilinear" or "bicubic" (default).
     """
 
@@ -33,7 +33,7 @@ class Preprocessing:
     interpolation: Interpolation = "bicubic"
 
     def __post_init__(self) -> None:
-        """Refuse what no photo could be prepared with."""
+        """Refuse invalid settings."""
         if not 0 < self.crop <= 1:
             raise Refusal(f"The crop must be above 0 and at most 1, got {self.crop}.")
         if self.interpolation not in get_args(Interpolation):
@@ -44,12 +44,12 @@ class Preprocessing:
             raise Refusal(f"Mean {self.mean} and std {self.std} must be three numbers each, and std must be positive.")
 
     def box(self, image: Image.Image, across: float = 0.5, down: float = 0.5) -> tuple[float, float, float, float]:
-        """Return the square of an image that the network sees.
+        """Return the square crop of an image.
 
         Args:
-            image: Of any size.
-            across: Position of the square, from 0 (left) to 1 (right). Default: 0.5, the centre.
-            down: Position of the square, from 0 (top) to 1 (bottom). Default: 0.5.
+            image: An image of any size.
+            across: Horizontal position of the crop, from 0 (left) to 1 (right). Default: 0.5, the centre.
+            down: Vertical position of the crop, from 0 (top) to 1 (bottom). Default: 0.5.
 
         Returns:
             Left, top, right and bottom in pixels of the image.
@@ -59,7 +59,7 @@ class Preprocessing:
         return left, top, left + side, top + side
 
     def prepare(self, image: Image.Image, across: float = 0.5, down: float = 0.5) -> Tensor:
-        """Cut out a square and resize it.
+        """Crop and resize an image to the network's input.
 
         Args:
             image: An RGB image of any size.
@@ -67,7 +67,7 @@ class Preprocessing:
             down: As for `box`.
 
         Returns:
-            (3, H, W), float32 on the CPU, pixels in [0, 1]: exactly what the network sees.
+            (3, H, W), float32 on the CPU, pixels in [0, 1], before normalisation.
         """
         height, width = self.size
         upright = ImageOps.exif_transpose(image).convert("RGB")

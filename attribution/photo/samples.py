@@ -1,4 +1,4 @@
-"""The sample photos that come with the project."""
+"""The sample photos included in the project."""
 
 from functools import cache
 
@@ -7,7 +7,7 @@ from PIL import Image
 from attribution.photo.decode import open_image
 from attribution.system.assets import asset
 
-FIRST = "german_shepherd_on_grass"
+DEFAULT_SAMPLE = "german_shepherd_on_grass"
 SAMPLES = tuple(  # names of the files in assets/samples, without .jpg
     """citrus_fruits dog_over_cat espresso german_shepherd_on_grass giant_panda golden_retriever hot_air_balloon
     lorikeet space_shuttle sports_car tabby_cat""".split()
@@ -15,11 +15,11 @@ SAMPLES = tuple(  # names of the files in assets/samples, without .jpg
 
 
 def sample_title(name: str) -> str:
-    """Return the name of a sample photo, for people."""
+    """Return the title of a sample photo."""
     return name.replace("_", " ").capitalize()
 
 
 @cache
 def open_sample(name: str) -> Image.Image:
-    """Return a sample photo, decoded once."""
+    """Return a decoded sample photo; cached."""
     return open_image(asset(f"samples/{name}.jpg"))

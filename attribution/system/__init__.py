@@ -1,1 +1,1 @@
-"""The machine beneath: files, downloads, memory, the log."""
+"""System services: files, downloads, memory, logging and the server."""

@@ -1,4 +1,4 @@
-"""The folder of sample photos and weights: inside the package in a wheel, beside it in a clone."""
+"""Paths of sample photos, weights and the dashboard's script: inside the package in a wheel, beside it in a clone."""
 
 from functools import cache
 from pathlib import Path
@@ -12,7 +12,7 @@ def asset(name: str) -> Path:
 
 
 def dashboard() -> Path:
-    """Return the script of the dashboard, which Streamlit runs."""
+    """Return the path of the dashboard's script."""
     wheel = _PACKAGE / "dashboard" / "streamlit_app.py"
     return wheel if wheel.exists() else _PACKAGE.parent / "streamlit_app.py"
 

@@ -1,4 +1,4 @@
-"""Download, check and cache weights."""
+"""Downloading, verification and caching of weights."""
 
 import contextlib
 import hashlib
@@ -13,34 +13,34 @@ from typing import Any, BinaryIO
 from attribution.refusal import Refusal
 from attribution.system.files import storing, whole_file
 
-BLOCK = 1 << 20  # bytes read at a time, at most
-TIMEOUT = 30  # seconds without a byte
+BLOCK_SIZE = 1 << 20  # maximum bytes per read
+TIMEOUT = 30  # seconds without data
 
-Progress = Callable[[int, int], None]  # bytes so far, bytes in all (0 if the server does not say)
+Progress = Callable[[int, int], None]  # bytes so far, total bytes (0 if unknown)
 
 
 class Unreachable(Refusal):
-    """A download that the network did not allow. The text lacks its remedy and full stop: whoever asked knows them."""
+    """A download that failed on the network. The message lacks a remedy and a full stop, which the caller adds."""
 
 
 def fetch(url: str, sha256: str, path: Path, on_progress: Progress | None = None) -> Path:
-    """Make sure that a file of weights is there and right.
+    """Ensure that a file of weights exists and has the right hash.
 
-    A file that is there already is checked too. The file gets its name only when it is complete and its hash is right.
+    An existing file is verified too. A download appears under its final name only when complete and verified.
 
     Args:
-        url: Where it comes from.
-        sha256: Its hash, or the first digits of it.
-        path: Where it is to be.
-        on_progress: Called after every MB, on a slow line more often; if it raises, the download stops and leaves
-            nothing behind.
+        url: URL of the file.
+        sha256: SHA-256 of the file, or its first digits.
+        path: Path of the stored file.
+        on_progress: Called at least once per MB with bytes so far and total bytes; if it raises, the download stops and
+            leaves nothing behind.
 
     Returns:
         The path.
 
     Raises:
-        Unreachable: If there is no network.
-        Refusal: If the file is cut off or not the right one, or cannot be stored. A wrong file is deleted.
+        Unreachable: If the server cannot be reached.
+        Refusal: If the download is truncated, has the wrong hash, or cannot be stored. A wrong file is deleted.
     """
     damaged = ""
     with storing(path):
@@ -48,19 +48,19 @@ def fetch(url: str, sha256: str, path: Path, on_progress: Progress | None = None
             if _hash_of(path).startswith(sha256):
                 return path
             path.unlink()
-            damaged = f"The stored {path.name} was damaged and has been deleted. "
+            damaged = f"The cached {path.name} was damaged and has been deleted. "
             logging.getLogger(__name__).warning(damaged)
     with whole_file(path) as file, _answer(url, path, damaged) as answer:
         total = int(answer.headers.get("Content-Length") or 0)
         size, found = _copy(answer, file, path, total, on_progress)
         if size < total:
             raise Refusal(
-                f"The download of {path.name} was cut off after {size} of {total} bytes and deleted; try again."
+                f"The download of {path.name} stopped after {size} of {total} bytes and was deleted; try again."
             )
         if not found.startswith(sha256):
             raise Refusal(
-                f"The download of {path.name} is not the file that was published (SHA-256 {found[:8]}, expected "
-                f"{sha256[:8]}) and was deleted; try again, or check the network between you and {url}."
+                f"The download of {path.name} has the wrong hash (SHA-256 {found[:8]}, expected {sha256[:8]}) and was "
+                f"deleted; try again, or check for a proxy between you and {url}."
             )
     return path
 
@@ -71,11 +71,11 @@ def _answer(url: str, path: Path, damaged: str) -> Any:
 
 
 def _copy(answer: Any, file: BinaryIO, path: Path, total: int, on_progress: Progress | None) -> tuple[int, str]:
-    """Write the answer to the file; return its size and hash."""
+    """Write the response to the file; return its size in bytes and its hash."""
     digest, size = hashlib.sha256(), 0
     while True:
         with _reaching(path):
-            block = answer.read1(BLOCK)  # what is there: a slow line can be cancelled, too
+            block = answer.read1(BLOCK_SIZE)  # the available bytes, so that slow downloads can be cancelled too
         if not block:
             return size, digest.hexdigest()
         with storing(path):
@@ -93,7 +93,7 @@ def _hash_of(path: Path) -> str:
 
 @contextlib.contextmanager
 def _reaching(path: Path, damaged: str = "") -> Iterator[None]:
-    """Turn what goes wrong on the way from a server into a sentence."""
+    """Convert network errors to Unreachable."""
     try:
         yield
     except (OSError, http.client.HTTPException) as error:  # URLError is an OSError

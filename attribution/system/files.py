@@ -1,4 +1,4 @@
-"""Files that are there in whole or not at all, whatever happens while they are written."""
+"""Atomic writing of files: complete or not at all."""
 
 import contextlib
 import os
@@ -17,11 +17,11 @@ def store(place: Place | BinaryIO, content: bytes) -> None:
     """Write one file.
 
     Args:
-        place: Its path, or an open binary file, which is written to as it is.
-        content: All of it.
+        place: Its path, or an open binary file, which is written to directly.
+        content: The content of the file.
 
     Raises:
-        Refusal: If it cannot be stored. What stood there before is still there, as it was.
+        Refusal: If it cannot be stored. An existing file is then unchanged.
     """
     if isinstance(place, str | os.PathLike):
         store_all(Path(place).parent, {Path(place).name: content})
@@ -30,11 +30,11 @@ def store(place: Place | BinaryIO, content: bytes) -> None:
 
 
 def store_all(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Write files that belong together. None gets its name before all are written.
+    """Write files that belong together; none appears under its name before all are written.
 
     Args:
-        folder: Made if it is missing.
-        contents: By the names of the files.
+        folder: The folder; created if missing.
+        contents: Contents by file name.
 
     Raises:
         Refusal: As for `store`.
@@ -49,14 +49,14 @@ def store_all(folder: Path, contents: Mapping[str, bytes]) -> None:
 
 @contextlib.contextmanager
 def whole_file(place: Place) -> Iterator[BinaryIO]:
-    """Open a file that gets its name when the block ends, and is deleted if the block raises.
+    """Open a file that appears under its name when the block ends, and is deleted if the block raises.
 
     Args:
-        place: Its path; folders that are missing are made. A device is written to directly. While it is
-            being written it is a hidden `.part` beside it, which stays only where the process is killed.
+        place: Its path; missing folders are created. A device is written to directly; any other file is first a hidden
+            `.part` file beside it, which remains only if the process is killed.
 
     Raises:
-        Refusal: If it cannot be opened, closed or given its name. What the block writes is its own affair: `storing`.
+        Refusal: If it cannot be opened, closed or renamed. For errors of the block's own writes, use `storing`.
     """
     path = Path(place)
     with storing(path):
@@ -66,7 +66,7 @@ def whole_file(place: Place) -> Iterator[BinaryIO]:
         with storing(path), path.open("wb") as file:
             yield file
         return
-    whole = Path(os.path.realpath(path))  # a link stays one
+    whole = Path(os.path.realpath(path))  # keep symbolic links
     part = whole.with_name(f".{uuid.uuid4().hex}.part")
     with storing(path):
         whole.parent.mkdir(parents=True, exist_ok=True)
@@ -87,7 +87,7 @@ def whole_file(place: Place) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def storing(place: Place) -> Iterator[None]:
-    """Turn what goes wrong on the disk into a sentence."""
+    """Convert disk errors to a Refusal."""
     path = Path(place)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Unexpected errors: the details go to the log, a sentence with their id to the person."""
+"""Reports of unexpected errors: details in the log, and a message with an error id for the user."""
 
 import logging
 import uuid
@@ -8,13 +8,13 @@ def report(error: BaseException, what: str = "Something went wrong", **about: ob
     """Log an error with its traceback.
 
     Args:
-        error: What happened.
-        what: Of it, for people. Default: "Something went wrong".
-        about: Whose and what it was, as `attribution.system.log` prints it.
+        error: The error.
+        what: Description for the user. Default: "Something went wrong".
+        about: Fields for the log, as listed in `attribution.system.log`.
 
     Returns:
-        One sentence with the id of the error in the log, and nothing else about it.
+        One sentence with the id of the error in the log, without any details.
     """
     number = uuid.uuid4().hex[:8]
     logging.getLogger(__name__).error("error %s", number, exc_info=error, extra=about)
-    return f"{what} (error {number}); the details are in the log of the server."
+    return f"{what} (error {number}); details are in the server log."

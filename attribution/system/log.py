@@ -1,6 +1,6 @@
-"""The log of the server: one line a record, `name=value` parts, on standard error; a traceback follows its line.
+"""The server log: one line of `name=value` fields per record on standard error, followed by any traceback.
 
-A record may carry the fields below as `extra`, and no other is printed: no pixels and no file names.
+Of a record's `extra`, only the fields below are printed; never pixels or file names.
 """
 
 import json
@@ -9,8 +9,8 @@ import re
 import sys
 from datetime import UTC, datetime
 
-MAX_LINE = 2000  # characters; a longer line is cut off
-FIELDS = ("session", "job", "task", "model", "state", "seconds", "reason")
+MAX_LINE = 2000  # characters; longer lines are truncated
+FIELD_NAMES = ("session", "job", "task", "model", "state", "seconds", "reason")
 
 
 class _Lines(logging.Formatter):
@@ -19,7 +19,7 @@ class _Lines(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "event": record.getMessage(),
-            **{name: getattr(record, name) for name in FIELDS if getattr(record, name, "") != ""},
+            **{name: getattr(record, name) for name in FIELD_NAMES if getattr(record, name, "") != ""},
         }
         line = " ".join(f"{name}={_quoted(str(value))}" for name, value in parts.items())
         if record.exc_info:
@@ -28,7 +28,7 @@ class _Lines(logging.Formatter):
 
 
 class _StandardError(logging.Handler):
-    """Writes to standard error as it is at that moment."""
+    """A handler that writes to the current standard error, even if it is replaced later."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -42,11 +42,11 @@ _handler.setFormatter(_Lines())
 
 
 def start_log() -> None:
-    """Print what the package logs: how each job ended, and whatever goes wrong. Calling it again changes nothing."""
+    """Print the package's log records: the end of each job, warnings and errors. Idempotent."""
     logging.getLogger("attribution").addHandler(_handler)
     logging.getLogger("attribution.work.jobs").setLevel(logging.INFO)
 
 
 def _quoted(text: str) -> str:
-    """Quote a text if necessary, so that a line stays one line and its parts can be told apart."""
+    """Quote a text if necessary, so that a record stays on one line and can be parsed."""
     return text if re.fullmatch(r"[\w.:+-]+", text, re.ASCII) else json.dumps(text)

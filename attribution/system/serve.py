@@ -1,4 +1,4 @@
-"""The dashboard as a server, started from the command line."""
+"""The dashboard's server, as started from the command line."""
 
 import os
 import subprocess
@@ -8,19 +8,19 @@ from attribution.system.assets import dashboard
 
 
 def serve(port: int = 8501, address: str = "localhost") -> int:
-    """Start the dashboard, and return when it has stopped.
+    """Run the dashboard until it stops.
 
-    Streamlit reads the settings beside the dashboard's script, so they are the same from every folder.
+    Streamlit reads the configuration beside the dashboard's script, so it does not depend on the current folder.
 
     Args:
-        port: Of the server. Default: 8501.
-        address: That it listens on. Default: localhost, this machine only.
+        port: TCP port. Default: 8501.
+        address: Address to listen on. Default: localhost, this machine only.
 
     Returns:
         Exit status of the server.
     """
     command = [sys.executable, "-m", "streamlit", "run", str(dashboard())]
     command += ["--server.port", str(port), "--server.address", address]
-    if os.name == "posix":  # the server takes the place of this process, and so gets its signals
+    if os.name == "posix":  # replace this process, so that the server receives its signals
         os.execv(sys.executable, command)
     return subprocess.call(command)

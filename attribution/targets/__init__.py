@@ -1,1 +1,1 @@
-"""The number that is explained."""
+"""Targets and scores: the number that is explained."""

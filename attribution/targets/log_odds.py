@@ -1,4 +1,4 @@
-"""The log-odds of a class against all others."""
+"""The log-odds score of a class."""
 
 from typing import ClassVar
 
@@ -8,12 +8,12 @@ from attribution.targets.score import Score, log_odds
 
 
 class LogOdds(Score):
-    """log p / (1 - p), in nats; against a second class z_c - z_v."""
+    """The log-odds log(p / (1 - p)), in nats; against a second class, z_c - z_v."""
 
     key: ClassVar[str] = "log_odds"
     title: ClassVar[str] = "Log-odds"
     unit: ClassVar[str] = "nats"
-    meaning: ClassVar[str] = "Log-odds: log p / (1 \u2212 p), in nats. It never saturates."
+    meaning: ClassVar[str] = "Log-odds: log(p / (1 \u2212 p)), in nats. They never saturate."
     meaning_versus: ClassVar[str] = "Log-odds between the two classes, in nats: the logit difference z1 \u2212 z2."
 
     @staticmethod
@@ -22,4 +22,4 @@ class LogOdds(Score):
 
     @classmethod
     def has_fixed_signal(cls, versus: bool) -> bool:
-        return versus  # then it is a difference of logits
+        return versus  # the score is then a difference of logits

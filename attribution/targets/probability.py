@@ -1,7 +1,7 @@
-"""The softmax probability of a class.
+"""The probability score: the softmax probability of a class.
 
-It is sigmoid(L) of the log-odds L. The gradient of L is exact in float32, whereas autograd through softmax returns
-zeros or a wrong direction once 1 - p has been lost to rounding. So L is back-propagated, and the result is multiplied
+It equals sigmoid(L) of the log-odds L. The gradient of L is accurate in float32, whereas autograd through softmax
+returns zeros or a wrong direction once 1 - p is lost to rounding. So L is backpropagated, and the result is multiplied
 by d sigmoid / dL = sigmoid(L) * sigmoid(-L).
 """
 
@@ -13,7 +13,7 @@ from attribution.targets.score import Score, log_odds
 
 
 class Probability(Score):
-    """The softmax probability; against a second class sigmoid(z_c - z_v)."""
+    """The softmax probability; against a second class, sigmoid(z_c - z_v)."""
 
     key: ClassVar[str] = "probability"
     title: ClassVar[str] = "Probability"

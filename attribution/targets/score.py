@@ -1,4 +1,4 @@
-"""Interface of a score: a number computed from the logits of an image."""
+"""The interface of a score: a number computed from the logits of an image."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar
@@ -10,14 +10,14 @@ from torch import Tensor
 class Score(ABC):
     """A score of one class, or of one class against a second one.
 
-    The engine back-propagates the potential, which never saturates, and multiplies by the slope.
+    The scorer backpropagates the potential, which never saturates, and multiplies by the slope.
 
     Attributes:
         key: Name in links, on the command line and in saved files.
         title: Name on the page.
         unit: Unit of the score.
-        meaning: One sentence for the sidebar.
-        meaning_versus: The same for a target with a second class.
+        meaning: Explanation for the sidebar.
+        meaning_versus: Explanation for a target with a second class.
     """
 
     key: ClassVar[str]
@@ -29,7 +29,7 @@ class Score(ABC):
     @staticmethod
     @abstractmethod
     def potential(logits: Tensor, index: int) -> Tensor:
-        """Return the back-propagated quantity of a class, without a second class.
+        """Return the quantity to backpropagate, for a target without a second class.
 
         Args:
             logits: (N, K); gradients flow through.
@@ -56,6 +56,6 @@ class Score(ABC):
 
 
 def log_odds(logits: Tensor, index: int) -> Tensor:
-    """Return z_c - logsumexp(z_others), (N,), in nats."""
+    """Return the log-odds of a class, z_c - logsumexp(z_others), (N,), in nats."""
     others = torch.cat([logits[:, :index], logits[:, index + 1 :]], 1)  # (N, K - 1)
     return logits[:, index] - others.logsumexp(1)

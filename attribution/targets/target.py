@@ -1,4 +1,4 @@
-"""The explained target: a class and its score."""
+"""The target of an explanation: a class and a score."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -28,8 +28,8 @@ class Target(Configurable):
     Attributes:
         index: Class index. Default: None, the predicted class.
         score: A key of SCORES: "probability" (the softmax probability, default), "log_odds" (in nats) or "logit".
-        versus: Index of a second class, for "why this class and not that one": the log-odds and the logit are then
-            z_c - z_v, and the probability is sigmoid(z_c - z_v). Default: None, against all other classes.
+        versus: Index of a second class, to ask "why this class and not that one?". The log-odds and the logit are then
+            z_c - z_v, and the probability is sigmoid(z_c - z_v). Default: None, all other classes.
 
     Raises:
         Refusal: If the score is unknown or the two classes are the same.
@@ -53,7 +53,7 @@ class Target(Configurable):
 
     @property
     def kind(self) -> type[Score]:
-        """The score as a class."""
+        """The class of the score."""
         return SCORES[self.score]
 
     def check(self, classes: int) -> None:
@@ -67,19 +67,19 @@ class Target(Configurable):
                 raise Refusal(f"There is no class {index}; choose an index from 0 to {classes - 1}.")
 
     def resolve(self, logits: Tensor) -> "Target":
-        """Fill in the predicted class, and check both indices.
+        """Fill in the predicted class if none is set, and check both indices.
 
         Args:
-            logits: (K,), of the image to be explained.
+            logits: (K,), of the image to explain.
 
         Raises:
-            Refusal: If an index is not one of the K classes, or the predicted class is the second one.
+            Refusal: If an index is not one of the K classes, or the predicted class equals the second class.
         """
         self.check(len(logits))
         return self if self.index is not None else replace(self, index=int(logits.argmax()))
 
     def potential(self, logits: Tensor) -> Tensor:
-        """Return the back-propagated quantity, such as the log-odds.
+        """Return the quantity to backpropagate, such as the log-odds.
 
         Args:
             logits: (N, K); gradients flow through.
@@ -101,14 +101,14 @@ class Target(Configurable):
         return self.kind.slope(potential)
 
     def words(self, classes: Sequence[str]) -> str:
-        """Return the class and the score for people, once the class is known; the default score is left out."""
+        """Describe the class and the score; the default score is omitted. The class must be known."""
         assert self.index is not None
         versus = "" if self.versus is None else f" against {classes[self.versus]}"
         score = "" if self.score == DEFAULT_SCORE else f", {self.kind.title.lower()}"
         return f"{classes[self.index]}{versus}{score}"
 
     def quantity(self, value: float) -> str:
-        """Return a value of the score in words, such as "probability 0.997" or "log-odds 5.81 nats"."""
+        """Format a value of the score, such as "probability 0.997" or "log-odds 5.81 nats"."""
         name, unit = self.kind.title.lower(), self.kind.unit
         return f"{name} {value:.3g}" + (f" {unit}" if unit != name else "")
 
@@ -133,9 +133,9 @@ def read_target(text: str) -> Target:
     """Make a target from its text form.
 
     Args:
-        text: `target(index=235,score=log_odds,versus=207)`, or a class index alone.
+        text: `target(index=235,score=log_odds,versus=207)`, or only a class index.
 
     Raises:
-        Refusal: If the text is no target.
+        Refusal: If the text is not a valid target.
     """
     return read(text, {Target.key: Target})

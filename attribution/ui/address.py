@@ -1,8 +1,8 @@
-"""The link: an analysis, the choices of the pages and the view as `name=value` parts of an address.
+"""The link: an analysis, the settings of the pages and the view as `name=value` query parameters.
 
     photo=espresso&crop=50/20&model=squeezenet1_1&target=235&methods=gradient~integrated_gradients(steps=50)
 
-A part that is left out has its default. The browser itself writes the parts of the view.
+A missing parameter takes its default. The parameters of the view are written by the browser.
 """
 
 from collections.abc import Mapping
@@ -26,16 +26,16 @@ from attribution.ui.events import read_window
 from attribution.ui.forms import fill, held
 from attribution.ui.session import session
 from attribution.ui.sidebar import fill_sidebar
-from attribution.viewer.message import WHOLE, Window
+from attribution.viewer.message import WHOLE_WINDOW, Window
 from attribution.work.baselines import FIRST_BASELINES
 from attribution.work.path import PathChoice
 
-TRACKING = ("utm_", "fbclid", "gclid")  # prefixes of parts that mailers and social sites add; they are ignored
-MAX_CHARACTERS = 500  # of one part, and of each of several methods or baselines
+TRACKING_PREFIXES = ("utm_", "fbclid", "gclid")  # ignored prefixes, added by mailers and social networks
+MAX_PARAMETER_LENGTH = 500  # per parameter; per item in a list of methods or baselines
 PAGES: dict[str, type[Configurable]] = {page.key: page for page in (PathChoice, Randomisation, Trial)}
-SAFE = "=,():/~"  # characters that an address may hold unescaped
-SOURCES = ("upload", "camera")  # of photos that a link cannot hold
-UPLOADED = "The link was made with a photo that it cannot contain, as after a reload; upload it, or choose a sample."
+SAFE_CHARACTERS = "=,():/~"  # characters that stay unescaped in the query
+UPLOAD_SOURCES = ("upload", "camera")  # photos that a link cannot contain
+MISSING_PHOTO_NOTE = "The photo is not part of the link; upload it again, or choose a sample."
 
 
 @dataclass
@@ -43,34 +43,34 @@ class Restored:
     """The content of a link.
 
     Attributes:
-        analysis: What the sidebar is to show.
-        state: Values of the widgets of the pages, by key.
-        view: Of the panels.
-        window: The part of the photo in view.
-        sentences: One for each part that could not be served.
+        analysis: The analysis to show in the sidebar.
+        state: Values of the pages' widgets, by key.
+        view: View of the panels.
+        window: Visible part of the photo.
+        sentences: One message per invalid parameter.
     """
 
     analysis: Analysis = field(default_factory=Analysis)
     state: dict[str, Any] = field(default_factory=dict)
     view: View = field(default_factory=View)
-    window: Window = WHOLE
+    window: Window = WHOLE_WINDOW
     sentences: list[str] = field(default_factory=list)
 
 
 def restore_session() -> None:
-    """Set the widgets and the view from the address, when a session begins."""
+    """Set the widgets and the view from the URL when a session starts."""
     state = session()
     if state.restored:
         return
     asked = parse(st.query_params.to_dict())
     fill_sidebar(asked.analysis)
     st.session_state.update(asked.state)
-    state.restored, state.keep_crop = True, asked.analysis.photo in SOURCES
+    state.restored, state.keep_crop = True, asked.analysis.photo in UPLOAD_SOURCES
     state.view, state.window, state.sentences = asked.view, asked.window, asked.sentences
 
 
 def query(analysis: Analysis) -> str:
-    """Return the link of what is chosen, percent-encoded, without parts that have their defaults."""
+    """Return the query of the current choices, percent-encoded, without parameters at their defaults."""
     state, usual = st.session_state.to_dict(), plain(Analysis())
     chosen = state.get("baselines", FIRST_BASELINES)
     baselines = [write(held(BASELINES[key], f"baselines.{key}", state)) for key in BASELINES if key in chosen]
@@ -79,24 +79,26 @@ def query(analysis: Analysis) -> str:
         **{key: (write(held(page, key, state)), key) for key, page in PAGES.items()},
         "baselines": (Several.SEPARATOR.join(baselines), Several.SEPARATOR.join(FIRST_BASELINES)),
     }
-    return "&".join(f"{name}={quote(str(text), SAFE)}" for name, (text, default) in parts.items() if text != default)
+    return "&".join(
+        f"{name}={quote(str(text), SAFE_CHARACTERS)}" for name, (text, default) in parts.items() if text != default
+    )
 
 
 def parse(parts: Mapping[str, str]) -> Restored:
-    """Read the parts of a link. A part that cannot be served takes its default and is reported in a sentence."""
+    """Read the parameters of a link. An invalid one takes its default and is reported in a message."""
     found = Restored()
     for name, text in sorted(parts.items(), key=lambda part: part[0] != "model"):  # the model determines the classes
         try:
-            if not name.startswith(TRACKING):
+            if not name.startswith(TRACKING_PREFIXES):
                 _read_part(name, text, found)
         except Refusal as refusal:
-            found.sentences.append(f"The link's {name[:40]!r} is left out: {refusal}")
+            found.sentences.append(f"Ignored {name[:40]!r} in the link: {refusal}")
     return found
 
 
 def _read_part(name: str, text: str, found: Restored) -> None:
-    if len(text) > MAX_CHARACTERS * (len(METHODS) if name in ("methods", "baselines") else 1):
-        raise Refusal(f"it has {len(text)} characters, more than any part of a link.")
+    if len(text) > MAX_PARAMETER_LENGTH * (len(METHODS) if name in ("methods", "baselines") else 1):
+        raise Refusal(f"its value is too long ({len(text)} characters).")
     if name == "methods":
         methods = _several(text, METHODS, found)
         if methods or not text:
@@ -120,23 +122,23 @@ def _read_part(name: str, text: str, found: Restored) -> None:
             found.window = read_window(text)
         except ValueError as error:
             sides = "left and top from 0 to 1 and a side from 0.01 to 1"
-            raise Refusal(f"a zoom is {sides}, such as 0.1,0.2,0.5, not {text!r}.") from error
+            raise Refusal(f"it must be {sides}, such as 0.1,0.2,0.5, got {text!r}.") from error
     else:
-        raise Refusal("a link has no such part.")
+        raise Refusal("there is no such parameter.")
 
 
 def _check(changed: Analysis, text: str, found: Restored) -> None:
-    """Refuse what the sidebar does not offer."""
+    """Refuse values that the sidebar does not offer."""
     facts = find(changed.model).facts()
     changed.full_target.check(len(facts.classes))
-    if changed.photo in SOURCES and UPLOADED not in found.sentences:
-        found.sentences.append(UPLOADED)
-    elif changed.photo not in (*SAMPLES, *SOURCES):
+    if changed.photo in UPLOAD_SOURCES and MISSING_PHOTO_NOTE not in found.sentences:
+        found.sentences.append(MISSING_PHOTO_NOTE)
+    elif changed.photo not in (*SAMPLES, *UPLOAD_SOURCES):
         raise Refusal(f"there is no sample photo {text!r}.")
 
 
 def _several(text: str, registry: Mapping[str, type[C]], found: Restored) -> list[C]:
-    """Read several methods or baselines; those that cannot be served are reported and left out."""
+    """Read several methods or baselines; invalid ones are reported and skipped."""
     values: list[C] = []
     for each in text.split(Several.SEPARATOR) if text else []:
         try:
@@ -144,7 +146,7 @@ def _several(text: str, registry: Mapping[str, type[C]], found: Restored) -> lis
             if value.key in {known.key for known in values}:
                 raise Refusal(f"{value.title} is given twice.")
         except Refusal as refusal:
-            found.sentences.append(f"A part of the link is left out: {refusal}")
+            found.sentences.append(f"Ignored in the link: {refusal}")
             continue
         values.append(value)
     return values

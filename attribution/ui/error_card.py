@@ -1,4 +1,4 @@
-"""The card in place of a page that failed unexpectedly."""
+"""The error card, shown in place of a page that failed unexpectedly."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,23 +11,23 @@ from attribution.ui.session import session
 
 
 class Failure(Exception):
-    """The content of the card; it is never raised, so there is no traceback to show."""
+    """The content of the card; never raised, so that no traceback is shown."""
 
-    alternate_name = "Error"  # Streamlit's word for the title of the card
+    alternate_name = "Error"  # the attribute from which Streamlit reads the card's title
 
 
 @contextmanager
 def error_card() -> Iterator[None]:
-    """Draw a card in place of what could not be drawn, log the error under the id on the card, and end this run.
+    """Replace a failed page by a card, log the error under the id on the card, and end this run.
 
-    Streamlit's signals to stop and to run again are no Exceptions and pass. Needed around the script, and once more
-    inside each fragment, which Streamlit runs by itself.
+    Streamlit's stop and rerun signals do not derive from Exception, so they pass. Needed around the script and again
+    inside each fragment, which Streamlit also runs on its own.
     """
     try:
         yield
-    except FragmentHandledException:  # Streamlit has drawn a card of its own inside the fragment
+    except FragmentHandledException:  # Streamlit has already drawn a card inside the fragment
         raise
     except Exception as error:
         sentence = report(error, "This page could not be shown", session=session().owner)
-        st.exception(Failure(f"{sentence} Reload it to go on."))
+        st.exception(Failure(f"{sentence} Reload the page to continue."))
         st.stop()

@@ -1,4 +1,4 @@
-"""Events of the page's components: what a browser sends, read into typed values or dropped."""
+"""Events from components in the browser: parsed into typed values, or dropped if malformed."""
 
 import logging
 import math
@@ -10,22 +10,22 @@ import streamlit as st
 from attribution.drawing.view import View
 from attribution.settings import described, restore
 from attribution.ui.session import Pixel
-from attribution.viewer.message import WHOLE, Window
+from attribution.viewer.message import WHOLE_WINDOW, Window
 
 E = TypeVar("E")
-MAX_SIDE = 1 << 16  # pixels of a map
+MAX_SIDE = 1 << 16  # pixels of a map's side
 
 
 def received(key: str, name: str, read: Callable[[Any], E]) -> E | None:
     """Read the event that a component has just sent.
 
     Args:
-        key: Of the component.
-        name: Of the event.
-        read: Turns what was sent into a value; raises a ValueError, a TypeError or a LookupError if it is malformed.
+        key: Key of the component.
+        name: Name of the event.
+        read: Parses the payload; raises ValueError, TypeError or LookupError if it is malformed.
 
     Returns:
-        None if there is no event, or it is malformed, which the log reports in one line.
+        The value; None if there is no event or it is malformed, which is logged.
     """
     try:
         sent = st.session_state[key][name]
@@ -36,27 +36,27 @@ def received(key: str, name: str, read: Callable[[Any], E]) -> E | None:
 
 
 def read_mark(sent: Any) -> tuple[Pixel | None]:
-    """Read a marked pixel; an empty mapping removes the mark."""
+    """Read the marked pixel; None if the payload is empty, which removes the mark."""
     return (Pixel(_whole(sent["x"]), _whole(sent["y"])) if sent else None,)
 
 
 def read_place(sent: Any) -> tuple[float, float]:
-    """Read the position of the crop: across and down, from 0 to 1."""
+    """Read the position of the crop: horizontal and vertical, from 0 to 1."""
     return _share(sent["across"]), _share(sent["down"])
 
 
 def read_view(sent: Any) -> tuple[View, Window]:
-    """Read the view of the panels, as the viewer sends it with the request for an export."""
+    """Read the view of the panels, which the viewer sends when an export is requested."""
     parts = {str(name): str(text) for name, text in dict(sent).items()}
     view = restore(View, {name: text for name, text in parts.items() if name in described(View)})
-    return view, read_window(parts["zoom"]) if "zoom" in parts else WHOLE
+    return view, read_window(parts["zoom"]) if "zoom" in parts else WHOLE_WINDOW
 
 
 def read_window(text: str) -> Window:
-    """Read the part of the photo in view: `left,top,side`, as shares of the photo's sides.
+    """Read the visible part of the photo: `left,top,side`, as shares of the photo's sides.
 
     Raises:
-        ValueError: If it is none.
+        ValueError: If the text is malformed.
     """
     x, y, size = (_share(float(each)) for each in text.split(","))
     if size < 0.01:
@@ -65,7 +65,7 @@ def read_window(text: str) -> Window:
 
 
 def read_point(sent: Any, name: str) -> float:
-    """Read a number of the first point of a Plotly selection."""
+    """Read one number from the first point of a Plotly selection."""
     return _number(sent["points"][0][name])
 
 

@@ -1,4 +1,4 @@
-"""A form for any value with settings: one widget for each kind of setting, never one for a name."""
+"""Forms for values with settings: the widget depends on the kind of setting, never on its name."""
 
 from collections.abc import Mapping, MutableMapping
 from functools import singledispatch
@@ -11,14 +11,14 @@ from attribution.settings import Choice, ColourSetting, Configurable, Number, Pa
 
 C = TypeVar("C", bound=Configurable)
 
-SLIDER = 100  # a slider with more stops than this is hard to set
+MAX_SLIDER_RANGE = 100  # largest range shown as a slider; wider ranges get a number input
 
 
 def ask(cls: type[C], key: str) -> C:
-    """Show the settings of a class and make its value. Widgets that have no value yet take the default.
+    """Show the settings of a class and return the value that they define. Widgets without a value take the default.
 
     Args:
-        cls: A method or a baseline.
+        cls: Any class with settings, such as a method or a baseline.
         key: Prefix of the widgets' keys, unique on the page.
     """
     values = {}
@@ -31,12 +31,12 @@ def ask(cls: type[C], key: str) -> C:
 
 
 def fill(value: Configurable, key: str, state: MutableMapping[str, Any]) -> None:
-    """Set the widgets of a form, before they are shown, as `ask` would read them.
+    """Set the widgets of a form before they are shown, so that `ask` returns this value.
 
     Args:
-        value: The value that the form is to show.
+        value: The value to show.
         key: Prefix of the widgets' keys.
-        state: Where widgets have their values, such as the session's state.
+        state: Widget values by key, such as the session's state.
     """
     for name, kind in described(type(value)).items():
         content = getattr(value, name)
@@ -46,12 +46,12 @@ def fill(value: Configurable, key: str, state: MutableMapping[str, Any]) -> None
 
 
 def held(cls: type[C], key: str, state: Mapping[str, Any]) -> C:
-    """Return the value that a form's widgets have, without showing them; a missing widget counts as its default.
+    """Return the value of a form without showing it; missing widgets take their defaults.
 
     Args:
-        cls: A method or a baseline.
+        cls: Any class with settings, such as a method or a baseline.
         key: Prefix of the widgets' keys.
-        state: Where widgets have their values.
+        state: Widget values by key.
     """
     values = {}
     for name, kind in described(cls).items():
@@ -67,12 +67,12 @@ def held(cls: type[C], key: str, state: Mapping[str, Any]) -> C:
 
 
 def reset(cls: type[Configurable], key: str) -> None:
-    """Give the widgets of a form their defaults; to be called from a callback."""
+    """Reset the widgets of a form to their defaults; call from a callback."""
     fill(cls(), key, st.session_state)  # type: ignore[arg-type]
 
 
 def _offered(kind: Setting, shown: Any) -> bool:
-    """True if a widget of this kind can show a value; a browser may send any."""
+    """True if a widget of this kind can show a value; browsers may send anything."""
     if isinstance(kind, Part):
         return isinstance(shown, str) and shown in kind.registry
     try:
@@ -83,7 +83,7 @@ def _offered(kind: Setting, shown: Any) -> bool:
 
 
 def _shown(kind: Setting, value: Any) -> Any:
-    """Return a value in the form that its widget has it."""
+    """Convert a value to its widget's representation."""
     if isinstance(kind, Part):
         return value.key
     if isinstance(kind, ColourSetting):
@@ -93,15 +93,15 @@ def _shown(kind: Setting, value: Any) -> Any:
 
 @singledispatch
 def _widget(kind: Setting, label: str, usual: Any, key: str) -> Any:
-    """Show one setting; its value is in the session's state."""
+    """Show one setting, whose value is in the session's state, and return it."""
     raise TypeError(f"There is no widget for {type(kind).__name__}.")
 
 
 @_widget.register
 def _(kind: Number, label: str, usual: Any, key: str) -> int | float:
-    widget = st.slider if kind.high - kind.low <= SLIDER else st.number_input
+    widget = st.slider if kind.high - kind.low <= MAX_SLIDER_RANGE else st.number_input
     convert = int if kind.whole else float
-    shown = f"{kind.help} May be {kind.range}. Default: {usual:g}."
+    shown = f"{kind.help} Must be {kind.range}. Default: {usual:g}."
     step = 1 if kind.whole else 0.01 if kind.high - kind.low <= 5 else 0.5
     return widget(label, convert(kind.low), convert(kind.high), step=step, key=key, help=shown, persist_state="session")
 

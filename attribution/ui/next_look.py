@@ -1,19 +1,19 @@
-"""Have the browser ask for the next look at a job once it has taken in the last one.
+"""Polling of a job, paced by the browser: the next poll starts once the last one has been drawn.
 
-A timer asks again and again, however slow the line. Streamlit 1.67 keeps 500 messages for a browser and drops the
-session silently when they are not read in time: the page then never changes again.
+A fixed timer would poll regardless of the connection. Streamlit 1.67 queues at most 500 messages per browser and
+silently drops the session when the queue overflows; the page would then never update again.
 """
 
 import streamlit as st
 
-_ASK = """
-const PATIENCE = 10000; // milliseconds after which a lost look is requested again
+_SCRIPT = """
+const RETRY_DELAY = 10000; // milliseconds before a lost poll is repeated
 const timers = new WeakMap(); // parentElement -> timer
 
 export default function ({ data, parentElement, setTriggerValue }) {
   const ask = () => {
     setTriggerValue("look", data.number);
-    timers.set(parentElement, setTimeout(ask, PATIENCE));
+    timers.set(parentElement, setTimeout(ask, RETRY_DELAY));
   };
   clearTimeout(timers.get(parentElement));
   timers.set(parentElement, setTimeout(ask, data.after));
@@ -21,14 +21,14 @@ export default function ({ data, parentElement, setTriggerValue }) {
 }
 """
 
-_mount = st.components.v2.component("next_look", js=_ASK)
+_mount = st.components.v2.component("next_look", js=_SCRIPT)
 
 
 def ask_again(number: int, after: float) -> None:
-    """Run the surrounding fragment once more.
+    """Rerun the surrounding fragment after a delay.
 
     Args:
-        number: Of this look; another one than that of the last.
-        after: Seconds from the moment at which the browser has drawn this.
+        number: Number of this poll; must differ from the last one.
+        after: Delay in seconds, from when the browser has drawn this run.
     """
     _mount(data={"number": number, "after": round(1000 * after)}, key="next-look", on_look_change=lambda: None)

@@ -1,4 +1,4 @@
-"""Panels of the linked viewer on a page of the dashboard."""
+"""Panels of the linked viewer on the pages of the dashboard."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +16,7 @@ _messages: WeakKeyDictionary[Attribution, dict[Place, bytes]] = WeakKeyDictionar
 
 
 def packed_once(result: Attribution, place: Place) -> bytes:
-    """Return the message of a finished map, packed once however often it is shown."""
+    """Return the message of a finished map; cached."""
     known = _messages.setdefault(result, {})
     if place not in known:
         known[place] = pack_map(result.values, result.unit, place)
@@ -27,8 +27,8 @@ def show(packed: bytes, key: str, marks: bool = False) -> None:
     """Show a panel, the toolbar or the link.
 
     Args:
-        packed: What a `pack_` function returned.
-        key: Unique on the page, and the same from run to run.
+        packed: A message from one of the `pack_` functions.
+        key: Unique on the page and constant across reruns.
         marks: True if a click marks a pixel, whose values the page then shows.
     """
 

@@ -1,4 +1,4 @@
-"""Results on a page: the predictions, the maps with their cost, the images along a path."""
+"""Results on a page: the predictions, the maps with their costs, and images along a path."""
 
 from functools import lru_cache
 from html import escape
@@ -19,16 +19,16 @@ from attribution.viewer.message import Place, pack_partial, pack_photo, pack_too
 from attribution.work.analysis import Outcome, Strip
 
 GROUP = "explore"
-COLUMNS = 4
-NARROWEST = 150  # pixels of a panel, so that a phone shows two side by side
-BAR = 28  # pixels of a row of the predictions
+COLUMNS = 4  # panels per row on a desktop
+MIN_PANEL_WIDTH = 150  # pixels of a panel's width; a phone shows two side by side
+BAR_HEIGHT = 28  # pixels of a bar's height in the predictions
 
 
 def show_prediction(outcome: Outcome) -> None:
-    """Show the most probable classes and the explained one as bars; a click on one explains it."""
+    """Show the most probable classes and the explained class as bars; clicking a bar explains its class."""
     asked = outcome.analysis.target.index
     explained = outcome.prediction[0][0] if asked is None else asked
-    ink = "#fafafa" if st.context.theme.type == "dark" else "#0b0d12"  # the theme's own grey is too light to read
+    ink = "#fafafa" if st.context.theme.type == "dark" else "#0b0d12"  # the theme's grey has too little contrast
     figure = _bars(tuple(outcome.prediction), explained, ink)
     spoken = ", ".join(f"{name} {share:.1%}" for _, name, share in outcome.prediction)
 
@@ -51,31 +51,31 @@ def show_prediction(outcome: Outcome) -> None:
 
 @lru_cache(maxsize=64)
 def _bars(prediction: tuple[tuple[int, str, float], ...], explained: int, ink: str) -> go.Figure:
-    """Return a bar for each class; the explained one is darker. Cached, since Plotly is slow."""
+    """Plot one bar per class, the explained class darker. Cached, since Plotly is slow."""
     labels, shares, text, colours = [], [], [], []
     for index, name, share in prediction:
-        label = f"{escape(name)} ({index})"  # Plotly reads HTML
+        label = f"{escape(name)} ({index})"  # Plotly renders HTML
         labels.append(f"<b>{label}</b>" if index == explained else label)
         shares.append(share)
         text.append(f"{share:.1%}" if share >= 0.001 else "< 0.1%")
         colours.append("#1d4ed8" if index == explained else "#93b4f5")
     font = {"color": ink, "size": 13}
-    kept = {"marker": {"opacity": 1}, "textfont": {"color": ink}}  # a bar that was clicked dims no other
+    kept = {"marker": {"opacity": 1}, "textfont": {"color": ink}}  # clicking a bar must not dim the others
     common = {"y": labels, "orientation": "h", "hoverinfo": "none", "selected": kept, "unselected": kept}
-    row = go.Bar(x=[1.3] * len(shares), marker={"color": "rgba(128, 128, 128, 0.06)"}, **common)  # the row to click
+    row = go.Bar(x=[1.3] * len(shares), marker={"color": "rgba(128, 128, 128, 0.06)"}, **common)  # clickable background
     bar = go.Bar(x=shares, text=text, textposition="outside", cliponaxis=False, marker={"color": colours}, **common)
     figure = go.Figure([row, bar])
     figure.update_xaxes(range=[0, 1.3], visible=False, fixedrange=True)
     figure.update_yaxes(autorange="reversed", ticks="", automargin=True, fixedrange=True, tickfont=font)
     figure.update_traces(textfont=font)
     margin = {"l": 0, "r": 0, "t": 0, "b": 0}
-    height = BAR * len(shares)
+    height = BAR_HEIGHT * len(shares)
     figure.update_layout(height=height, margin=margin, bargap=0.3, barmode="overlay", showlegend=False, dragmode=False)
     return figure
 
 
 def show_header(outcome: Outcome) -> None:
-    """Show the photo, the predictions and the controls of the viewer, in the height of one picture."""
+    """Show the photo, the predictions and the viewer's controls, no taller than one panel."""
     analysis = outcome.analysis
     explained = next(iter(outcome.finished.maps), None)
     score = f" Explaining: {explained.explained} ({explained.target.quantity(explained.score)})." if explained else ""
@@ -90,13 +90,13 @@ def show_header(outcome: Outcome) -> None:
 
 
 def show_maps(outcome: Outcome) -> None:
-    """Show all maps in linked panels: COLUMNS in a row on a desktop, two on a phone."""
+    """Show all maps in linked panels."""
     if not outcome.analysis.methods:
-        st.info("Choose at least one method in the sidebar to see why.", icon=":material/touch_app:")
-    grid = st.grid(COLUMNS, min_column_width=NARROWEST)
+        st.info("Choose at least one method in the sidebar to see a map.", icon=":material/touch_app:")
+    grid = st.grid(COLUMNS, min_column_width=MIN_PANEL_WIDTH)
     for place, method in enumerate(outcome.analysis.methods):
         with grid, st.container(key=f"map-{method.key}", gap="xsmall"):
-            st.markdown(f":small[**{method.title}**]")  # small, so that a phone keeps it in one line
+            st.markdown(f":small[**{method.title}**]")  # small, to fit on one line on a phone
             result = outcome.results.get(place)
             if isinstance(result, Refusal):
                 st.info(str(result))
@@ -104,7 +104,7 @@ def show_maps(outcome: Outcome) -> None:
                 _show_map(result, method, outcome)
             elif partial := outcome.growing.get(place):
                 _show_panel(partial, method, outcome, growing=True)
-                st.caption("Growing: this map is not finished.")
+                st.caption("Partial map: still computing.")
             else:
                 st.skeleton(height=220)
     _show_mark(outcome)
@@ -113,7 +113,7 @@ def show_maps(outcome: Outcome) -> None:
 def _show_map(result: Attribution, method: Method, outcome: Outcome) -> None:
     _show_panel(result, method, outcome, growing=False)
     if result.settings:
-        st.caption(f"With {settings(result)}.")
+        st.caption(f"Settings: {settings(result)}.")
     hint = f"Shows: {method.shows} Cannot show: {method.cannot} {method.source}."
     st.caption(computed(result), help=hint)
     if result.account:
@@ -125,7 +125,7 @@ def _show_map(result: Attribution, method: Method, outcome: Outcome) -> None:
 def _show_panel(result: Attribution, method: Method, outcome: Outcome, growing: bool) -> None:
     st.text(result.explained)
     label = (
-        f"{method.title} map for {result.explained}. Arrow keys move the crosshair, plus and minus zoom, Enter marks."
+        f"{method.title} map for {result.explained}. Arrow keys move the crosshair, + and - zoom, Enter marks a pixel."
     )
     place = _place(outcome, method.key, label)
     packed = pack_partial(result.values, result.unit, place) if growing else panels.packed_once(result, place)
@@ -139,7 +139,7 @@ def _place(outcome: Outcome, name: str, label: str) -> Place:
 
 
 def _show_mark(outcome: Outcome) -> None:
-    """Show the raw values of the pixel that was marked last, from the results themselves."""
+    """Show the raw values of the last marked pixel, taken from the results."""
     if not (mark := session().mark):
         return
     x, y = mark.x, mark.y
@@ -155,10 +155,10 @@ def _show_mark(outcome: Outcome) -> None:
 
 
 def show_strip(strip: Strip) -> None:
-    """Show images along the path of one method."""
+    """Show images along the integration path of one method."""
     st.markdown(f"**Images along the integration path** ({strip.method.title})")
-    grid = st.grid(len(strip.alphas), min_column_width=NARROWEST // 2)
+    grid = st.grid(len(strip.alphas), min_column_width=MIN_PANEL_WIDTH // 2)
     for alpha, url in zip(strip.alphas, strip.urls, strict=True):
         with grid, st.container(gap="xsmall"):
-            st.image(url, width="stretch", alt=f"Path image at {alpha:.0%}")
+            st.image(url, width="stretch", alt=f"Image at {alpha:.0%} of the path")
             st.caption(f"{alpha:.0%}")

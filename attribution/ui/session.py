@@ -1,4 +1,4 @@
-"""Everything that the dashboard keeps for one visitor's session, except the values of widgets."""
+"""The dashboard's state of one session, except for widget values."""
 
 import uuid
 from dataclasses import dataclass, field
@@ -10,15 +10,15 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from attribution.analysis import Analysis
 from attribution.drawing.view import View
-from attribution.viewer.message import WHOLE, Window
+from attribution.viewer.message import WHOLE_WINDOW, Window
 from attribution.work.analysis import PreparedAnalysis
 
-KEY = "session"
+STATE_KEY = "session"
 
 
 @dataclass(frozen=True)
 class Pixel:
-    """A pixel of the maps: column and row."""
+    """Coordinates of a pixel in the maps: column and row."""
 
     x: int
     y: int
@@ -26,7 +26,7 @@ class Pixel:
 
 @dataclass(frozen=True)
 class Upload:
-    """The key of a decoded upload in its store; the photo is evicted with this value."""
+    """The cache key of a decoded upload; the photo is evicted when this object is garbage-collected."""
 
     key: tuple[str, str]
 
@@ -36,21 +36,21 @@ class Session:
     """State of one session.
 
     Attributes:
-        owner: Random name, for jobs and the log.
-        server_id: Streamlit's name of the session.
-        chosen: The analysis that the sidebar shows.
-        analysis: The same with its photo, or a sentence that says what is missing.
-        automatic: True if a change starts a job by itself.
-        view: View of the panels when the page opened.
-        window: The part of the photo in view at that time.
-        sentences: Parts of the link that could not be served.
-        restored: True once the link was read.
+        owner: Random id, for jobs and the log.
+        server_id: Streamlit's id of the session.
+        chosen: The analysis shown in the sidebar.
+        analysis: The same with its photo, or a message naming what is missing.
+        automatic: True if a change starts a job without a click.
+        view: View of the panels when the page was opened.
+        window: Visible part of the photo when the page was opened.
+        sentences: Messages about invalid parameters of the link.
+        restored: True once the link has been read.
         keep_crop: True if the next photo keeps the crop of the link.
-        mark: The pixel that was marked last.
+        mark: The last marked pixel.
         export: View and window of the export dialog; None while it is closed.
-        rerun: True if the next run of a fragment has to run the whole page.
-        watches: What each page waits for, by the page's name.
-        upload: The upload in use.
+        rerun: True if the next run of a fragment must rerun the whole page.
+        watches: The job that each page follows, by page name.
+        upload: The current upload.
     """
 
     owner: str = field(default_factory=lambda: uuid.uuid4().hex)
@@ -59,7 +59,7 @@ class Session:
     analysis: PreparedAnalysis | str = ""
     automatic: bool = True
     view: View = field(default_factory=View)
-    window: Window = WHOLE
+    window: Window = WHOLE_WINDOW
     sentences: list[str] = field(default_factory=list)
     restored: bool = False
     keep_crop: bool = False
@@ -70,12 +70,12 @@ class Session:
     upload: Upload | None = None
 
 
-_sessions: WeakValueDictionary[str, Session] = WeakValueDictionary()  # by owner; each ends with its session
+_sessions: WeakValueDictionary[str, Session] = WeakValueDictionary()  # by owner; entries vanish with their sessions
 
 
 def session() -> Session:
-    """Return the state of the session that this run belongs to."""
-    found: Session = st.session_state.setdefault(KEY, Session())
+    """Return the state of the current session."""
+    found: Session = st.session_state.setdefault(STATE_KEY, Session())
     if context := get_script_run_ctx():
         found.server_id = context.session_id
         _sessions[found.owner] = found
@@ -84,17 +84,17 @@ def session() -> Session:
 
 def is_connected(owner: str) -> bool:
     """True if a browser is connected to a session."""
-    if not st.runtime.exists():  # a test without a server
+    if not st.runtime.exists():  # in tests without a server
         return True
     found = _sessions.get(owner)
     return found is not None and st.runtime.get_instance().is_active_session(found.server_id)
 
 
 def address() -> str:
-    """Return the network address of this session's browser; empty on this machine, and where none is known."""
+    """Return the IP address of this session's browser; empty on localhost or if unknown."""
     return st.context.ip_address or ""
 
 
 def rerun_page() -> None:
-    """Have the next run of a fragment run the whole page; for buttons inside what a fragment shows."""
+    """Make the next fragment run rerun the whole page; for buttons inside a fragment."""
     session().rerun = True

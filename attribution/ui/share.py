@@ -1,35 +1,35 @@
-"""The copy-link button, which keeps the address bar true on every page, and what a link could not bring."""
+"""The copy-link button, which also keeps the address bar up to date, and messages about an invalid link."""
 
 import streamlit as st
 
 from attribution.analysis import Analysis
 from attribution.ui import panels
-from attribution.ui.address import SOURCES, UPLOADED, query
+from attribution.ui.address import MISSING_PHOTO_NOTE, UPLOAD_SOURCES, query
 from attribution.ui.pictures import GROUP
 from attribution.ui.session import session
 from attribution.viewer.message import pack_link
 
-UPLOAD = "Your photo is not part of the link."
+UPLOAD_NOTE = "The link does not contain your photo."
 
 
 def show_link(analysis: Analysis, page: str) -> None:
     """Show the button.
 
     Args:
-        analysis: What is chosen in the sidebar.
-        page: Which page is open.
+        analysis: The analysis chosen in the sidebar.
+        page: URL path of the open page.
     """
     state = session()
-    note = UPLOAD if analysis.photo in SOURCES else ""
+    note = UPLOAD_NOTE if analysis.photo in UPLOAD_SOURCES else ""
     packed = pack_link(GROUP, state.view, state.window, query(analysis), page, note)
     panels.show(packed, "link")
 
 
 def show_sentences() -> None:
-    """Show the parts of the link that could not be served, until they are closed. They are untrusted: no Markdown."""
+    """Show the messages about the link until they are closed; as plain text, since they quote untrusted input."""
     state = session()
-    if UPLOADED in state.sentences and not isinstance(state.analysis, str):  # there is a photo now
-        state.sentences.remove(UPLOADED)
+    if MISSING_PHOTO_NOTE in state.sentences and not isinstance(state.analysis, str):  # a photo has been added
+        state.sentences.remove(MISSING_PHOTO_NOTE)
     if not state.sentences:
         return
     with st.container(border=True, key="link-sentences"):

@@ -1,4 +1,4 @@
-"""The sidebar that all pages share: it chooses everything that defines an analysis."""
+"""The sidebar, shared by all pages: every choice that defines an analysis."""
 
 import hashlib
 from collections.abc import Container
@@ -16,7 +16,7 @@ from attribution.models.record import Facts
 from attribution.network.device import available_devices
 from attribution.photo.decode import MAX_BYTES, open_image
 from attribution.photo.preprocessing import Preprocessing
-from attribution.photo.samples import FIRST, SAMPLES, open_sample, sample_title
+from attribution.photo.samples import DEFAULT_SAMPLE, SAMPLES, open_sample, sample_title
 from attribution.refusal import Refusal
 from attribution.settings import described
 from attribution.targets.target import SCORES
@@ -24,17 +24,17 @@ from attribution.ui.crop.crop import show_crop
 from attribution.ui.forms import ask, fill, held, reset
 from attribution.ui.session import Upload, session
 from attribution.work.analysis import PreparedAnalysis, estimate
-from attribution.work.cache import DECODED, Recent
+from attribution.work.cache import PHOTO_STORE, Recent
 
-SLOW_SECONDS = 2  # estimated seconds of a map from which the picker shows them
-_photos: Recent[Image.Image | Refusal] = Recent("photos", DECODED)
+MIN_SHOWN_SECONDS = 2  # shortest estimate, in seconds per map, that the method picker shows
+_photos: Recent[Image.Image | Refusal] = Recent("photos", PHOTO_STORE)
 SOURCES = ("Samples", "Upload", "Camera")
-OPEN = -1  # option for the predicted class, or for all other classes
+OPEN_CLASS = -1  # option value of "Predicted class" and "All other classes"
 
 
 @dataclass(frozen=True, eq=False)
 class Photo:
-    """The photo of this session: what identifies it, its name for people, and its pixels."""
+    """The photo of this session: its identifier, its title and its pixels."""
 
     name: str
     title: str
@@ -45,22 +45,22 @@ def choose() -> tuple[Analysis, PreparedAnalysis | str]:
     """Show the sidebar.
 
     Returns:
-        What is chosen; and the same with its photo, ready to be computed, or a sentence that says what is missing.
+        The chosen analysis; and the same with its photo, ready to compute, or a message naming what is missing.
     """
     _mend()
     state = st.session_state
-    refusal = "There is no photo yet; choose one in the sidebar."
+    refusal = "No photo yet; choose one in the sidebar."
     with st.sidebar:
         try:
             photo = _photo()
-        except Refusal as refused:  # the rest of the sidebar is shown all the same, and keeps its values
+        except Refusal as refused:  # the rest of the sidebar is still shown and keeps its values
             photo, refusal = None, str(refused)
-            st.caption(refusal)  # here, too: on a phone the sidebar covers the page
+            st.caption(refusal)  # also here, since the sidebar covers the page on a phone
         under_photo = st.container()
         facts = _model()
-        classes = range(OPEN, len(facts.classes))
-        _keep("target", classes, OPEN)
-        _keep("versus", classes, OPEN)
+        classes = range(OPEN_CLASS, len(facts.classes))
+        _keep("target", classes, OPEN_CLASS)
+        _keep("versus", classes, OPEN_CLASS)
         if photo:
             with under_photo:
                 _crop(photo, facts.preprocessing)
@@ -71,8 +71,8 @@ def choose() -> tuple[Analysis, PreparedAnalysis | str]:
         photo=state.sample if state.source == "Samples" else state.source.lower(),
         crop=(state.across, state.down),
         model=state.model,
-        target=None if state.target == OPEN else state.target,
-        versus=None if state.versus == OPEN else state.versus,
+        target=None if state.target == OPEN_CLASS else state.target,
+        versus=None if state.versus == OPEN_CLASS else state.versus,
         score=state.score,
         methods=methods,
     )
@@ -94,10 +94,10 @@ def _prepared(analysis: Analysis, photo: Photo, preprocessing: Preprocessing, de
 
 
 def fill_sidebar(analysis: Analysis) -> None:
-    """Set the sidebar's widgets, before they are shown, to what `choose` would return.
+    """Set the sidebar's widgets before they are shown, so that `choose` returns this analysis.
 
     Args:
-        analysis: With a sample photo, or the name of a source of photos.
+        analysis: Its photo is a sample, or "upload" or "camera".
     """
     st.session_state.update(_widgets(analysis))
     for method in analysis.methods:
@@ -105,7 +105,7 @@ def fill_sidebar(analysis: Analysis) -> None:
 
 
 def explain_class(index: int) -> None:
-    """Set the target class; called before the sidebar is shown, as from a callback."""
+    """Set the target class; call before the sidebar is shown, such as from a callback."""
     st.session_state.target = index
 
 
@@ -115,19 +115,19 @@ def _widgets(analysis: Analysis) -> dict[str, Any]:
     across, down = analysis.crop
     return {
         "source": "Samples" if sampled else analysis.photo.capitalize(),
-        "sample": analysis.photo if sampled else FIRST,
+        "sample": analysis.photo if sampled else DEFAULT_SAMPLE,
         "across": round(across),
         "down": round(down),
         "model": analysis.model,
-        "target": OPEN if analysis.target is None else analysis.target,
-        "versus": OPEN if analysis.versus is None else analysis.versus,
+        "target": OPEN_CLASS if analysis.target is None else analysis.target,
+        "versus": OPEN_CLASS if analysis.versus is None else analysis.versus,
         "score": analysis.score,
         "methods": [method.key for method in analysis.methods],
     }
 
 
 def _mend() -> None:
-    """Set widgets to their defaults that have no value yet, or one that they do not offer."""
+    """Reset widgets that have no value, or one that they do not offer, to their defaults."""
     usual = _widgets(Analysis())
     offered: dict[str, Container[Any]] = {
         "source": SOURCES,
@@ -147,7 +147,7 @@ def _mend() -> None:
 
 
 def _keep(key: str, offered: Container[Any], usual: Any) -> None:
-    """Set a widget to its default if it has a value that it does not offer; unhashable ones are none of it."""
+    """Reset a widget to its default unless its value is on offer; an unhashable value never is."""
     try:
         known = key in st.session_state and st.session_state[key] in offered
     except TypeError:
@@ -175,8 +175,8 @@ def _photo() -> Photo | None:
             type=["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "heic", "heif"],
             max_upload_size=MAX_BYTES // 1_000_000,
             key="upload",
-            help="At most 30 MB and 40 megapixels. It is kept in the memory of this server only; small copies and maps "
-            "stay there until newer ones replace them.",
+            help="Up to 30 MB and 40 megapixels. Kept in this server's memory only; previews and maps stay there until "
+            "newer ones replace them.",
             on_change=_centre,
         )
     else:
@@ -186,15 +186,15 @@ def _photo() -> Photo | None:
         return None
     data = upload.getvalue()
     content = hashlib.sha256(data).hexdigest()
-    return Photo(content, "Your photo" if source == "Upload" else "Your picture", _decoded(content, data))
+    return Photo(content, "Your photo" if source == "Upload" else "Your camera photo", _decoded(content, data))
 
 
 def _decoded(content: str, data: bytes) -> Image.Image:
-    """Return an upload, decoded once for this session; again where others took its place in the meantime.
+    """Return a decoded upload; cached for this session until evicted.
 
     Args:
-        content: SHA-256 of the file, since a browser chooses the id of a file.
-        data: The file.
+        content: SHA-256 of the file; file ids are chosen by browsers and not trusted.
+        data: The encoded file.
     """
     state = session()
     key = state.owner, content
@@ -204,7 +204,7 @@ def _decoded(content: str, data: bytes) -> Image.Image:
     if (found := _photos.get(key)) is None:
         try:
             found = open_image(data)
-        except Refusal as refusal:  # kept as well: to refuse can take as long as to decode
+        except Refusal as refusal:  # cached too: refusing can take as long as decoding
             found = Refusal(str(refusal))
         _photos.put(key, found)
     if isinstance(found, Refusal):
@@ -213,10 +213,10 @@ def _decoded(content: str, data: bytes) -> Image.Image:
 
 
 def _crop(photo: Photo, preprocessing: Preprocessing) -> None:
-    """Show the square that the network sees; it can be moved on the photo."""
+    """Show the crop, which can be dragged on the photo."""
     state = st.session_state
     show_crop(photo.image, photo.name, preprocessing, state.across / 100, state.down / 100, _move)
-    st.caption("The network sees the square; drag it to move it.")
+    st.caption("The network sees only the square. Drag to move it.")
 
 
 def _move(across: float, down: float) -> None:
@@ -224,7 +224,7 @@ def _move(across: float, down: float) -> None:
 
 
 def _centre() -> None:
-    """Show another photo from its centre, unless a link set its crop."""
+    """Centre the crop of a new photo, unless a link set it."""
     if not session().keep_crop:
         _move(0.5, 0.5)
     session().keep_crop = False
@@ -236,37 +236,37 @@ def _model() -> Facts:
 
     name = st.selectbox("Model", list(MODELS), format_func=label, key="model")
     facts = MODELS[name].facts()
-    size = "no download" if MODELS[name].embedded else f"{facts.download:.0f} MB to download once"
-    st.caption(f"{facts.top1:.1f} % top-1 on ImageNet, {size}. Licence: {facts.licence}.")
+    size = "no download" if MODELS[name].embedded else f"{facts.download:.0f} MB download on first use"
+    st.caption(f"{facts.top1:.1f}% ImageNet top-1 accuracy, {size}. Licence: {facts.licence}.")
     return facts
 
 
 def _device() -> str:
     devices = available_devices()
     if len(devices) > 1:
-        st.selectbox("Device", devices, key="device", help="Device that runs the network; the first is the fastest.")
+        st.selectbox("Device", devices, key="device", help="Device that runs the network; the fastest is listed first.")
     device: str = st.session_state.device
     return device
 
 
 def _target(classes: tuple[str, ...]) -> None:
     def label(index: int) -> str:
-        return "Predicted class" if index == OPEN else f"{classes[index]} ({index})"
+        return "Predicted class" if index == OPEN_CLASS else f"{classes[index]} ({index})"
 
     def other(index: int) -> str:
-        return "all other classes" if index == OPEN else label(index)
+        return "All other classes" if index == OPEN_CLASS else label(index)
 
-    options = [OPEN, *range(len(classes))]
-    hint = "Type to find a class of the list, or click a bar of the predictions."
+    options = [OPEN_CLASS, *range(len(classes))]
+    hint = "Type to search, or click a class in the predictions."
     st.selectbox("Target class", options, format_func=label, key="target", help=hint)
     versus = st.selectbox(
-        "Against", options, format_func=other, key="versus", help="A second class: why the target and not this one."
+        "Against", options, format_func=other, key="versus", help="Second class: why the target class and not this one?"
     )
     st.segmented_control(
         "Score", list(SCORES), required=True, format_func=lambda key: SCORES[key].title, key="score", width="stretch"
     )
     score = SCORES[st.session_state.score]
-    st.caption(score.meaning if versus == OPEN else score.meaning_versus)
+    st.caption(score.meaning if versus == OPEN_CLASS else score.meaning_versus)
 
 
 def _methods() -> tuple[Method, ...]:
@@ -280,16 +280,16 @@ def _methods() -> tuple[Method, ...]:
     st.toggle(
         "Compute automatically",
         key="automatic",
-        help="Off: a change waits until you press Compute. For slow models.",
+        help="If off, changes take effect when you press Compute. Useful for slow models.",
     )
     return tuple(_settings(METHODS[key]) for key in METHODS if key in keys)
 
 
 def _pick(label: str, offered: list[str]) -> list[str]:
-    """Let people choose some of the methods on offer.
+    """Show a picker for some of the methods.
 
     Returns:
-        All methods that are chosen, of this offer or another.
+        The keys of all chosen methods, including those of other pickers.
     """
     state = st.session_state
     place = f"methods-{label}"
@@ -309,8 +309,8 @@ def _pick(label: str, offered: list[str]) -> list[str]:
     )
     methods = [held(METHODS[key], key, state) for key in offered]  # type: ignore[arg-type]
     seconds = {method.title: estimate(method, state.model, state.device) or 0.0 for method in methods}
-    if slow := [f"{title} about {each:.0f} s" for title, each in seconds.items() if each >= SLOW_SECONDS]:
-        st.caption(f"{', '.join(slow)}.")  # a label that changes would lose clicks
+    if slow := [f"{title}: about {each:.0f} s" for title, each in seconds.items() if each >= MIN_SHOWN_SECONDS]:
+        st.caption(f"{', '.join(slow)}.")  # below the picker, since changing its labels would lose clicks
     chosen: list[str] = state.methods
     return chosen
 

@@ -1,4 +1,4 @@
-"""A table that can be read on a phone: it scrolls by itself, by the keyboard too."""
+"""A table that scrolls sideways on narrow screens, also by keyboard."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -9,11 +9,11 @@ _CELL = "padding:0.3rem 0.75rem;border-bottom:1px solid rgba(128,128,128,0.3);wh
 
 
 def show_table(columns: Mapping[str, Sequence[str]], label: str) -> None:
-    """Show columns of text.
+    """Show columns of text as a table.
 
     Args:
-        columns: By their headings; the first names the rows.
-        label: What the table is, for those who do not see it.
+        columns: Cells by column heading; the first column holds the row headings.
+        label: Description for screen readers.
     """
     head = "".join(f'<th scope="col" style="{_CELL}">{escape(name)}</th>' for name in columns)
     rows = "".join(

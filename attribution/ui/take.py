@@ -1,4 +1,4 @@
-"""The export dialog: a figure, a ZIP that reproduces the maps, a report. Each is made when it is requested."""
+"""The export dialog: a figure, a report, and a ZIP that reproduces the maps. Each is created on request."""
 
 import io
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from attribution.work.analysis import Outcome
 
 
 def offer(outcome: Outcome | None) -> None:
-    """Show the dialog, if it was requested and not closed since."""
+    """Show the dialog if it is open."""
     if (export := session().export) and outcome:
         _dialog(outcome, *export)
 
@@ -24,32 +24,32 @@ def _close() -> None:
     session().export = None
 
 
-@st.dialog("Take away", on_dismiss=_close)
+@st.dialog("Export", on_dismiss=_close)
 @error_card()
 def _dialog(outcome: Outcome, view: View, window: Window) -> None:
     results = outcome.finished
     if not results.maps:
-        st.text("There is no map yet; choose a method, or wait until one is finished.")
+        st.text("No map yet; choose a method, or wait for one to finish.")
         return
     photo, asked = outcome.analysis.photo, len(outcome.analysis.methods)
     if len(results) < asked:
-        st.text(f"{len(results)} of {asked} maps are finished; the others are not in the files yet.")
+        st.text(f"Only {len(results)} of {asked} maps are finished; the files contain no others yet.")
     _download(
         "Figure (PNG)",
-        "All maps in this view, the whole photo, with titles, settings and colour bars, at 300 dots per inch.",
+        "All maps in the current view without the zoom, with titles, settings and colour bars, at 300 dpi.",
         "attribution.png",
         lambda file: export.figure(results, file, view, format="png"),
     )
     _download(
         "Report (HTML)",
-        "One file with this viewer inside: zoom, values and views, without a server or a network.",
+        "One file with the interactive viewer; works offline.",
         "attribution.html",
         lambda file: export.report(results, file, view, photo, window),
     )
     _download(
-        "Numbers (ZIP)",
-        "The raw values, the pixels that the network saw, pictures, a manifest, the papers, and a script that "
-        "computes all of it again. It holds no file name and no metadata of your photo.",
+        "Raw data (ZIP)",
+        "Raw values, the network's input, images, a manifest, citations, and a script that recomputes the maps. "
+        "Contains no file name or metadata of your photo.",
         "attribution.zip",
         lambda file: export.archive(results, file, photo, outcome.analysis.analysis.crop),
     )

@@ -1,4 +1,4 @@
-"""The watch of a page on its job: it submits a task, shows what has been found so far, and can cancel."""
+"""A page's connection to its job: submit a task, show its progress and results, cancel it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,50 +13,50 @@ from attribution.ui.session import address, is_connected, rerun_page, session
 from attribution.work.jobs import Job, Jobs
 
 R = TypeVar("R")
-TICK = 0.3  # seconds from the end of one look at a job to the next
-SHORTEST_ESTIMATE = 3.0  # seconds; a shorter time left is not shown
-MAX_WAIT = 5.0  # seconds between two looks of a queued session, at most
-UNKNOWN_WAIT = 3.0  # seconds that an unknown time in the queue counts as
-LAST_RESULT = "Showing the last finished result."
+POLL_INTERVAL = 0.3  # seconds from the end of one poll to the next
+MIN_SHOWN_ESTIMATE = 3.0  # seconds; a shorter remaining time is not shown
+MAX_POLL_INTERVAL = 5.0  # seconds between two polls of a queued job, at most
+UNKNOWN_WAIT = 3.0  # seconds assumed for an unknown time in the queue
+LAST_RESULT_NOTE = "Showing the last finished result."
 
 
 class Task(Protocol[R]):
-    """Something to compute, chosen by a person."""
+    """A computation that a user has requested."""
 
     @property
     def key(self) -> str:
-        """Text that changes whenever the result would."""
+        """Cache key; must change whenever the result would."""
 
     @property
     def device(self) -> str:
-        """The device whose worker computes it."""
+        """The device whose worker runs the task."""
 
     @property
     def model(self) -> str:
-        """Key of the model, for the log."""
+        """The model's key, for the log."""
 
     def compute(self, job: Job[R]) -> R:
-        """Return the result; called on a worker's thread."""
+        """Return the result; called in a worker thread."""
 
     def remembered(self) -> R | None:
-        """Return the result if it is in the cache."""
+        """Return the cached result, or None."""
 
 
-JOBS: Jobs[Any] = Jobs(alive=is_connected)  # of this process; any browser can empty Streamlit's own caches
+JOBS: Jobs[Any] = Jobs(alive=is_connected)  # per process; not in a Streamlit cache, which any browser can clear
 
 
 @dataclass
 class Watch(Generic[R]):
-    """The job of one page of one session.
+    """The job of one page in one session.
 
     Attributes:
-        job: The job that was submitted last.
+        job: The last submitted job.
         outcome: The last finished result.
-        status: "following" the job; "requested" by a button; "outdated", when the choices have changed since; "left",
-            when this session has cancelled; "refused", with a sentence, when another try could help; "missing", with a
-            sentence, when something has to be chosen first.
+        status: "following": the job is shown; "requested": a button was pressed; "outdated": the choices have changed
+            since; "left": this session has cancelled; "refused": no job could be queued, but retrying may help;
+            "missing": something must be chosen first.
         sentence: The reason for "refused" and "missing".
-        looks: Number of looks at the job so far.
+        looks: Number of polls so far.
     """
 
     job: Job[R] | None = None
@@ -66,11 +66,11 @@ class Watch(Generic[R]):
     looks: int = 0
 
     def follow(self, task: Task[R] | str, automatic: bool) -> None:
-        """Submit what was chosen, unless it is submitted already or has to wait for a click.
+        """Submit the task, unless it is already submitted or must wait for a click.
 
         Args:
-            task: What was chosen, or a sentence that says what is missing.
-            automatic: True if a change starts a job by itself. The first task of a page always does.
+            task: The chosen task, or a message naming what is missing.
+            automatic: True if a change starts a job without a click. The first task of a page always does.
         """
         if isinstance(task, str):
             self.status, self.sentence = "missing", task
@@ -99,14 +99,14 @@ class Watch(Generic[R]):
             self.status, self.sentence = "refused", str(refusal)
 
     def active(self) -> bool:
-        """True if this session waits for the job."""
+        """True if this session is waiting for the job."""
         return self.job is not None and self.job.active and self.job.look(session().owner)
 
     def found(self, worth: Callable[[R], bool]) -> R | None:
         """Return the result to show.
 
         Args:
-            worth: True if the unfinished result of the job shows more than the last finished one.
+            worth: Returns True if an unfinished result should replace the last finished one.
         """
         if self.job and self.job.result is not None:
             self.outcome = self.job.result
@@ -114,15 +114,15 @@ class Watch(Generic[R]):
         return so_far if so_far is not None and (self.outcome is None or worth(so_far)) else self.outcome
 
     def pause(self, tick: float) -> float:
-        """Return the seconds until the next look: more while the job is queued, so that a crowd slows nobody down."""
+        """Return the seconds until the next poll: more while the job is queued, to limit the load of many sessions."""
         if self.job is None or self.job.state != "queued":
             return tick
         wait = JOBS.wait(self.job)
-        return max(tick, min(MAX_WAIT, (UNKNOWN_WAIT if wait is None else wait) / 2))
+        return max(tick, min(MAX_POLL_INTERVAL, (UNKNOWN_WAIT if wait is None else wait) / 2))
 
     def show_state(self) -> None:
-        """Show one line about the job, and the buttons that go with it."""
-        last = f" {LAST_RESULT}" if self.outcome is not None else ""
+        """Show the job's status line and its buttons."""
+        last = f" {LAST_RESULT_NOTE}" if self.outcome is not None else ""
         if self.status in ("missing", "refused"):
             st.warning(self.sentence + last, icon=":material/info:")
             if self.status == "refused":
@@ -130,7 +130,7 @@ class Watch(Generic[R]):
         elif self.job is None:
             return
         elif self.status == "outdated":
-            self._line("The choices have changed since this was computed.", "Compute")
+            self._line("The settings have changed since the last computation.", "Compute")
         elif self.active():
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.progress(self.job.fraction, text=_state(self.job) + (last and f".{last}"))
@@ -142,12 +142,12 @@ class Watch(Generic[R]):
             self._line(f"Cancelled.{last}", "Compute")
 
     def request(self) -> None:
-        """Have the next run of the page compute what is chosen."""
+        """Submit the current task on the next run of the page."""
         self.status = "requested"
         rerun_page()
 
     def _leave(self) -> None:
-        """Cancel for this session; a job that another session waits for goes on."""
+        """Cancel for this session; the job continues if another session is waiting for it."""
         JOBS.cancel(session().owner)
         self.status = "left"
         rerun_page()
@@ -163,19 +163,19 @@ def show(
     task: Task[R] | str,
     draw: Callable[[R], None],
     worth: Callable[[R], bool] = lambda so_far: True,
-    tick: float = TICK,
+    tick: float = POLL_INTERVAL,
 ) -> R | None:
-    """Follow a task and show its results, without the sidebar, until it has finished.
+    """Follow a task and show its results, in a fragment, until it has finished.
 
     Args:
-        page: Name of the page, under which the session keeps its watch.
-        task: What was chosen, or a sentence that says what is missing.
-        draw: Shows a result, also an unfinished one.
+        page: Name of the page; the session stores its watch under it.
+        task: The chosen task, or a message naming what is missing.
+        draw: Shows a result, finished or not.
         worth: As for `Watch.found`.
-        tick: Seconds from the end of one look to the next.
+        tick: Seconds from the end of one poll to the next.
 
     Returns:
-        The result on the page.
+        The result shown on the page.
     """
     watch: Watch[R] = session().watches.setdefault(page, Watch())
 
@@ -184,17 +184,17 @@ def show(
         if session().rerun:
             session().rerun = False
             st.rerun()
-        active = watch.active()  # once: the next look sees a job that ends while the page is drawn
-        with st.container(key="state"):  # always, so that what follows keeps its place in the tree
+        active = watch.active()  # read once: a job that ends while the page is drawn is seen by the next poll
+        with st.container(key="state"):  # always present, so that later elements keep their position
             watch.show_state()
         found = watch.found(worth)
         if found is None:
             st.skeleton(height=300)
         else:
             draw(found)
-        if looking and not active:  # all results are on the page; it stops looking
+        if looking and not active:  # everything has been drawn; stop polling
             st.rerun()
-        if active:  # at the end, so that the browser has everything before it asks again
+        if active:  # last, so that the browser has drawn everything before it polls again
             watch.looks += 1
             ask_again(watch.looks, watch.pause(tick))
 
@@ -204,10 +204,10 @@ def show(
 
 
 def _state(job: Job[Any]) -> str:
-    """Return what is being done and the estimated time left, or the position in the queue."""
+    """Return the current activity with the estimated time left, or the position in the queue."""
     if job.state != "queued":
         left, behind = job.left or 0.0, JOBS.behind(job)
-        time = f", about {left:.0f} s left" if left >= SHORTEST_ESTIMATE else ""
+        time = f", about {left:.0f} s left" if left >= MIN_SHOWN_ESTIMATE else ""
         return job.message + time + (f"; {_analyses(behind)} queued behind this one" if behind else "")
     ahead, seconds = JOBS.ahead(job), JOBS.wait(job)
     queued = f"Queued behind {_analyses(ahead + 1)}"

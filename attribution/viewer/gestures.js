@@ -1,15 +1,15 @@
-// Wheel, pointers, fingers and keys on a panel: they move its group's window, cursor, mark and region.
+// Mouse, touch and keyboard input on a panel: moves its group's window, cursor, mark and region.
 
-const CLICK_MOVE = 4; // pixels that a pointer may move and still click
-const SCROLL_PAUSE = 400; // milliseconds after the page has scrolled before the wheel zooms
+const CLICK_MOVE = 4; // largest movement of a click, in pixels
+const SCROLL_PAUSE = 400; // milliseconds after page scrolling during which the wheel does not zoom
 
-let scrolled = 0; // time of the page's last scroll
+let scrolled = 0; // time of the last page scroll, in milliseconds
 window.addEventListener("scroll", () => (scrolled = performance.now()), { capture: true, passive: true });
 
-/** Listen to a panel's canvas. */
+/** Handle input on a panel's canvas. */
 export function listen(panel) {
   const { canvas } = panel;
-  const pointers = new Map(); // pointer id -> its first point of the image, its position and the distance moved
+  const pointers = new Map(); // pointer id -> start point in the image, current position and distance moved
   canvas.addEventListener("wheel", (event) => {
     const whole = panel.group.window.size === 1;
     if (whole && (event.deltaY > 0 || performance.now() - scrolled < SCROLL_PAUSE)) return; // the page scrolls
@@ -39,7 +39,7 @@ export function listen(panel) {
   canvas.onkeydown = (event) => press(panel, event);
 }
 
-/** Move the window, zoom it with two fingers, or draw a region. */
+/** Pan, pinch-zoom, or draw a region. */
 function drag(panel, fingers, pointer, event) {
   const { group } = panel;
   const distance = () => Math.hypot(fingers[0].x - fingers[1].x, fingers[0].y - fingers[1].y);
@@ -63,7 +63,7 @@ function drag(panel, fingers, pointer, event) {
   }
 }
 
-/** Arrows move the crosshair and the window with it, + and - zoom, Enter marks, 0 or Escape resets. */
+/** Arrow keys move the crosshair and scroll along, + and - zoom, Enter marks, 0 or Escape resets. */
 function press(panel, event) {
   const { group } = panel;
   const { window: seen } = group;

@@ -1,25 +1,25 @@
-// The state that all panels of a page share: settings, the part in view, cursor, mark and region.
+// State shared by the panels of one page: settings, visible part, cursor, mark and region.
 
 import { shared } from "./heat.js";
 
 /* global COLOUR_MAPS, DEFAULT_VIEW -- by view_facts() in message.py */
 
-const SMALLEST_WINDOW = 1 / 32; // of the image's side, at the highest zoom
+const SMALLEST_WINDOW = 1 / 32; // visible share of the image's side at maximum zoom
 const groups = new Map(); // name -> Group
 
 export class Group {
   constructor() {
     this.settings = { ...DEFAULT_VIEW, size: "map" };
-    this.window = { x: 0, y: 0, size: 1 }; // the part in view, as shares of the image's sides
+    this.window = { x: 0, y: 0, size: 1 }; // visible part, as shares of the image's sides
     this.cursor = null; // {x, y} as shares
     this.mark = null;
     this.region = null; // {x0, y0, x1, y1} as shares
-    this.drawing = false; // true if a drag draws a region, as it does with Shift
+    this.drawing = false; // true if dragging draws a region even without Shift
     this.panels = new Map(); // id -> Panel
     this.toolbars = new Set();
     this.links = new Set();
     this.waiting = false;
-    this.stale = false; // true if the colours, not only the window, have changed
+    this.stale = false; // true if colours must be recomputed
   }
 
   static named(name) {
@@ -50,7 +50,7 @@ export class Group {
     return [...this.panels.values()].filter((panel) => panel.kind !== "photo");
   }
 
-  /** Draw at the next frame, once however often it is requested. */
+  /** Draw at the next frame; repeated requests are merged. */
   redraw(recolour = false) {
     this.stale ||= recolour;
     if (this.waiting) return;
@@ -75,7 +75,7 @@ export class Group {
     this.redraw(true);
   }
 
-  /** Apply the view of a link, once; from then on the browser's own is newer. */
+  /** Apply the view of a link, once; later changes stay in the browser. */
   restore({ settings, window }) {
     if (this.restored) return;
     this.restored = true;
@@ -84,7 +84,7 @@ export class Group {
     this.show(x, y, Math.max(SMALLEST_WINDOW, size));
   }
 
-  /** The view as parts of a link: what differs from the defaults. */
+  /** The view as link parameters, without defaults. */
   get parts() {
     const { x, y, size } = this.window;
     const zoom = size < 1 ? [["zoom", [x, y, size].join()]] : [];
@@ -99,7 +99,7 @@ export class Group {
     this.show(at.x - (at.x - this.window.x) * kept, at.y - (at.y - this.window.y) * kept, size);
   }
 
-  /** Put a part of the image in view, as far as the image goes. */
+  /** Show a part of the image, clamped to its edges. */
   show(x, y, size = this.window.size) {
     const round = (share) => Math.round(1e5 * share) / 1e5; // the precision of a link
     const clamp = (share) => round(Math.min(1 - size, Math.max(0, share)));
@@ -107,10 +107,10 @@ export class Group {
     this.redraw();
   }
 
-  /** Show all of the image, without a mark or a region. */
+  /** Reset the zoom, and remove the mark and the region. */
   reset() {
     clearTimeout(this.sending);
-    this.unmark?.(); // where a mark was sent
+    this.unmark?.(); // if a mark was sent
     this.unmark = this.region = this.mark = null;
     this.show(0, 0, 1);
   }

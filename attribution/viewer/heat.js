@@ -1,7 +1,7 @@
-// From attribution values to pixels: the browser's half of heatmap.py. Both read tests/heatmap_vectors.json.
-// No DOM here, so that node can test it.
+// From attribution values to colours, as in drawing/heatmap.py; tests/heatmap_vectors.json tests both.
+// Independent of the DOM, so that node can test it.
 
-/** One number a pixel from three signed channels, laid out one after another. */
+/** One number per pixel from three signed channels, stored one after another. */
 export function reduce(channels, scale, reduction) {
   const count = channels.length / 3;
   const heat = new Float32Array(count);
@@ -37,7 +37,7 @@ export function rank(sorted, value) {
   return (100 * low) / sorted.length;
 }
 
-/** The ends of the colour scale: [least, clip percentile], or for signed maps [-limit, limit] around zero. */
+/** The ends of the colour scale: [minimum, clip percentile], or [-limit, limit] for signed maps. */
 export function span(sorted, sortedAbsolutes, clip, signed) {
   if (signed) {
     const limit = percentile(sortedAbsolutes, clip);
@@ -46,25 +46,25 @@ export function span(sorted, sortedAbsolutes, clip, signed) {
   return [sorted[0], percentile(sorted, clip)];
 }
 
-/** One span for several maps. */
+/** The common span of several maps. */
 export function shared(spans) {
   return [Math.min(...spans.map((each) => each[0])), Math.max(...spans.map((each) => each[1]))];
 }
 
-/** The share of pixels outside a span, in percent: they are drawn in its last colours. */
+/** The percentage of pixels outside a span, which are drawn in its end colours. */
 export function clipped(heat, [low, high]) {
   let count = 0;
   for (const value of heat) if (value < low || value > high) count++;
   return (100 * count) / heat.length;
 }
 
-/** The position of a value in a span, in [0, 1]; a span without extent draws blank. */
+/** The position of a value in a span, in [0, 1]; in a blank span 0, or 0.5 if it is signed. */
 export function unit(value, [low, high]) {
   if (!(high > low)) return low < 0 ? 0.5 : 0;
   return Math.min(1, Math.max(0, (value - low) / (high - low)));
 }
 
-/** The colour at a place in [0, 1] between equally spaced anchors, as [red, green, blue] from 0 to 255. */
+/** The colour at a position in [0, 1] between equally spaced anchors, as [red, green, blue] from 0 to 255. */
 export function colour(anchors, place) {
   const x = place * (anchors.length - 1);
   const below = Math.min(Math.floor(x), anchors.length - 2);

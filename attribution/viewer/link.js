@@ -21,7 +21,7 @@ export class Link {
     this.write();
   }
 
-  /** Browsers allow few changes of the address a second. */
+  /** Update the address bar after a delay, since browsers limit the rate of changes. */
   later() {
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.write(), 250);
@@ -37,11 +37,11 @@ export class Link {
 
   async copy() {
     this.write();
-    let said = "The link is copied.";
+    let said = "Link copied.";
     try {
       await navigator.clipboard.writeText(window.location.href);
     } catch {
-      said = "This browser does not let a page copy; copy the address bar instead.";
+      said = "The browser blocked copying; copy the link from the address bar instead.";
     }
     this.note.textContent = `${said} ${this.header.note}`;
   }

@@ -1,7 +1,7 @@
-"""Messages for the browser: the viewer's module, and one message for each panel.
+"""Messages for the browser: the viewer's module, and one message per panel.
 
-A panel's data is one message: the length of a header (32 bits, little-endian), the header as JSON, and the pixels. It
-travels once; a rerun with the same data sends none of it again.
+A message is the length of the header (32 bits, little-endian), the header as JSON, and the pixels. It is sent once; a
+rerun with the same data does not send it again.
 """
 
 import json
@@ -19,19 +19,19 @@ from attribution.settings import Choice, Number, described, plain
 from attribution.viewer.bundle import bundle
 
 _FOLDER = Path(__file__).parent
-Window = tuple[float, float, float]  # left, top and side of the part in view, as shares of the image's sides
-WHOLE: Window = (0.0, 0.0, 1.0)
+Window = tuple[float, float, float]  # left, top and side of the visible part, as shares of the image's sides
+WHOLE_WINDOW: Window = (0.0, 0.0, 1.0)
 
-_LARGEST = 32767  # of a signed 16-bit number
+_MAX_INT16 = 32767  # largest signed 16-bit number
 
 
 def module() -> str:
-    """Return the viewer as one ES module, with the facts about views that Python defines."""
+    """Return the viewer as one ES module, with constants from Python."""
     return bundle(_FOLDER / "viewer.js", view_facts())
 
 
 def view_facts() -> dict[str, Any]:
-    """Return the constants of the browser's half: colour maps, the default view, and its settings' labels or ranges."""
+    """Return the viewer's constants: colour maps, the default view, and its settings' labels or ranges."""
     controls: dict[str, Any] = {}
     for name, kind in described(View).items():
         if isinstance(kind, Choice):
@@ -42,7 +42,7 @@ def view_facts() -> dict[str, Any]:
 
 
 def style() -> str:
-    """Return the viewer's CSS; its colours are the variables of Streamlit's theme."""
+    """Return the viewer's CSS, which uses the variables of Streamlit's theme."""
     return (_FOLDER / "viewer.css").read_text()
 
 
@@ -54,16 +54,16 @@ def pack(header: dict[str, Any], body: bytes = b"") -> bytes:
 
 @dataclass(frozen=True)
 class Place:
-    """The place of a picture.
+    """The place of an image in the viewer.
 
     Attributes:
-        group: Panels of one group are linked.
-        name: Unique in its group.
-        label: Spoken by a screen reader.
-        full: (H, W) of the same part of the original photo, for saving at its size.
-        file: Name of the PNG that a panel saves, without its ending. Default: the name.
-        title: Shown above the picture.
-        below: Shown below it.
+        group: Name of the group; its panels are linked.
+        name: Name of the panel, unique in its group.
+        label: Label for screen readers.
+        full: (H, W) of the crop in pixels of the original photo, for saving at that resolution.
+        file: File name of a saved PNG, without suffix. Default: the name.
+        title: Text above the image.
+        below: Text below the image.
     """
 
     group: str
@@ -75,7 +75,7 @@ class Place:
     below: str = ""
 
     def header(self, kind: str, size: tuple[int, int]) -> dict[str, Any]:
-        """Return the header of a picture of (H, W) for the browser."""
+        """Return the message header of an image of size (H, W)."""
         return {
             "kind": kind,
             "group": self.group,
@@ -101,19 +101,19 @@ def pack_map(values: NDArray[Any], unit: str, place: Place) -> bytes:
 
     Args:
         values: (3, H, W), signed, finite.
-        unit: Of the values.
-        place: Where it is shown.
+        unit: Unit of the values.
+        place: Place in the viewer.
     """
-    values = values.astype(np.float64)  # a scale of float32 could be too small for its own format
+    values = values.astype(np.float64)  # in float32, the scale could underflow
     largest = float(np.abs(values).max())
-    scale = largest / _LARGEST if largest > 0 else 1.0
-    channels = np.clip(np.rint(values / scale), -_LARGEST, _LARGEST).astype("<i2")
+    scale = largest / _MAX_INT16 if largest > 0 else 1.0
+    channels = np.clip(np.rint(values / scale), -_MAX_INT16, _MAX_INT16).astype("<i2")
     header = {**place.header("map", values.shape[1:]), "scale": scale, "unit": unit}
     return pack(header, channels.tobytes())
 
 
 def pack_partial(values: NDArray[Any], unit: str, place: Place) -> bytes:
-    """Pack a map that still grows: the sum of absolute values in one channel of 8 bits."""
+    """Pack a partial map: the sum of absolute values in one 8-bit channel."""
     heat = reduce(values)
     scale = float(heat.max()) / 255 or 1.0
     header = {**place.header("partial", heat.shape), "scale": scale, "unit": unit}
@@ -121,27 +121,27 @@ def pack_partial(values: NDArray[Any], unit: str, place: Place) -> bytes:
 
 
 def pack_toolbar(group: str, view: View, window: Window, take: bool = True) -> bytes:
-    """Pack the controls that all panels of a group obey.
+    """Pack the controls of a group of panels.
 
     Args:
-        group: Panels of one group are linked.
-        view: As it is when the page opens; from then on the browser knows better.
-        window: The same of the part in view.
-        take: Whether there is something to take away. Default: True.
+        group: Name of the group.
+        view: Initial view; later changes stay in the browser.
+        window: Initially visible part.
+        take: True if the toolbar has an export button. Default: True.
     """
     return pack({"kind": "toolbar", "group": group, "settings": plain(view), "window": window, "take": take})
 
 
 def pack_link(group: str, view: View, window: Window, query: str, page: str, note: str) -> bytes:
-    """Pack the button that copies the link; it also keeps the address bar true.
+    """Pack the copy-link button, which also keeps the address bar up to date.
 
     Args:
-        group: Whose view is part of the link.
+        group: Name of the group whose view is part of the link.
         view: As for `pack_toolbar`.
         window: As for `pack_toolbar`.
-        query: The rest of the link: `name=value&...`, percent-encoded.
-        page: Which page is open; the address is written again when it changes.
-        note: What the link cannot hold, for people; empty if it holds all.
+        query: The other parameters of the link, `name=value&...`, percent-encoded.
+        page: URL path of the open page; the address bar is rewritten when it changes.
+        note: Message about content that the link cannot contain; empty if none.
     """
     rest = {"query": query, "page": page, "note": note}
     return pack({"kind": "link", "group": group, "settings": plain(view), "window": window, **rest})

@@ -1,4 +1,4 @@
-// The region, the mark and the crosshair that all panels of a group show at the same point of the photo.
+// The region, the mark and the crosshair, which all panels of a group show at the same position.
 
 /** Draw them on a canvas that shows the group's window. */
 export function drawOverlay(context, { window: seen, cursor, mark, region }) {

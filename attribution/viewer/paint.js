@@ -1,11 +1,11 @@
-// The pixels of a picture, RGBA: the photo, a map under the settings of the view, and the ramp of its colour bar.
+// RGBA pixels of the photo, of a map under the current view, and of its colour bar.
 
 import { colour, percentile, unit } from "./heat.js";
 
-const COLOUR_STEPS = 1024; // entries of a look-up table
+const COLOUR_STEPS = 1024; // entries of a lookup table
 const UNIMPORTANT_GREY = 235; // as in drawing/view.py
 
-/** A look-up table of colours, three bytes each. */
+/** A lookup table of colours, three bytes each. */
 export function colourTable(anchors) {
   const table = new Uint8ClampedArray(3 * COLOUR_STEPS);
   for (let i = 0; i < COLOUR_STEPS; i++) table.set(colour(anchors, i / (COLOUR_STEPS - 1)), 3 * i);
@@ -16,7 +16,7 @@ export function paintPhoto(pixels, rgb) {
   for (let i = 0; 4 * i < pixels.length; i++) pixels.set([rgb[3 * i], rgb[3 * i + 1], rgb[3 * i + 2], 255], 4 * i);
 }
 
-/** Paint a map; `photo` is null if no photo of its size is on the page. */
+/** Paint a map; `photo` is null if the page shows no photo of the same size. */
 export function paintMap(pixels, { heat, sorted }, span, table, photo, { view, blend, top }) {
   const threshold = percentile(sorted, 100 - top);
   const flat = !(span[1] > span[0]);
@@ -32,7 +32,7 @@ export function paintMap(pixels, { heat, sorted }, span, table, photo, { view, b
   }
 }
 
-/** Paint one row with all colours of a table. */
+/** Paint one row with all colours of a lookup table. */
 export function paintRamp(pixels, table) {
   const count = pixels.length / 4;
   for (let i = 0; i < count; i++) {

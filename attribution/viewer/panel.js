@@ -1,4 +1,4 @@
-// A picture with its readout and, for a map, its colour bar.
+// An image with its readout and, for a map, its colour bar.
 
 import { element, number } from "./elements.js";
 import { listen } from "./gestures.js";
@@ -7,7 +7,7 @@ import { clipped, rank, reduce, span } from "./heat.js";
 import { drawOverlay } from "./overlay.js";
 import { colourTable, paintMap, paintPhoto, paintRamp } from "./paint.js";
 
-const DOUBLE_CLICK = 300; // milliseconds within which a second click is a double-click, and no mark is sent
+const DOUBLE_CLICK = 300; // milliseconds before a mark is sent, so that a double-click sends none
 
 export class Panel {
   constructor(root, send) {
@@ -28,19 +28,19 @@ export class Panel {
     last.append(this.note, this.save);
     this.under = element("div", { className: "under" });
     root.append(this.above, this.canvas, this.readout, this.bar, last, this.under);
-    this.offscreen = element("canvas"); // the whole picture, one pixel of it for each of the map
+    this.offscreen = element("canvas"); // the whole image at the map's resolution
     listen(this);
     this.observer = new ResizeObserver(() => this.fit());
     this.observer.observe(this.canvas);
   }
 
-  /** Take new data; the window, the cursor and the settings stay. */
+  /** Replace the data; the window, the cursor and the settings are kept. */
   update(header, body) {
     if (this.group && this.id !== header.id) this.group.panels.delete(this.id);
     Object.assign(this, { ...header, group: Group.named(header.group) });
     this.group.panels.set(this.id, this);
     this.channels = this.kind === "map" ? new Int16Array(body.buffer) : null;
-    this.body = body; // the photo's pixels, or the levels of a map that still grows
+    this.body = body; // pixels of the photo, or levels of a partial map
     this.heats = new Map(); // reduction -> {heat, sorted, absolutes}
     this.offscreen.width = this.width;
     this.offscreen.height = this.height;
@@ -69,7 +69,7 @@ export class Panel {
     this.group?.redraw();
   }
 
-  /** The map under the group's reduction, with what its percentiles need; computed once a reduction. */
+  /** The map under the group's reduction, with sorted values for percentiles; cached per reduction. */
   get heat() {
     const { reduction } = this.group;
     if (!this.heats.has(reduction)) {
@@ -87,7 +87,7 @@ export class Panel {
     return span(this.heat.sorted, this.heat.absolutes, this.group.settings.clip, this.group.signed);
   }
 
-  /** Paint the whole picture off screen. */
+  /** Paint the whole image off screen. */
   colour() {
     const context = this.offscreen.getContext("2d");
     const image = context.createImageData(this.width, this.height);
@@ -113,19 +113,19 @@ export class Panel {
     this.high.textContent = number(this.span[1], this.group.signed);
     this.bar.hidden = this.group.settings.view === "important";
     const outside = clipped(this.heat.heat, this.span);
-    if (!(this.span[1] > this.span[0])) this.state = "The map is the same everywhere: nothing to draw.";
+    if (!(this.span[1] > this.span[0])) this.state = "The map is constant: nothing to draw.";
     else if (this.bar.hidden) this.state = "";
     else {
-      const parts = [this.unit && `Unit: ${this.unit}`, outside > 0 && `${outside.toFixed(1)} % clipped`];
+      const parts = [this.unit && `Unit: ${this.unit}`, outside > 0 && `${outside.toFixed(1)}% clipped`];
       this.state = parts.filter(Boolean).join("; ");
     }
   }
 
-  /** Show the part in view, the crosshair, the mark and the region. */
+  /** Draw the visible part, the crosshair, the mark and the region. */
   draw() {
     const { window: seen, drawing, cursor, mark } = this.group;
     const context = this.canvas.getContext("2d");
-    // A finger scrolls the page unless it moves the view or draws.
+    // A finger scrolls the page unless it pans the image or draws a region.
     this.canvas.style.touchAction = seen.size < 1 || drawing ? "none" : "pan-y";
     this.copyWindow(context);
     drawOverlay(context, this.group);
@@ -133,7 +133,7 @@ export class Panel {
     this.note.textContent = this.describeRegion() || this.state || "";
   }
 
-  /** Copy the part in view to all of a canvas, without smoothing. */
+  /** Draw the visible part on a whole canvas, without smoothing. */
   copyWindow(context) {
     const { x, y, size } = this.group.window;
     const part = [x * this.width, y * this.height, size * this.width, size * this.height];
@@ -141,7 +141,7 @@ export class Panel {
     context.drawImage(this.offscreen, ...part, 0, 0, context.canvas.width, context.canvas.height);
   }
 
-  /** The value at a point, in words. */
+  /** The value at a point, as text. */
   describe(point) {
     if (!point) return "\u00a0";
     const { x, y } = this.pixel(point);
@@ -150,17 +150,17 @@ export class Panel {
       return `x ${x}, y ${y}: RGB ${this.body[3 * i]}, ${this.body[3 * i + 1]}, ${this.body[3 * i + 2]}`;
     }
     const { heat, absolutes } = this.heat;
-    return `${number(this.value(i), true)}, larger than ${rank(absolutes, Math.abs(heat[i])).toFixed(1)} % of the pixels`;
+    return `${number(this.value(i), true)}, larger than ${rank(absolutes, Math.abs(heat[i])).toFixed(1)}% of the pixels`;
   }
 
-  /** The signed attribution of a pixel: the sum of its channels. A map that still grows has no signs yet. */
+  /** The signed attribution of a pixel, summed over channels. Partial maps have no signs. */
   value(i) {
     if (!this.channels) return this.heat.heat[i];
     const count = this.width * this.height;
     return (this.channels[i] + this.channels[count + i] + this.channels[2 * count + i]) * this.scale;
   }
 
-  /** The share of a map inside the region, beside the region's share of the area. */
+  /** The region's share of the map, and its share of the area. */
   describeRegion() {
     const region = this.group.region;
     if (!region || this.kind === "photo") return "";
@@ -176,9 +176,9 @@ export class Panel {
       all += size;
       if (column >= left && column < right && row >= top && row < bottom) inside += size;
     }
-    const percent = (share) => `${(100 * share).toFixed(1)} %`;
+    const percent = (share) => `${(100 * share).toFixed(1)}%`;
     const area = ((right - left) * (bottom - top)) / (this.width * this.height);
-    return all > 0 ? `${percent(inside / all)} of the map in ${percent(area)} of the area.` : "";
+    return all > 0 ? `Region: ${percent(inside / all)} of the map, ${percent(area)} of the area.` : "";
   }
 
   /** The point of the image under an event, as shares. */
@@ -212,7 +212,7 @@ export class Panel {
     }, DOUBLE_CLICK);
   }
 
-  /** Save what is drawn, at the map's own or the photo's resolution. */
+  /** Save the visible part at the resolution of the map or the photo. */
   download() {
     const large = this.group.settings.size === "photo";
     const [width, height] = large ? [this.fullWidth, this.fullHeight] : [this.width, this.height];

@@ -1,4 +1,4 @@
-// The controls of a group: their labels, options and ranges are those of View in drawing/view.py.
+// The controls of a group; their labels, options and ranges come from View in drawing/view.py.
 
 import { element, labelled } from "./elements.js";
 import { Group } from "./group.js";
@@ -33,9 +33,9 @@ export class Toolbar {
     };
     for (const [name, state] of Object.entries(hidden)) this.controls[name].parentElement.hidden = state;
     for (const [name, control] of Object.entries(this.controls)) control.value = this.group.settings[name];
-    this.clipText.textContent = `${this.group.settings.clip} %`;
-    this.topText.textContent = `${this.group.settings.top} %`;
-    this.blendText.textContent = `${Math.round(100 * this.group.settings.blend)} % heat`;
+    this.clipText.textContent = `${this.group.settings.clip}`;
+    this.topText.textContent = `${this.group.settings.top}%`;
+    this.blendText.textContent = `${Math.round(100 * this.group.settings.blend)}%`;
     this.region.setAttribute("aria-pressed", String(this.group.drawing));
   }
 
@@ -47,11 +47,11 @@ export class Toolbar {
       this.select("view", "View"),
       this.select("reduction", "Channels"),
       this.select("colours", "Colours"),
-      this.slider("blend", "Blend", 0.05, this.blendText),
+      this.slider("blend", "Opacity", 0.05, this.blendText),
       this.slider("top", "Top pixels", 1, this.topText),
       this.slider("clip", "Clip at percentile", 0.5, this.clipText),
-      this.select("scale", "Scale"),
-      this.select("size", "PNG size", { map: "As the map", photo: "Enlarged to the photo" }),
+      this.select("scale", "Colour scale"),
+      this.select("size", "PNG size", { map: "Map resolution", photo: "Photo resolution" }),
     );
     this.region = element("button", { type: "button", textContent: "Draw a region" });
     this.region.onclick = () => {
@@ -59,11 +59,11 @@ export class Toolbar {
       this.group.redraw();
     };
     const reset = element("button", { type: "button", textContent: "Reset view" });
-    reset.title = "Show all of the photo, without a mark or a region";
+    reset.title = "Reset the zoom, and remove the mark and the region";
     reset.onclick = () => this.group.reset();
     this.root.append(this.region, reset);
     if (this.send && takes) {
-      const take = element("button", { type: "button", textContent: "Take away" });
+      const take = element("button", { type: "button", textContent: "Export" });
       take.onclick = () => this.send(Object.fromEntries(this.group.parts));
       this.root.append(take);
     }

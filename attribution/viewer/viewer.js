@@ -1,5 +1,5 @@
-// The linked map viewer: one component instance for each panel, toolbar or link; instances of a group are linked.
-// A panel gets its data once; zoom, colours, thresholds and the value under the cursor never leave the browser.
+// The linked map viewer: one component instance per panel, toolbar or link; the instances of a group are linked.
+// A panel receives its data once; zoom, colours, thresholds and readouts are handled in the browser alone.
 
 import { element } from "./elements.js";
 import { Link } from "./link.js";
@@ -14,7 +14,7 @@ const makers = {
   panel: (root, trigger) => new Panel(root, (pixel) => trigger?.("pixel", pixel)),
 };
 
-/** Show a message in an element. Streamlit calls it whenever the data or the theme of an instance change, a report once. */
+/** Show a message in an element. Called by Streamlit when its data or the theme changes; by a report, once. */
 export default function mount({ data, parentElement, setTriggerValue }) {
   const { header, body } = unpack(data);
   if (!shown.has(parentElement)) {

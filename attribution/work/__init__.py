@@ -1,1 +1,1 @@
-"""Long work and the cache of its results, without streamlit."""
+"""Background jobs and caches of their results, independent of streamlit."""

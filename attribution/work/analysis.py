@@ -1,4 +1,4 @@
-"""The maps of an analysis, as a worker computes them. No network runs outside `compute`."""
+"""The maps of an analysis, computed by a worker. Networks run only inside `compute`."""
 
 import hashlib
 import time
@@ -20,23 +20,23 @@ from attribution.photo.encode import data_url, eight_bit
 from attribution.refusal import Refusal
 from attribution.result import Attribution, Results
 from attribution.settings import digest, plain, write
-from attribution.system.memory import VARIABLE, share
+from attribution.system.memory import MEMORY_VARIABLE, share
 from attribution.targets.target import Target
-from attribution.work.cache import LOADED, NETWORKS, Recent
+from attribution.work.cache import MODEL_SHARE, MODEL_STORE, Recent
 from attribution.work.jobs import Job
 
-PATH_IMAGES = 6
-COPIES = 2.2  # a network in memory over its file: the one that was given, the one that runs
-COMPUTING = "Computing the maps"
-MIN_TIMED_IMAGES = 20  # images sent through the network from which the time of a map is used for estimates
-GROWTH = 0.5  # seconds between two pictures of a map that grows
+PATH_IMAGES = 6  # images shown along a path
+MEMORY_FACTOR = 2.2  # memory of a loaded model relative to its weights file; it holds the original and a folded network
+COMPUTING_MESSAGE = "Computing maps"
+MIN_TIMED_PASSES = 20  # fewest passes of a map whose duration is used for estimates
+UPDATE_INTERVAL = 0.5  # seconds between two updates of a partial map
 
 
 @dataclass(frozen=True, eq=False)
 class Strip:
-    """Images along the path of one method: positions, (S,), and as many pictures.
+    """Images along the path of one method: positions, (S,), and one data URL per position.
 
-    They travel inside the page: a picture that the server offers by an address is gone once the page was drawn again.
+    Data URLs, since Streamlit drops image files that it serves when the page is redrawn.
     """
 
     method: Method
@@ -52,8 +52,8 @@ class Outcome:
         analysis: The analysis.
         prediction: The most probable classes, as `Model.predict` returns them.
         classes: All class names.
-        results: By the place of their method; those that are finished.
-        growing: By the place of their method; maps that are not finished.
+        results: Finished results, by the index of their method.
+        growing: Partial maps, by the index of their method.
         strips: Images along the paths.
     """
 
@@ -72,14 +72,14 @@ class Outcome:
 
 @dataclass(frozen=True, eq=False)
 class PreparedAnalysis:
-    """An analysis with its photo as the network sees it, ready to be computed.
+    """An analysis with its photo as the network sees it, ready to compute.
 
     Attributes:
-        analysis: The photo's name, the model, the target and the methods.
+        analysis: The name of the photo, the model, the target and the methods.
         x: (3, H, W), the prepared photo.
-        full: (H, W) of the same square of the original photo.
-        photo: Name of the photo, for people.
-        device: As `attribution.load_model` takes it.
+        full: (H, W) of the crop in pixels of the original photo.
+        photo: Title of the photo.
+        device: Device, as for `attribution.load_model`.
         target: Class and score.
     """
 
@@ -101,17 +101,17 @@ class PreparedAnalysis:
         return self.analysis.methods
 
     def with_methods(self, methods: tuple[Method, ...]) -> "PreparedAnalysis":
-        """Return the same analysis with other methods."""
+        """Return a copy with other methods."""
         return replace(self, analysis=replace(self.analysis, methods=methods))
 
     @cached_property
     def key(self) -> str:
-        """SHA-256 of everything that the outcome depends on."""
+        """Cache key: SHA-256 of everything that the outcome depends on."""
         return digest(self.photo, self.full, self.subject, *self.methods)
 
     @cached_property
     def subject(self) -> str:
-        """SHA-256 of the pixels, the model, the device and the target."""
+        """Cache key: SHA-256 of the pixels, the model, the device and the target."""
         return digest(self._pixels, self.model, self.device, self.target)
 
     def _key(self, method: Method) -> str:
@@ -123,18 +123,18 @@ class PreparedAnalysis:
         return hashlib.sha256(self.x.numpy().tobytes()).hexdigest()
 
     def compute(self, job: Job[Outcome]) -> Outcome:
-        """Load the model if need be, predict, and make the maps; report everything to the job."""
+        """Load the model if necessary, predict, and compute the maps; report progress to the job."""
         return self.explain(loaded(self, job), job.report, self._strips())
 
     def explain(
         self, model: Model, report: Callable[[float, str, Outcome | None], None], strips: list[Strip]
     ) -> Outcome:
-        """Predict and make the maps that are not known yet.
+        """Predict, and compute the maps that are not cached.
 
         Args:
-            model: The one of this analysis.
+            model: The model of this analysis.
+            report: Called often with the fraction done, the current activity, and the outcome so far or None.
             strips: Images along the paths, for the outcome.
-            report: Called often with the fraction done, what is being done, and what is known if that is new.
         """
         known = self._known()
         missing = [place for place in range(len(self.methods)) if place not in known]
@@ -142,31 +142,31 @@ class PreparedAnalysis:
         _predictions.put(self.subject, (prediction, model.classes))
         outcome = Outcome(self, prediction, model.classes, strips, known)
         grown, done = time.monotonic(), 0.0
-        report(done, COMPUTING, outcome)
+        report(done, COMPUTING_MESSAGE, outcome)
 
         def finished(place: int, result: Attribution | Refusal) -> None:
             nonlocal outcome
-            if isinstance(result, Attribution) and (passes := result.forwards + result.backwards) >= MIN_TIMED_IMAGES:
+            if isinstance(result, Attribution) and (passes := result.forwards + result.backwards) >= MIN_TIMED_PASSES:
                 _pace[self.model, self.device] = result.seconds / passes
             _results.put(self._key(self.methods[missing[place]]), result)
             outcome = replace(outcome, results={**outcome.results, missing[place]: result})
-            report(done, COMPUTING, outcome)
+            report(done, COMPUTING_MESSAGE, outcome)
 
         def progressed(fraction: float, partial: Attribution | None) -> None:
             nonlocal grown, done
             so_far, done = None, fraction
-            if partial and time.monotonic() - grown > GROWTH:
+            if partial and time.monotonic() - grown > UPDATE_INTERVAL:
                 grown = time.monotonic()
                 place = next(place for place in missing if _made_by(self.methods[place], partial))
                 so_far = replace(outcome, growing={place: partial})
-            report(fraction, COMPUTING, so_far)
+            report(fraction, COMPUTING_MESSAGE, so_far)
 
         methods = [self.methods[place] for place in missing]
         compare(model, self.x, methods, self.target, on_progress=progressed, on_result=finished)
         return outcome
 
     def remembered(self) -> Outcome | None:
-        """Return the outcome if all of it is in the cache."""
+        """Return the outcome if all of it is cached, else None."""
         known, predicted = self._known(), _predictions.get(self.subject)
         if predicted is None or len(known) < len(self.methods):
             return None
@@ -180,7 +180,7 @@ class PreparedAnalysis:
         return [strip for method in self.methods if (strip := self._strip(method))]
 
     def _strip(self, method: Method) -> Strip | None:
-        key = (self._pixels, write(method))  # whatever the model and the target are
+        key = (self._pixels, write(method))  # independent of the model and the target
         if (strip := _strips.get(key)) is None and (path := method.path_images(self.x, PATH_IMAGES)):
             strip = Strip(method, path[0], [data_url(image) for image in eight_bit(path[1].numpy())])
             _strips.put(key, strip)
@@ -189,13 +189,13 @@ class PreparedAnalysis:
 
 @dataclass(frozen=True, eq=False)
 class OnAnalysis:
-    """The part that the tasks of the other pages share: their analysis."""
+    """Base class of the tasks of the other pages, which build on an analysis."""
 
     analysis: PreparedAnalysis
 
     @property
     def device(self) -> str:
-        """Whose worker does it."""
+        """The device whose worker runs the task."""
         return self.analysis.device
 
     @property
@@ -205,31 +205,31 @@ class OnAnalysis:
 
 
 def require_methods(analysis: PreparedAnalysis | str) -> PreparedAnalysis | str:
-    """Return the analysis if it has a method, else a sentence that says what is missing."""
+    """Return the analysis if it has a method, else a message naming what is missing."""
     if isinstance(analysis, str) or analysis.methods:
         return analysis
-    return "No method is chosen; choose one or more in the sidebar."
+    return "Choose at least one method in the sidebar."
 
 
 def _made_by(method: Method, result: Attribution) -> bool:
     return (method.key, plain(method)) == (result.method, result.settings)
 
 
-_pace: dict[tuple[str, str], float] = {}  # seconds for each image sent forward or back, by model and device
-_models: Recent[Model] = Recent("models", LOADED)
+_pace: dict[tuple[str, str], float] = {}  # seconds per pass, by model and device
+_models: Recent[Model] = Recent("models", MODEL_STORE)
 _strips: Recent[Strip] = Recent("strips")
 _results: Recent[Attribution | Refusal] = Recent("maps")
 _predictions: Recent[tuple[list[tuple[int, str, float]], tuple[str, ...]]] = Recent("predictions")
 
 
 def estimate(method: Method, model: str, device: str) -> float | None:
-    """Return the estimated seconds of a map, at the pace of the last one; None before there is one for this model."""
+    """Return the estimated seconds of a map, from the pace of the last one; None if this model has not been timed."""
     pace = _pace.get((model, device))
     return pace and pace * method.cost(MODELS[model].facts().preprocessing.size).passes
 
 
 def loaded(analysis: PreparedAnalysis, job: Job[Any]) -> Model:
-    """Return the model of an analysis, loaded if necessary; the job reports the download."""
+    """Return the model of an analysis, loading it if necessary; report downloads to the job."""
     name, device = analysis.model, analysis.device
     job.report(0.0, f"Loading {name}")
 
@@ -239,13 +239,13 @@ def loaded(analysis: PreparedAnalysis, job: Job[Any]) -> Model:
 
     model = _models.get((name, device))
     if model is None:
-        size = COPIES * MODELS[name].facts().download * 1e6
-        if size > share(NETWORKS):
+        size = MEMORY_FACTOR * MODELS[name].facts().download * 1e6
+        if size > share(MODEL_SHARE):
             raise Refusal(
-                f"{name} takes about {size / 1e6:.0f} MB, more than this server may spend on networks "
-                f"({share(NETWORKS) / 1e6:.0f} MB); choose a smaller model, or raise {VARIABLE}."
+                f"{name} needs about {size / 1e6:.0f} MB of memory, but this server allows "
+                f"{share(MODEL_SHARE) / 1e6:.0f} MB for models; choose a smaller model, or raise {MEMORY_VARIABLE}."
             )
-        LOADED.make_room(size)  # before it is read
+        MODEL_STORE.make_room(size)  # before loading
         model = load_model(name, device, downloading)
         _models.put((name, device), model)
     return model

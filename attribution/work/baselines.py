@@ -18,7 +18,7 @@ from attribution.work.cache import Recent
 from attribution.work.jobs import Job
 
 FIRST_BASELINES = ("black", "white", "uniform_noise", "blur")  # in the order of BASELINES
-NEAR = 0.05  # of the range of pixel values; what is nearer to the baseline gets next to nothing
+BLIND_DISTANCE = 0.05  # pixel-value distance from the baseline below which a pixel counts as blind
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,13 +26,12 @@ class Start:
     """A baseline as the network sees it.
 
     Attributes:
-        baseline: With its settings.
-        image: (H, W, 3), 8-bit RGB; of several the first.
-        entropy: Of the predicted probabilities, in bits; of several the mean. A network that has nothing to say
-            has log2 of the number of classes.
-        top: The most probable class and its probability; of several by the mean of their probabilities.
-        blind: Share of the pixels that differ from the baseline by less than NEAR in all three channels; of several,
-            from all of them.
+        baseline: The baseline with its settings.
+        image: (H, W, 3), 8-bit RGB; the first image, if there are several.
+        entropy: Entropy of the predicted probabilities in bits, averaged over several images; at most log2 of the
+            number of classes, for a uniform prediction.
+        top: The most probable class and its probability, averaged over several images.
+        blind: Share of the pixels closer than BLIND_DISTANCE to all baseline images in all three channels.
     """
 
     baseline: Baseline
@@ -52,23 +51,23 @@ class Comparison:
 
 @dataclass(frozen=True, eq=False)
 class BaselineTask(OnAnalysis):
-    """One map for each baseline, all else alike: the methods of its analysis differ in their baseline only."""
+    """One map per baseline: the methods of the analysis differ only in their baseline."""
 
     baselines: tuple[Baseline, ...]
 
     @classmethod
     def of(cls, analysis: PreparedAnalysis, method: Method, baselines: tuple[Baseline, ...]) -> "BaselineTask":
-        """Return the task for a method with a setting `baseline`."""
+        """Return the task for a method that has a `baseline` setting."""
         changes: Any = [{"baseline": baseline} for baseline in baselines]
         return cls(analysis.with_methods(tuple(replace(method, **change) for change in changes)), baselines)
 
     @cached_property
     def key(self) -> str:
-        """SHA-256 of everything that the comparison depends on."""
+        """Cache key: SHA-256 of everything that the comparison depends on."""
         return digest("baselines", self.analysis.key)
 
     def compute(self, job: Job[Comparison]) -> Comparison:
-        """Look at the baselines, then make the maps."""
+        """Score the baselines, then compute the maps."""
         model = loaded(self.analysis, job)
         starts = tuple(self._start(baseline, model) for baseline in self.baselines)
 
@@ -81,7 +80,7 @@ class BaselineTask(OnAnalysis):
         return found
 
     def remembered(self) -> Comparison | None:
-        """Return the result if it is in the cache."""
+        """Return the cached comparison, or None."""
         return _comparisons.get(self.key)
 
     def _start(self, baseline: Baseline, model: Model) -> Start:
@@ -92,7 +91,7 @@ class BaselineTask(OnAnalysis):
         probabilities = logits.cpu().double().softmax(1)
         entropy = float(torch.special.entr(probabilities).sum(1).mean()) / np.log(2)
         _, name, share = model.rank(probabilities.mean(0).log(), 1)[0]
-        blind = float(((images - x).abs() < NEAR).all(1).all(0).double().mean())
+        blind = float(((images - x).abs() < BLIND_DISTANCE).all(1).all(0).double().mean())
         return Start(baseline, eight_bit(images[0].numpy()), entropy, (name, share), blind)
 
 

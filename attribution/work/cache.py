@@ -1,4 +1,4 @@
-"""Caches of finished work for all sessions: the values used last, within a number of bytes."""
+"""Caches shared by all sessions: least-recently-used eviction within a limit in bytes."""
 
 import dataclasses
 import weakref
@@ -16,20 +16,20 @@ from attribution.system.memory import share
 
 V = TypeVar("V")
 
-# Of the memory beside the libraries; the rest is for images on their way through a network, and for what sessions hold.
-WORK = 0.1  # maps and what is measured
-PHOTOS = 0.1  # one of 12 megapixels takes 48 MB
-NETWORKS = 0.4
+# Shares of the memory that the libraries leave free; the rest is for activations during passes and session state.
+RESULT_SHARE = 0.1  # share for maps and measurements
+PHOTO_SHARE = 0.1  # share for decoded photos; 12 megapixels take 48 MB
+MODEL_SHARE = 0.4  # share for loaded models
 
 
 class Store:
-    """Values by key; the least recently used is evicted first."""
+    """A cache of values by key; the least recently used is evicted first."""
 
     def __init__(self, limit: Callable[[], float]) -> None:
-        """Keep nothing yet.
+        """Start empty.
 
         Args:
-            limit: Gives the bytes that may be kept. A value larger than that is not kept.
+            limit: Returns the maximum number of bytes. A larger value is not stored.
         """
         self._limit, self._lock = limit, Lock()
         self._dropped: deque[Hashable] = deque()
@@ -43,7 +43,7 @@ class Store:
             return self._values.get(key, (None, 0))[0]
 
     def put(self, key: Hashable, value: Any) -> None:
-        """Keep a value, and let the oldest go; whoever uses one of them still can."""
+        """Store a value, evicting the oldest if necessary; references to evicted values stay valid."""
         size = bytes_of(value)
         with self._held():
             self._values.pop(key, None)
@@ -52,17 +52,17 @@ class Store:
                 self._values[key] = value, size
 
     def make_room(self, size: float) -> None:
-        """Let the oldest go until so many bytes could be added."""
+        """Evict the oldest values until this many bytes are free."""
         with self._held():
             self._make_room(size)
 
     def drop(self, key: Hashable) -> None:
-        """Let a value go. May be called by a finaliser, which can come while this very thread changes the store."""
+        """Evict a value. Safe to call from a finaliser, which may run while the same thread holds the lock."""
         self._dropped.append(key)
         self._clear()
 
     def _clear(self) -> None:
-        """Let go of what was dropped; where the store is at work, it does so itself afterwards."""
+        """Evict dropped values; if the lock is held, its holder does so on release."""
         while self._dropped and self._lock.acquire(blocking=False):
             try:
                 while self._dropped:
@@ -82,21 +82,21 @@ class Store:
 
     @property
     def size(self) -> int:
-        """Bytes kept."""
+        """The number of bytes stored."""
         return sum(size for _, size in self._values.values())
 
 
 class Recent(Generic[V]):
-    """The values of one kind in a store."""
+    """A view of one kind of values in a store."""
 
     def __init__(self, kind: str, store: Store | None = None) -> None:
-        """Share a store with other kinds.
+        """Use a store that other kinds may share.
 
         Args:
-            kind: Unique among those of the store.
-            store: Default: the one of all finished work.
+            kind: Name of the kind, unique in the store.
+            store: The store. Default: RESULT_STORE.
         """
-        self._kind, self._store = kind, store or FINISHED
+        self._kind, self._store = kind, store or RESULT_STORE
 
     def get(self, key: Hashable) -> V | None:
         """Return the value, or None."""
@@ -104,21 +104,21 @@ class Recent(Generic[V]):
         return value
 
     def put(self, key: Hashable, value: V) -> None:
-        """Keep a value."""
+        """Store a value."""
         self._store.put((self._kind, key), value)
 
     def drop_with(self, owner: object, key: Hashable) -> None:
-        """Let a value go when its owner goes; said once, however often the value is put."""
+        """Evict a value when its owner is garbage-collected; one call suffices, however often the value is stored."""
         weakref.finalize(owner, self._store.drop, (self._kind, key))
 
 
-FINISHED = Store(lambda: share(WORK))
-DECODED = Store(lambda: share(PHOTOS))
-LOADED = Store(lambda: share(NETWORKS))
+RESULT_STORE = Store(lambda: share(RESULT_SHARE))
+PHOTO_STORE = Store(lambda: share(PHOTO_SHARE))
+MODEL_STORE = Store(lambda: share(MODEL_SHARE))
 
 
 def bytes_of(value: Any) -> int:
-    """Return the bytes of the arrays, tensors, images and texts inside a value, each counted once."""
+    """Return the total size in bytes of the arrays, tensors, images and strings inside a value, each counted once."""
     return sum({id(each): size for each, size in _parts(value, set())}.values())
 
 
@@ -129,7 +129,7 @@ def _parts(value: Any, seen: set[int]) -> Iterator[tuple[Any, int]]:
     if isinstance(value, np.ndarray | Tensor):
         yield value, int(value.nbytes)
     elif isinstance(value, Image.Image):
-        yield value, 4 * value.width * value.height  # Pillow's, for RGB too
+        yield value, 4 * value.width * value.height  # Pillow uses four bytes per pixel, also for RGB
     elif isinstance(value, str | bytes):
         yield value, len(value)
     elif isinstance(value, nn.Module):

@@ -1,4 +1,4 @@
-"""The task of the faithfulness page: what a worker computes for it."""
+"""The task of the faithfulness page, computed by a worker."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +10,7 @@ from attribution.work.analysis import OnAnalysis, Outcome, loaded
 from attribution.work.cache import Recent
 from attribution.work.jobs import Job
 
-EXPLAINING = 0.3  # of the progress bar; the rest is for the trial
+EXPLAINING_SHARE = 0.3  # share of the progress bar for the maps; the rest is for the checks
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,9 +18,9 @@ class Tested:
     """The findings so far.
 
     Attributes:
-        outcome: The maps, with those that were refused.
-        found: What the trial has found.
-        finished: Whether that is all.
+        outcome: The maps, including refusals.
+        found: The findings of the checks.
+        finished: True if complete.
     """
 
     outcome: Outcome
@@ -30,26 +30,26 @@ class Tested:
 
 @dataclass(frozen=True, eq=False)
 class TrialTask(OnAnalysis):
-    """Try the maps of an analysis."""
+    """The faithfulness checks of an analysis."""
 
     trial: Trial
 
     @cached_property
     def key(self) -> str:
-        """SHA-256 of everything that the outcome depends on."""
+        """Cache key: SHA-256 of everything that the findings depend on."""
         return digest("faithfulness", self.analysis.key, self.trial)
 
     def compute(self, job: Job[Tested]) -> Tested:
-        """Load the model if need be, make the maps that are not known yet, and try them.
+        """Load the model if necessary, compute the maps that are not cached, and check them.
 
         Raises:
-            Refusal: If no method can serve.
+            Refusal: If no method supports the model.
         """
         model = loaded(self.analysis, job)
 
         def explained(fraction: float, message: str, so_far: Outcome | None) -> None:
             del so_far
-            job.report(EXPLAINING * fraction, message)
+            job.report(EXPLAINING_SHARE * fraction, message)
 
         outcome = self.analysis.explain(model, explained, [])
         results = outcome.finished
@@ -57,7 +57,7 @@ class TrialTask(OnAnalysis):
             raise Refusal(" ".join(map(str, results)))
 
         def progressed(fraction: float) -> None:
-            job.report(EXPLAINING + (1 - EXPLAINING) * fraction, "Changing the photo and asking the network")
+            job.report(EXPLAINING_SHARE + (1 - EXPLAINING_SHARE) * fraction, "Scoring perturbed photos")
 
         def found(so_far: Faithfulness) -> None:
             job.report(job.fraction, so_far=Tested(outcome, so_far))
@@ -68,7 +68,7 @@ class TrialTask(OnAnalysis):
         return tested
 
     def remembered(self) -> Tested | None:
-        """Return the outcome if it is in the cache."""
+        """Return the cached findings, or None."""
         return _tested.get(self.key)
 
 

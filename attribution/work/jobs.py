@@ -1,8 +1,8 @@
-"""Long work: one worker for each device, a bounded queue, progress, cancel, one job for each key.
+"""Background jobs: one worker per device, a bounded queue, progress, cancellation, one job per key.
 
-It depends on neither networks nor pages. A session may submit the same key again and again: the job is the same while
-it is active. Its newest job replaces its older one and takes over its place in the queue. Sessions that submit the same
-key share one job, which keeps its place and stops only when all of them have left it or are disconnected.
+Independent of networks and pages. Submitting the key of an active job returns that job. A session's new job replaces
+its old one and inherits its place in the queue. Sessions that submit the same key share one job, which keeps its place
+and stops only when all of them have left it or are disconnected.
 """
 
 import hashlib
@@ -20,36 +20,36 @@ from attribution.system.memory import exhausted, give_back
 R = TypeVar("R")
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 
-MAX_QUEUED = 64  # jobs queued for one device, one for each session
-MAX_PER_ADDRESS = 8  # jobs of one network address that may be queued while the queue is nearly full
-RESERVED_PLACES = 16  # places of the queue for addresses with fewer jobs; a class behind one address fits in the rest
+MAX_QUEUED_JOBS = 64  # jobs queued per device, one per session
+MAX_JOBS_PER_ADDRESS = 8  # jobs queued per IP address when the queue is nearly full
+RESERVED_PLACES = 16  # places for IP addresses with fewer jobs; a school class behind one address fits in the rest
 MAX_SECONDS = 900.0  # seconds that a job may run
-MIN_FRACTION = 0.1  # fraction done from which the time left is estimated
-NEWEST_WEIGHT = 0.3  # weight of the newest job in the mean duration of a device's jobs
-MAX_SILENCE = 120.0  # seconds without a look after which a session counts as gone; a hidden tab looks once a minute
+MIN_FRACTION = 0.1  # smallest fraction done at which the time left is estimated
+NEWEST_WEIGHT = 0.3  # weight of the newest job in a device's running mean of durations
+MAX_SILENCE = 120.0  # seconds without a poll before a session counts as gone; hidden tabs poll once a minute
 
 
 class Cancelled(Exception):
-    """Raised inside a job that no session waits for any more."""
+    """Raised inside a job when no session is waiting for it any more."""
 
 
 class Overdue(Exception):
-    """Raised inside a job that has run too long."""
+    """Raised inside a job when it has run too long."""
 
 
 class Job(Generic[R]):
-    """One piece of work.
+    """One unit of background work.
 
     Attributes:
         key: Text that identifies the result.
         state: "queued", "running", "done", "failed" or "cancelled".
         fraction: Fraction done, in [0, 1].
-        message: Current activity, for people.
-        so_far: Unfinished result; None before there is one.
+        message: Current activity, for display.
+        so_far: Unfinished result; None if there is none yet.
         result: Result of the work, once the state is "done".
-        sentence: Reason of the failure, for people, once the state is "failed".
-        seconds: Seconds that it has run so far, or in all.
-        address: Network address of the session that submitted it; empty if unknown.
+        sentence: Reason for the failure, for display, once the state is "failed".
+        seconds: Running time in seconds, so far or in total.
+        address: IP address of the session that submitted it; empty if unknown.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Job(Generic[R]):
         limit: float = MAX_SECONDS,
         address: str = "",
     ) -> None:
-        """Make a queued job; arguments as for `Jobs` and `Jobs.submit`."""
+        """Create a queued job; arguments as for `Jobs` and `Jobs.submit`."""
         self.key = key
         self.state: State = "queued"
         self.fraction = 0.0
@@ -75,24 +75,24 @@ class Job(Generic[R]):
         self._alive, self._limit = alive, limit
         self._started = self._ended = 0.0
         self._work = work
-        self._lock = threading.Lock()  # of the owners
-        self._owners = {owner: time.monotonic()}  # when each looked last
+        self._lock = threading.Lock()  # guards the owners
+        self._owners = {owner: time.monotonic()}  # time of each session's last poll
 
     @classmethod
     def done(cls, key: str, result: R) -> "Job[R]":
-        """Return a finished job for a result that is known already."""
+        """Return a finished job with a known result."""
         job = cls(key, lambda _: result, owner="")
         job.result, job.state = result, "done"
         return job
 
     @property
     def active(self) -> bool:
-        """True if it is queued or running."""
+        """True if the job is queued or running."""
         return self.state in ("queued", "running")
 
     @property
     def name(self) -> str:
-        """The key as eight hexadecimal digits, for the log."""
+        """Eight hexadecimal digits of the key's SHA-256, for the log."""
         return hashlib.sha256(self.key.encode()).hexdigest()[:8]
 
     @property
@@ -101,19 +101,19 @@ class Job(Generic[R]):
 
     @property
     def left(self) -> float | None:
-        """The estimated seconds left, from the fraction done; None before there is an estimate."""
+        """The estimated seconds left, from the fraction done; None if there is no estimate yet."""
         if self.fraction < MIN_FRACTION:
             return None
         return self.seconds * (1 - self.fraction) / self.fraction
 
     @property
     def wanted(self) -> bool:
-        """True if some session still waits for it."""
+        """True if at least one session is still waiting for the job."""
         now = time.monotonic()
         return any(now - looked < MAX_SILENCE and self._alive(owner) for owner, looked in self._owners.copy().items())
 
     def look(self, owner: str) -> bool:
-        """Record that a session still waits for this job; return False if it has left it."""
+        """Record a poll by a session; return False if the session has left this job."""
         with self._lock:
             if owner not in self._owners:
                 return False
@@ -125,17 +125,17 @@ class Job(Generic[R]):
             self._owners[owner] = time.monotonic()
 
     def _leave(self, owner: str) -> bool:
-        """Remove a session; return True if another one still waits."""
+        """Remove a session; return True if others remain."""
         with self._lock:
             self._owners.pop(owner, None)
             return bool(self._owners)
 
     def report(self, fraction: float, message: str = "", so_far: R | None = None) -> None:
-        """Record the progress; called often by the work. Arguments that are left out keep their last value.
+        """Record progress; called often by the work. Omitted arguments keep their last value.
 
         Raises:
-            Cancelled: If no session waits for the result any more.
-            Overdue: If the work has taken too long.
+            Cancelled: If no session is waiting for the result any more.
+            Overdue: If the job has run too long.
         """
         if not self.wanted:
             raise Cancelled
@@ -144,7 +144,7 @@ class Job(Generic[R]):
         self.fraction, self.message, self.so_far = fraction, message or self.message, so_far or self.so_far
 
     def _run(self) -> bool:
-        """Run the work; return True if it finished."""
+        """Run the work; return True if it succeeded."""
         self._started = time.monotonic()
         try:
             self.result = self._work(self)
@@ -155,36 +155,38 @@ class Job(Generic[R]):
             self.sentence, self.state = str(refusal), "failed"
         except Overdue:
             self.sentence = (
-                f"This took longer than {self._limit:.0f} s and was stopped; choose fewer methods, fewer steps or a "
-                "smaller model."
+                f"Stopped after the limit of {self._limit:.0f} s; choose fewer methods, fewer steps or a smaller model."
             )
             self.state = "failed"
-        except BaseException as failure:  # of whatever type: the worker serves the next job
+        except BaseException as failure:  # any failure, so that the worker survives
             what = "Out of memory; choose a smaller model" if exhausted(failure) else "Something went wrong"
             self.sentence, self.state = report(failure, what, job=self.name, **self.about), "failed"
         finally:
             self._ended = time.monotonic()
             self.so_far = None
-            del self._work  # it may hold a photo, and a session keeps its last job
+            del self._work  # may reference a photo, and sessions keep their last job
         return self.state == "done"
 
 
 class Jobs(Generic[R]):
-    """All jobs of this process."""
+    """The jobs of this process."""
 
     def __init__(
-        self, queue: int = MAX_QUEUED, alive: Callable[[str], bool] = lambda owner: True, limit: float = MAX_SECONDS
+        self,
+        queue: int = MAX_QUEUED_JOBS,
+        alive: Callable[[str], bool] = lambda owner: True,
+        limit: float = MAX_SECONDS,
     ) -> None:
-        """Start no worker yet; that of a device starts with its first job.
+        """Create an empty queue; a device's worker starts with its first job.
 
         Args:
-            queue: Jobs that may be queued for one device.
-            alive: True if a session is connected; jobs of one that is not are stopped and evicted.
-            limit: Seconds that a job may run.
+            queue: Maximum number of queued jobs per device.
+            alive: Returns True if a session is connected; jobs of disconnected sessions are stopped and evicted.
+            limit: Maximum running time of a job in seconds.
         """
         self._queue, self._alive, self._limit = queue, alive, limit
         self._running: dict[str, Job[R]] = {}  # by device
-        self._mean: dict[str, float] = {}  # seconds of a job, by device
+        self._mean: dict[str, float] = {}  # mean duration of a job in seconds, by device
         self._lock = threading.Condition()
         self._waiting: dict[str, deque[Job[R]]] = {}  # by device
         self._active: dict[str, Job[R]] = {}  # queued and running, by key
@@ -199,21 +201,21 @@ class Jobs(Generic[R]):
         about: Mapping[str, str] | None = None,
         address: str = "",
     ) -> Job[R]:
-        """Queue a job, and leave the older jobs of the session.
+        """Queue a job, and leave the session's older jobs.
 
         Args:
             device: The device whose worker runs it.
             key: Identifies the result; must change whenever the result would.
-            owner: The session.
-            work: Called with the job, to which it reports. A Refusal becomes the job's sentence.
+            owner: Id of the session.
+            work: Called with the job, to which it reports progress. A Refusal becomes the job's sentence.
             about: Fields for the log.
-            address: Network address of the session. Default: unknown, which is not limited.
+            address: IP address of the session. Default: unknown, which is not limited.
 
         Returns:
-            The job; shared with other sessions if the key is active already.
+            The job; shared with other sessions if the key is already active.
 
         Raises:
-            Refusal: If the queue is full, or its last places are reserved for other addresses.
+            Refusal: If the queue is full, or its last places are reserved for other IP addresses.
         """
         with self._lock:
             if key in self._active:
@@ -236,25 +238,25 @@ class Jobs(Generic[R]):
             return job
 
     def _refuse(self, queued: Sequence[Job[R]], address: str) -> None:
-        """Raise a Refusal if there is no place for another job of an address."""
+        """Raise a Refusal if an IP address may not queue another job."""
         if len(queued) >= self._queue:
-            raise Refusal(f"{len(queued)} analyses are queued already; try again in a minute.")
+            raise Refusal(f"The queue is full ({len(queued)} analyses); try again in a minute.")
         own = sum(job.address == address for job in queued)
-        if address and own >= MAX_PER_ADDRESS and len(queued) >= self._queue - RESERVED_PLACES:
-            raise Refusal(f"{own} analyses from your network are queued already; try again in a minute.")
+        if address and own >= MAX_JOBS_PER_ADDRESS and len(queued) >= self._queue - RESERVED_PLACES:
+            raise Refusal(f"Too many analyses from your network are queued ({own}); try again in a minute.")
 
     def cancel(self, owner: str) -> None:
-        """Leave all jobs of a session; a job without a session stops at its next report."""
+        """Remove a session from all its jobs; a job without sessions stops at its next report."""
         with self._lock:
             self._leave(owner)
 
     def close(self, patience: float) -> None:
-        """Start no more jobs, and stop the running ones at their next report.
+        """Start no more jobs, and stop running ones at their next report.
 
-        A process that ends in the middle of one would leave a half-written download, and torch would abort.
+        If the process exited during a job, it would leave a partial download behind, and torch would abort.
 
         Args:
-            patience: Seconds to wait for them, at most.
+            patience: Maximum seconds to wait for running jobs.
         """
         with self._lock:
             self._closed = True
@@ -264,7 +266,7 @@ class Jobs(Generic[R]):
             self._lock.wait_for(lambda: not self._running, patience)
 
     def ahead(self, job: Job[R]) -> int:
-        """Return the number of jobs queued in front of a job."""
+        """Return the number of jobs queued ahead of a queued job."""
         with self._lock:
             return self._place(job)[1]
 
@@ -274,9 +276,9 @@ class Jobs(Generic[R]):
             return next((len(self._queued(device)) for device, each in self._running.items() if each is job), 0)
 
     def wait(self, job: Job[R]) -> float | None:
-        """Return the estimated seconds until a queued job starts; None before there is an estimate.
+        """Return the estimated seconds until a queued job starts; None if there is no estimate yet.
 
-        The running job is taken at its pace so far, and each queued one at the mean duration of those before.
+        Uses the running job's pace so far, and the mean duration of past jobs for each queued one.
         """
         with self._lock:
             device, place = self._place(job)
@@ -289,18 +291,18 @@ class Jobs(Generic[R]):
             return left + place * (mean or 0.0)
 
     def _place(self, job: Job[R]) -> tuple[str, int]:
-        """Return the device that a job is queued for and the number of jobs in front; no device if it is not queued."""
+        """Return the device for which a job is queued and the number of jobs ahead; ("", 0) if it is not queued."""
         for device in self._waiting:
             if job in (queued := self._queued(device)):
                 return device, queued.index(job)
         return "", 0
 
     def _queued(self, device: str) -> list[Job[R]]:
-        """Return the queued jobs of a device that a session still waits for."""
+        """Return the queued jobs of a device for which a session is still waiting."""
         return [job for job in self._waiting[device] if job.wanted]
 
     def _evict(self, device: str) -> None:
-        """Drop the queued jobs of a device that no session waits for."""
+        """Drop the queued jobs of a device for which no session is waiting."""
         for job in [job for job in self._waiting[device] if not job.wanted]:
             self._drop(job)
 
@@ -313,7 +315,7 @@ class Jobs(Generic[R]):
 
     def _drop(self, job: Job[R]) -> None:
         if self._active.get(job.key) is job:
-            del self._active[job.key]  # a later request for this key makes a new job
+            del self._active[job.key]  # a later request for this key creates a new job
         if job.state == "queued":
             job.state = "cancelled"
         for line in self._waiting.values():
@@ -321,7 +323,7 @@ class Jobs(Generic[R]):
                 line.remove(job)
 
     def _serve(self, device: str) -> None:
-        """Run the jobs of one device, for as long as the process lives."""
+        """Run the jobs of one device until the process exits."""
         while True:
             with self._lock:
                 while self._closed or not self._queued(device):
@@ -340,7 +342,7 @@ class Jobs(Generic[R]):
             said["reason"] = job.sentence
             logging.getLogger(__name__).info("job ended", extra=said)
             give_back()
-            del job  # so that nothing of it is kept while the worker is idle
+            del job  # so that an idle worker holds no reference to it
             with self._lock:
                 del self._running[device]
                 self._lock.notify_all()

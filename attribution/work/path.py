@@ -22,12 +22,12 @@ class PathChoice(Configurable):
     title: ClassVar[str] = "Path"
 
     baseline: Baseline = setting(Part("Image at which the path starts.", BASELINES), Black())
-    steps: int = setting(Number("Gradients taken by every rule of the table.", 2, 100), 25)
+    steps: int = setting(Number("Gradient evaluations of every rule in the table.", 2, 100), 25)
 
 
 @dataclass(frozen=True, eq=False)
 class Traced:
-    """A study, and what it was made of."""
+    """A study with its analysis and settings."""
 
     analysis: PreparedAnalysis
     choice: PathChoice
@@ -36,17 +36,17 @@ class Traced:
 
 @dataclass(frozen=True, eq=False)
 class PathTask(OnAnalysis):
-    """Measure the path from one baseline."""
+    """The study of the path from one baseline."""
 
     choice: PathChoice
 
     @cached_property
     def key(self) -> str:
-        """SHA-256 of everything that the study depends on."""
+        """Cache key: SHA-256 of everything that the study depends on."""
         return digest(self.analysis.photo, self.analysis.full, self.analysis.subject, self.choice)
 
     def compute(self, job: Job[Traced]) -> Traced:
-        """Load the model if need be, and measure."""
+        """Load the model if necessary, and measure the path."""
         model = loaded(self.analysis, job)
         job.report(0.0, "Measuring the path")
         analysis, choice = self.analysis, self.choice
@@ -66,9 +66,9 @@ class PathTask(OnAnalysis):
         return found
 
     def remembered(self) -> Traced | None:
-        """Return the result if it is in the cache."""
+        """Return the cached study, or None."""
         return _studies.get(self.key)
 
 
-_paths: Recent[Study] = Recent("paths")  # by all but the steps
+_paths: Recent[Study] = Recent("paths")  # by everything but the steps
 _studies: Recent[Traced] = Recent("studies")

@@ -1,4 +1,4 @@
-"""The task of the sanity page: what a worker computes for it."""
+"""The task of the sanity page, computed by a worker."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,9 +15,9 @@ class Tried:
     """The findings so far.
 
     Attributes:
-        analysis: Whose methods are checked.
-        sanity: With the stages that are there.
-        finished: Whether that is all.
+        analysis: The analysis whose methods are checked.
+        sanity: The findings, with the stages completed so far.
+        finished: True if complete.
     """
 
     analysis: PreparedAnalysis
@@ -27,23 +27,23 @@ class Tried:
 
 @dataclass(frozen=True, eq=False)
 class SanityTask(OnAnalysis):
-    """Check the methods of an analysis."""
+    """The sanity checks of an analysis."""
 
     plan: Randomisation
 
     @cached_property
     def key(self) -> str:
-        """SHA-256 of everything that the outcome depends on."""
+        """Cache key: SHA-256 of everything that the findings depend on."""
         return digest("sanity", self.analysis.key, self.plan)
 
     def compute(self, job: Job[Tried]) -> Tried:
-        """Load the model if need be, and take the network apart."""
+        """Load the model if necessary, and run the checks."""
         analysis, plan = self.analysis, self.plan
         model = loaded(analysis, job)
         tried = Tried(analysis, Sanity(analysis.methods, plan, (), {}))
 
         def progressed(fraction: float) -> None:
-            job.report(fraction, f"{len(tried.sanity.stages)} networks explained; {fraction:.0%} done")
+            job.report(fraction, f"Networks explained: {len(tried.sanity.stages)}; {fraction:.0%} done")
 
         def staged(stage: Stage) -> None:
             nonlocal tried
@@ -58,7 +58,7 @@ class SanityTask(OnAnalysis):
         return tried
 
     def remembered(self) -> Tried | None:
-        """Return the outcome if it is in the cache."""
+        """Return the cached findings, or None."""
         return _tried.get(self.key)
 
 

@@ -66,7 +66,7 @@ def _mixed(files: list[File]) -> list[tuple[File, str]]:
 
 def _send(page: Page, name: str, data: bytes, sentence: str) -> None:
     """Upload a file, and see that the page shows what it must."""
-    main, square = page.get_by_test_id("stMain"), page.get_by_role("button", name="The square that the network sees")
+    main, square = page.get_by_test_id("stMain"), page.get_by_role("button", name="The crop that the network sees")
     upload(page, name, data)
     if sentence:
         expect(main).to_contain_text(sentence)

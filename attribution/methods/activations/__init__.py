@@ -1,1 +1,1 @@
-"""Methods that read a layer: the class activation maps."""
+"""Methods based on a layer's feature maps: class activation maps."""

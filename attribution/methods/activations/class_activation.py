@@ -1,4 +1,4 @@
-"""The common part of the class activation maps: the features of one layer, weighted by their gradient."""
+"""Base class of the class activation maps: the feature maps of one layer, weighted by their gradients."""
 
 from abc import abstractmethod
 from dataclasses import dataclass, replace
@@ -13,38 +13,38 @@ from attribution.network.scorer import Scorer
 from attribution.refusal import Refusal
 from attribution.settings import Choice, Number, setting
 
-STAGE = Number("Resolution of the layer: 0 is the last and coarsest, 1 the one before.", 0, 9)
+STAGE_SETTING = Number("Stage of the layer: 0 is the last and coarsest resolution, 1 the next finer one.", 0, 9)
 
 
 @dataclass(frozen=True)
 class ClassActivation(Method):
-    """Weigh the features of a layer, add them up, and enlarge the sum to the photo.
+    """The weighted sum of a layer's feature maps, upsampled to the size of the photo.
 
     Attributes:
-        stage: Which layer: the last one of a resolution, counted from the coarsest. Default: 0.
-        negative: "cut" (the papers' rectifier, default), or "kept": what speaks against the class.
+        stage: Resolution, counted from the coarsest; its last layer is used. Default: 0.
+        negative: Negative values are "cut" to zero, as by the papers' rectifier (default), or "kept".
     """
 
     group: ClassVar[str] = "activations"
     shares_forward: ClassVar[bool] = True
-    deviation: ClassVar[str] = (
-        "The papers take the gradient of the logit; here it is that of the score that you choose."
-    )
+    deviation: ClassVar[str] = "The papers use the gradient of the logit; here it is the gradient of the chosen score."
 
-    stage: int = setting(STAGE, 0)
-    negative: str = setting(Choice("What is done with values that speak against the class.", ("cut", "kept")), "cut")
+    stage: int = setting(STAGE_SETTING, 0)
+    negative: str = setting(
+        Choice("Negative values, which lower the score: cut to zero, or kept.", ("cut", "kept")), "cut"
+    )
 
     @staticmethod
     @abstractmethod
     def weigh(maps: Tensor, gradient: Tensor) -> Tensor:
-        """Return the map at the layer's size, (h, w), from its features and the score's gradient, both (C, h, w)."""
+        """Return the map, (h, w), from the layer's feature maps and their gradients, both (C, h, w)."""
 
     def cost(self, size: tuple[int, int]) -> Cost:
         return Cost(0, 1)
 
     def refusal(self, model: Model) -> str | None:
         if not model.stages:
-            return f"{self.title} needs a layer whose output is a map of features, and {model.name} has none."
+            return f"{self.title} needs a layer with feature maps, but {model.name} has none; choose another method."
         if self.stage >= len(model.stages):
             return f"{model.name} has no stage {self.stage}; choose one from 0 to {len(model.stages) - 1}."
         return None
@@ -57,5 +57,5 @@ class ClassActivation(Method):
         cells = self.weigh(maps, gradient)
         cells = cells.clamp(min=0) if self.negative == "cut" else cells
         heat = functional.interpolate(cells[None, None], scorer.x.shape[1:], mode="bilinear")[0, 0]
-        seen = replace(layer, height=maps.shape[1], width=maps.shape[2])  # by this photo's size, not by the model's
+        seen = replace(layer, height=maps.shape[1], width=maps.shape[2])  # at this photo's size, not the model's
         return Computed(per_pixel(heat), notes=(f"Layer {seen}.",))

@@ -11,21 +11,23 @@ from attribution.methods.citation import Citation
 
 @dataclass(frozen=True)
 class GradCAM(ClassActivation):
-    """The features of a layer, each weighed by the mean gradient that reaches it."""
+    """The feature maps of a layer, each weighted by its mean gradient."""
 
     key: ClassVar[str] = "grad_cam"
     title: ClassVar[str] = "Grad-CAM"
     idea: ClassVar[str] = (
-        "A late layer represents which features were found, and where. Grad-CAM adds up its feature maps, each "
-        "weighted by its mean effect on the score."
+        "A late layer encodes which features were detected, and where. Grad-CAM sums its feature maps, each weighted "
+        "by its mean gradient."
     )
     formula: ClassVar[str] = (
         r"\max\Big(0,\ \sum_k A^k \cdot \tfrac{1}{hw}\sum_{ij} \frac{\partial F}{\partial A^k_{ij}}\Big)"
     )
-    shows: ClassVar[str] = "The region of the object that the class is read from."
-    cannot: ClassVar[str] = "Detail below one cell of the layer; a feature gets one weight wherever it was found."
-    passes: ClassVar[str] = "It changes with the class and with random weights (Adebayo et al. 2018)."
-    fails: ClassVar[str] = "Before layers that are not averaged it can mark places that the network did not use."
+    shows: ClassVar[str] = "The image region that supports the class."
+    cannot: ClassVar[str] = "Detail finer than one cell of the layer; each feature has one weight for all positions."
+    passes: ClassVar[str] = "The map changes with the class and when the weights are randomised (Adebayo et al. 2018)."
+    fails: ClassVar[str] = (
+        "Unless global average pooling follows the layer, it can highlight regions that the network did not use."
+    )
     source: ClassVar[Citation] = Citation(
         (
             "Ramprasaath R. Selvaraju",

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from attribution.methods.activations.class_activation import STAGE
+from attribution.methods.activations.class_activation import STAGE_SETTING
 from attribution.methods.activations.grad_cam import GradCAM
 from attribution.methods.citation import Citation
 from attribution.methods.gradients.guided_backprop import GuidedBackprop
@@ -15,10 +15,10 @@ from attribution.settings import setting
 
 @dataclass(frozen=True)
 class GuidedGradCAM(Method):
-    """Guided backpropagation, masked by Grad-CAM.
+    """Guided backpropagation, multiplied by Grad-CAM.
 
     Attributes:
-        stage: Of Grad-CAM. Default: 0.
+        stage: Stage of Grad-CAM. Default: 0.
     """
 
     key: ClassVar[str] = "guided_grad_cam"
@@ -29,18 +29,20 @@ class GuidedGradCAM(Method):
     unit: ClassVar[str] = "{score}\u00b2 per pixel value"
     shares_forward: ClassVar[bool] = True
     idea: ClassVar[str] = (
-        "Guided backpropagation is sharp but hardly knows the class; Grad-CAM knows the class but is coarse. "
-        "Their product is sharp inside the region of the class."
+        "Guided backpropagation is sharp but hardly depends on the class; Grad-CAM depends on the class but is coarse. "
+        "Their product shows sharp detail inside the region of the class."
     )
     formula: ClassVar[str] = r"\text{guided backpropagation} \odot \text{Grad-CAM}"
-    shows: ClassVar[str] = "Sharp structure inside the region that the class is read from."
-    cannot: ClassVar[str] = "Why this structure: only the region is chosen by the class, not the detail in it."
+    shows: ClassVar[str] = "Fine structure inside the region that supports the class."
+    cannot: ClassVar[str] = "Why this structure matters: the class determines the region, not the detail inside it."
     passes: ClassVar[str] = "The region changes with the class."
-    fails: ClassVar[str] = "The detail stays nearly the same when upper weights are random (Adebayo et al. 2018)."
+    fails: ClassVar[str] = (
+        "The detail hardly changes when the weights of upper layers are randomised (Adebayo et al. 2018)."
+    )
     deviation: ClassVar[str] = GradCAM.deviation
     source: ClassVar[Citation] = GradCAM.source
 
-    stage: int = setting(STAGE, 0)
+    stage: int = setting(STAGE_SETTING, 0)
 
     def cost(self, size: tuple[int, int]) -> Cost:
         return Cost(0, 2)

@@ -11,19 +11,21 @@ from attribution.methods.citation import Citation
 
 @dataclass(frozen=True)
 class HiResCAM(ClassActivation):
-    """The features of a layer times their gradient, place by place."""
+    """The elementwise product of a layer's feature maps and their gradients, summed over features."""
 
     key: ClassVar[str] = "hires_cam"
     title: ClassVar[str] = "HiResCAM"
     idea: ClassVar[str] = (
-        "Grad-CAM averages the gradient over the map before it weighs; HiResCAM weighs each place by its own gradient. "
-        "So only places that count are marked."
+        "Grad-CAM weights a feature map by its mean gradient; HiResCAM weights each position by its own gradient. "
+        "So only positions that affect the score are highlighted."
     )
     formula: ClassVar[str] = r"\max\Big(0,\ \sum_k A^k \odot \frac{\partial F}{\partial A^k}\Big)"
     shows: ClassVar[str] = "The cells of a layer that raise the score."
-    cannot: ClassVar[str] = "Detail below one cell of the layer."
-    passes: ClassVar[str] = "Where all after the layer is linear, its cells, uncut, sum to the logit without its bias."
-    fails: ClassVar[str] = "After several layers with rectifiers it is input times gradient, with the same blind spots."
+    cannot: ClassVar[str] = "Detail finer than one cell of the layer."
+    passes: ClassVar[str] = "If everything after the layer is linear, the uncut cells sum to the logit minus its bias."
+    fails: ClassVar[str] = (
+        "If rectifiers follow the layer, it is input x gradient at that layer, with the same saturation problem."
+    )
     source: ClassVar[Citation] = Citation(
         ("Rachel Lea Draelos", "Lawrence Carin"),
         2020,

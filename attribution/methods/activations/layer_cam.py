@@ -11,20 +11,20 @@ from attribution.methods.citation import Citation
 
 @dataclass(frozen=True)
 class LayerCAM(ClassActivation):
-    """The features of a layer times the positive part of their gradient, place by place."""
+    """The elementwise product of a layer's feature maps and their positive gradients, summed over features."""
 
     key: ClassVar[str] = "layer_cam"
     title: ClassVar[str] = "LayerCAM"
     idea: ClassVar[str] = (
-        "Places whose features would raise the score are weighed by their own gradient, all others by nothing. "
-        "That keeps maps of early, fine layers clean."
+        "Each position is weighted by its gradient if that is positive, and by zero otherwise. "
+        "This keeps maps of early, fine layers clean."
     )
     formula: ClassVar[str] = r"\max\Big(0,\ \sum_k A^k \odot \max\big(0, \frac{\partial F}{\partial A^k}\big)\Big)"
-    shows: ClassVar[str] = "Where features support the class, in fine layers too: try stage 1 or 2."
-    cannot: ClassVar[str] = "What speaks against the class: negative gradients are dropped."
-    passes: ClassVar[str] = "At early layers its maps cover the object better than Grad-CAM's (Jiang et al. 2021)."
+    shows: ClassVar[str] = "Where features support the class, also at fine layers: try stage 1 or 2."
+    cannot: ClassVar[str] = "Evidence against the class: negative gradients are dropped."
+    passes: ClassVar[str] = "At early layers its maps localise the object better than Grad-CAM's (Jiang et al. 2021)."
     fails: ClassVar[str] = (
-        "Early layers show the grid of the strides and hardly separate classes; the values sum to nothing known."
+        "At early layers the map shows a grid from strides and hardly depends on the class; its sum has no meaning."
     )
     source: ClassVar[Citation] = Citation(
         ("Peng-Tao Jiang", "Chang-Bin Zhang", "Qibin Hou", "Ming-Ming Cheng", "Yunchao Wei"),

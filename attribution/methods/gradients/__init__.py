@@ -1,1 +1,1 @@
-"""Methods that send the photo's signal back: gradients and rectifier rules."""
+"""Methods based on backpropagation: gradients and rectifier rules."""

@@ -1,4 +1,4 @@
-"""The common part of gradient, guided backpropagation and Zeiler-Fergus: one backward pass under a rule."""
+"""Base class of gradient, guided backpropagation and Zeiler-Fergus: one backward pass under a rectifier rule."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -12,12 +12,12 @@ from attribution.refusal import Refusal
 
 @dataclass(frozen=True)
 class BackwardRule(Method):
-    """Send the signal back through the network, each rectifier by one rule.
+    """One backward pass in which every rectifier follows one rule.
 
     Attributes:
         rule: A key of `rectifiers.BACKWARD_RULES`.
-        needs_rectifiers: Whether the map is only the plain gradient where no rectifier is intercepted.
-        ignores_gates: Whether the rule ignores which rectifiers the photo opened.
+        needs_rectifiers: True if the map equals the plain gradient when no rectifier is intercepted.
+        ignores_gates: True if the rule ignores which rectifiers are active for the photo.
     """
 
     rule: ClassVar[str]
@@ -43,21 +43,21 @@ class BackwardRule(Method):
     def _refusal(self, seen: Interception) -> str | None:
         if not self.needs_rectifiers or seen.count:
             return None
-        instead = f"only {', '.join(seen.others)}" if seen.others else "no activation that is known"
+        instead = f"only {', '.join(seen.others)}" if seen.others else "no known activations"
         return (
-            f"{self.title} changes how rectifiers pass the signal back, and this network has none ({instead}); "
-            "its map would be the plain gradient, so choose that."
+            f"{self.title} modifies the backward pass of rectifiers, but this network has none ({instead}); its map "
+            "would equal the plain gradient, so choose Gradient instead."
         )
 
     def _notes(self, scorer: Scorer, seen: Interception) -> list[str]:
         notes = []
         if self.needs_rectifiers and seen.others:
-            notes.append(f"The rule holds for rectifiers; {', '.join(seen.others)} kept the plain derivative.")
+            notes.append(f"The rule applies to rectifiers only; {', '.join(seen.others)} kept the plain derivative.")
         if self.ignores_gates and scorer.model.inspection.fixed_adjoint:
             depends = (
-                "cannot depend on the photo"
+                "does not depend on the photo"
                 if scorer.target.fixed_signal
-                else ("depends on the photo only through the probabilities of the classes")
+                else "depends on the photo only through the class probabilities"
             )
             notes.append(f"This network has no max-pooling and no gates, so under this rule the map {depends}.")
         return notes

@@ -15,14 +15,14 @@ class Gradient(BackwardRule):
     title: ClassVar[str] = "Gradient"
     group: ClassVar[str] = "gradients"
     idea: ClassVar[str] = (
-        "How would the score change if a pixel changed a little? "
-        "One pass back through the network answers that for all pixels at once."
+        "How much would the score change if a pixel changed slightly? "
+        "One backward pass answers this for all pixels at once."
     )
     formula: ClassVar[str] = r"\frac{\partial F}{\partial x}"
-    shows: ClassVar[str] = "Pixels whose small change would change the score most."
-    cannot: ClassVar[str] = "What made the score: where it is saturated, pixels that matter have no gradient."
-    passes: ClassVar[str] = "It changes with the class and with random weights (Adebayo et al. 2018)."
-    fails: ClassVar[str] = "Sensitivity: a value that made the score can get zero."
+    shows: ClassVar[str] = "Pixels for which a small change would change the score most."
+    cannot: ClassVar[str] = "What produced the score: where it is saturated, important pixels have almost no gradient."
+    passes: ClassVar[str] = "The map changes with the class and when the weights are randomised (Adebayo et al. 2018)."
+    fails: ClassVar[str] = "Sensitivity: a value that changes the score can get zero."
     source: ClassVar[Citation] = Citation(
         ("Karen Simonyan", "Andrea Vedaldi", "Andrew Zisserman"),
         2013,

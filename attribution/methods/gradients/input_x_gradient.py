@@ -10,22 +10,20 @@ from attribution.network.scorer import Scorer
 
 @dataclass(frozen=True)
 class InputXGradient(Method):
-    """Every value of the photo times the derivative of the score with respect to it."""
+    """The elementwise product of the photo and the gradient of the score."""
 
     key: ClassVar[str] = "input_x_gradient"
     title: ClassVar[str] = "Input x gradient"
     group: ClassVar[str] = "gradients"
     idea: ClassVar[str] = (
-        "The gradient says what a change would do; times the value itself it says what the value does. "
-        "That is exact where the score is a straight line from black."
+        "The gradient is the effect of a small change; multiplied by the value, it estimates the value's contribution. "
+        "This is exact if the score is linear between a black image and the photo."
     )
     formula: ClassVar[str] = r"x \odot \frac{\partial F}{\partial x}"
-    shows: ClassVar[str] = "The share of every value in the score, as far as a straight line from black goes."
-    cannot: ClassVar[str] = "Dark pixels: whatever they do, they are multiplied by nearly zero."
-    passes: ClassVar[str] = (
-        "In a rectifier network without biases and without a mean that is subtracted, they sum to the logit."
-    )
-    fails: ClassVar[str] = "With random weights the photo itself still shows through (Adebayo et al. 2018)."
+    shows: ClassVar[str] = "The contribution of each value to the score, in a linear approximation from a black image."
+    cannot: ClassVar[str] = "Dark pixels: however important, they are multiplied by nearly zero."
+    passes: ClassVar[str] = "In a ReLU network without biases and mean subtraction, the values sum to the logit."
+    fails: ClassVar[str] = "The photo remains visible in the map even with random weights (Adebayo et al. 2018)."
     source: ClassVar[Citation] = Citation(
         ("Avanti Shrikumar", "Peyton Greenside", "Anna Shcherbina", "Anshul Kundaje"),
         2016,

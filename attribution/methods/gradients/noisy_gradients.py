@@ -1,4 +1,4 @@
-"""The common part of SmoothGrad, its square and VarGrad: the gradients of noisy copies of the photo."""
+"""Base class of SmoothGrad, SmoothGrad squared and VarGrad: gradients of noisy copies of the photo."""
 
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -8,31 +8,33 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from attribution.baselines.noise import SEED
+from attribution.baselines.noise import SEED_SETTING
 from attribution.methods.method import Computed, Cost, Method, Tick
 from attribution.network.scorer import Scorer
 from attribution.settings import Number, setting
 
-LOST = 0.5  # share of the photo's score that the noisy copies should keep
+MIN_KEPT_SCORE = 0.5  # mean score of the noisy copies, relative to the photo's, below which a note warns
 
 
 @dataclass(frozen=True)
 class NoisyGradients(Method):
-    """Sums over the gradients of noisy copies; no copy and no gradient is kept.
+    """Statistics of the gradients of noisy copies, accumulated without storing them.
 
     Attributes:
-        samples: Noisy copies. Default: 25.
-        sigma: Standard deviation of the noise over the range of the photo's values. Default: 0.15.
-        seed: Of the random numbers. Default: 0.
+        samples: Number of noisy copies. Default: 25.
+        sigma: Standard deviation of the noise, relative to the photo's range of values. Default: 0.15.
+        seed: Random seed. Default: 0.
     """
 
     group: ClassVar[str] = "gradients"
     per_value: ClassVar[bool] = True
     unit: ClassVar[str] = "{score} per pixel value"
 
-    samples: int = setting(Number("Noisy copies of the photo.", 1, 500), 25)
-    sigma: float = setting(Number("Standard deviation of the noise, over the photo's range of values.", 0.0, 1.0), 0.15)
-    seed: int = setting(SEED, 0)
+    samples: int = setting(Number("Number of noisy copies of the photo.", 1, 500), 25)
+    sigma: float = setting(
+        Number("Standard deviation of the noise, relative to the photo's range of values.", 0.0, 1.0), 0.15
+    )
+    seed: int = setting(SEED_SETTING, 0)
 
     @staticmethod
     @abstractmethod
@@ -41,8 +43,8 @@ class NoisyGradients(Method):
 
         Args:
             first: The first gradient, (3, H, W).
-            mean: Of the differences from it, (3, H, W); so equal gradients have no variance by rounding.
-            square: Mean of their squares, (3, H, W).
+            mean: Mean difference from the first gradient, (3, H, W); exactly zero if all gradients are equal.
+            square: Mean squared difference from the first gradient, (3, H, W).
         """
 
     def cost(self, size: tuple[int, int]) -> Cost:
@@ -55,7 +57,7 @@ class NoisyGradients(Method):
         reached = 0.0  # mean score of the copies
         total, squares = torch.zeros_like(scorer.x), torch.zeros_like(scorer.x)
         for piece in scorer.pieces(self.samples):
-            # One after the other, so that the chunk size changes no noise.
+            # Drawn one by one, so that the noise does not depend on the chunk size.
             noise = torch.stack([torch.randn(scorer.x.shape, generator=random) for _ in piece])
             gradients, scores = scorer.gradients(torch.add(scorer.x, noise.to(scorer.x), alpha=scale))
             reached += float(scores.sum()) / self.samples
@@ -66,8 +68,8 @@ class NoisyGradients(Method):
             tick(piece.stop / self.samples, partial(self.combine, first, total / piece.stop, squares / piece.stop))
         assert first is not None
         lost = (
-            f"The noisy copies score {reached:.2g} on average, the photo {scorer.score:.2g}: in them the network "
-            "hardly sees what is explained. Lower sigma."
+            f"The noisy copies score {reached:.2g} on average, the photo {scorer.score:.2g}: the network hardly "
+            "recognises the explained class in them; lower sigma."
         )
-        notes = (lost,) if reached < scorer.score * LOST else ()
+        notes = (lost,) if reached < scorer.score * MIN_KEPT_SCORE else ()
         return Computed(self.combine(first, total / self.samples, squares / self.samples), notes=notes)

@@ -16,14 +16,18 @@ class SmoothGrad(NoisyGradients):
     key: ClassVar[str] = "smoothgrad"
     title: ClassVar[str] = "SmoothGrad"
     idea: ClassVar[str] = (
-        "The gradient jumps from pixel to pixel and from photo to photo. "
-        "The mean over n copies with noise of size sigma keeps what stays."
+        "The gradient fluctuates strongly between neighbouring pixels and similar photos. "
+        "Averaging over n copies with noise of standard deviation sigma keeps what is stable."
     )
     formula: ClassVar[str] = r"\tfrac{1}{n}\sum_{j=1}^{n} \frac{\partial F}{\partial x}(x + \sigma \epsilon_j)"
-    shows: ClassVar[str] = "The gradient around the photo, without its finest grain."
-    cannot: ClassVar[str] = "What a saturated network used; and noisy copies are no photos that the network knows."
-    passes: ClassVar[str] = "It changes with random weights, as the gradient does."
-    fails: ClassVar[str] = "Removing its pixels and retraining costs no more than removing any (Hooker et al. 2019)."
+    shows: ClassVar[str] = "The gradient in a neighbourhood of the photo, without fine-grained noise."
+    cannot: ClassVar[str] = (
+        "What a saturated score depends on; and noisy copies are out of distribution for the network."
+    )
+    passes: ClassVar[str] = "Like the gradient, the map changes when the weights are randomised."
+    fails: ClassVar[str] = (
+        "Removing its top pixels and retraining hurts no more than removing random ones (Hooker et al. 2019)."
+    )
     source: ClassVar[Citation] = Citation(
         ("Daniel Smilkov", "Nikhil Thorat", "Been Kim", "Fernanda Viégas", "Martin Wattenberg"),
         2017,

@@ -1,4 +1,4 @@
-"""SmoothGrad of squares."""
+"""SmoothGrad squared."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -18,16 +18,16 @@ class SmoothGradSquared(NoisyGradients):
     power: ClassVar[int] = 2
     unit: ClassVar[str] = "({score} per pixel value)\u00b2"
     idea: ClassVar[str] = (
-        "In a mean, gradients of opposite sign cancel. "
-        "The mean of squares keeps every pixel that matters in either way."
+        "In a mean, gradients of opposite signs cancel. "
+        "The mean of squares keeps every pixel that matters, whatever its sign."
     )
     formula: ClassVar[str] = (
         r"\tfrac{1}{n}\sum_{j=1}^{n} \Big(\frac{\partial F}{\partial x}(x + \sigma \epsilon_j)\Big)^2"
     )
     shows: ClassVar[str] = "Pixels that the score depends on, in either direction."
-    cannot: ClassVar[str] = "Whether a pixel speaks for or against the class: all values are positive."
-    passes: ClassVar[str] = "Removing its pixels and retraining costs the network most (Hooker et al. 2019)."
-    fails: ClassVar[str] = "The values are squares of slopes and sum to nothing known."
+    cannot: ClassVar[str] = "The sign of a pixel's effect: all values are positive."
+    passes: ClassVar[str] = "Removing its top pixels and retraining lowers the accuracy most (Hooker et al. 2019)."
+    fails: ClassVar[str] = "The values are squared gradients, and their sum has no meaning."
     source: ClassVar[Citation] = Citation(
         ("Sara Hooker", "Dumitru Erhan", "Pieter-Jan Kindermans", "Been Kim"),
         2019,

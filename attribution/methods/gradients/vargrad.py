@@ -18,14 +18,15 @@ class VarGrad(NoisyGradients):
     power: ClassVar[int] = 2
     unit: ClassVar[str] = "({score} per pixel value)\u00b2"
     idea: ClassVar[str] = (
-        "Where a little noise changes the gradient, the network decides. The map is the variance over noisy copies."
+        "Where noise changes the gradient, the score depends nonlinearly on the pixel. The map is the variance of the "
+        "gradient over noisy copies."
     )
     formula: ClassVar[str] = r"\operatorname{Var}_{j} \frac{\partial F}{\partial x}(x + \sigma \epsilon_j)"
-    shows: ClassVar[str] = "Pixels where the network's slope is not the same for every noisy copy."
-    cannot: ClassVar[str] = "A slope that is always there: a linear network has no variance at all."
-    passes: ClassVar[str] = "Removing its pixels and retraining costs the network most (Hooker et al. 2019)."
-    fails: ClassVar[str] = "Known answers: of a linear function it is zero everywhere."
-    deviation: ClassVar[str] = "Divided by n, as Captum does, and not by n - 1."
+    shows: ClassVar[str] = "Pixels whose gradient varies between noisy copies."
+    cannot: ClassVar[str] = "Constant gradients: for a linear network the map is zero."
+    passes: ClassVar[str] = "Removing its top pixels and retraining lowers the accuracy most (Hooker et al. 2019)."
+    fails: ClassVar[str] = "Linear functions: the map is zero everywhere, although pixels matter."
+    deviation: ClassVar[str] = "The variance divides by n, as in Captum, not by n - 1."
     source: ClassVar[Citation] = Citation(
         ("Julius Adebayo", "Justin Gilmer", "Ian Goodfellow", "Been Kim"),
         2018,

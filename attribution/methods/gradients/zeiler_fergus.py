@@ -9,21 +9,23 @@ from attribution.methods.gradients.backward_rule import BackwardRule
 
 @dataclass(frozen=True)
 class ZeilerFergus(BackwardRule):
-    """The signal sent back as a deconvolutional network does: rectified on its way, whatever the photo opened."""
+    """The signal of a deconvolutional network: rectified on the way back, whichever rectifiers the photo activated."""
 
     key: ClassVar[str] = "zeiler_fergus"
     title: ClassVar[str] = "Zeiler-Fergus"
     group: ClassVar[str] = "rectifier rules"
     idea: ClassVar[str] = (
-        "The network is run backwards as one that draws: every layer transposed, every rectifier applied to the signal "
-        "on its way down. Only the switches of max-pooling remember the photo."
+        "The network is run backwards as a generator: every layer is transposed, and every rectifier is applied to the "
+        "backward signal. Only the max-pooling switches depend on the photo."
     )
     formula: ClassVar[str] = r"R^{l} = \max(0, R^{l+1}) \text{ at every rectifier}"
     shows: ClassVar[str] = "Patterns that the class responds to, placed by the max-pooling switches."
-    cannot: ClassVar[str] = "Much of this photo: without max-pooling the map hardly depends on it."
-    passes: ClassVar[str] = "Where all inputs of rectifiers are positive it is guided backpropagation."
-    fails: ClassVar[str] = "It hardly changes with random upper weights; without switches not even with the photo."
-    deviation: ClassVar[str] = "None for rectifiers; other activations keep their derivative, which a note says."
+    cannot: ClassVar[str] = "Much about this photo: without max-pooling the map hardly depends on it."
+    passes: ClassVar[str] = "If all inputs of rectifiers are positive, it equals guided backpropagation."
+    fails: ClassVar[str] = (
+        "The map hardly changes when upper layers are randomised and, without max-pooling, hardly with the photo."
+    )
+    deviation: ClassVar[str] = "None for rectifiers; other activations keep their derivative, as stated in a note."
     source: ClassVar[Citation] = Citation(
         ("Matthew D. Zeiler", "Rob Fergus"),
         2014,

@@ -1,1 +1,1 @@
-"""Methods that integrate along a path from a baseline to the photo."""
+"""Methods that integrate gradients along a path from a baseline to the photo."""

@@ -14,12 +14,12 @@ from attribution.methods.method import Computed, Cost, Method, Tick
 from attribution.network.scorer import Scorer
 from attribution.settings import Number, setting
 
-LEAST = 0.2  # pixels; a Gaussian below that changes nothing
+MIN_SIGMA = 0.2  # pixels; a Gaussian with a smaller standard deviation changes nothing
 
 
 @dataclass(frozen=True)
 class BlurIntegratedGradients(Method):
-    """The gradient integrated along a path on which the photo comes into focus.
+    """The gradient integrated along a path from a blurred photo to the sharp one.
 
     Attributes:
         steps: Gradient evaluations along the path. Default: 50.
@@ -30,20 +30,20 @@ class BlurIntegratedGradients(Method):
     title: ClassVar[str] = "Blur integrated gradients"
     group: ClassVar[str] = "paths"
     idea: ClassVar[str] = (
-        "The photo comes into focus, and each gradient on the way is multiplied by what focusing changed. "
-        "No value leaves the photo's own range on this path, and no baseline has to be chosen."
+        "The path sharpens a blurred photo step by step, and each gradient is multiplied by the change in that step. "
+        "All values stay within the photo's range, and no baseline has to be chosen."
     )
     formula: ClassVar[str] = (
         r"-\int_0^{\sigma} \frac{\partial F}{\partial x}\big(L(x, s)\big) \odot "
         r"\frac{\partial L(x, s)}{\partial s}\, ds"
     )
-    shows: ClassVar[str] = "How the score difference from the blurred photo is shared among the pixels."
-    cannot: ClassVar[str] = "Even surfaces: where blurring changes nothing a pixel gets nothing."
+    shows: ClassVar[str] = "How the score difference from the blurred photo is distributed over the pixels."
+    cannot: ClassVar[str] = "Uniform areas: pixels that blurring does not change get zero."
     passes: ClassVar[str] = "Completeness: the values sum to the score difference from the blurred photo."
-    fails: ClassVar[str] = "A network that lives on broad colour is explained by edges all the same."
+    fails: ClassVar[str] = "Even if the network relies on broad areas of colour, the map highlights edges."
     deviation: ClassVar[str] = (
-        "Beyond its edges the photo's last pixels are repeated, where the paper sees black and so finds edges there. "
-        "Steps are finer where the blur is small, and the gradient is taken in their middle."
+        "The photo is padded with its border pixels; the paper pads with black, which creates artificial edges. "
+        "Steps are finer where the blur is small, and gradients are evaluated at the midpoint of each step."
     )
     source: ClassVar[Citation] = Citation(
         ("Shawn Xu", "Subhashini Venugopalan", "Mukund Sundararajan"),
@@ -54,8 +54,10 @@ class BlurIntegratedGradients(Method):
     )
     complete: ClassVar[bool] = True
 
-    steps: int = setting(Number("Gradients taken while the photo comes into focus.", 1, 1000), 50)
-    sigma: float = setting(Number("Blur at which the path starts, in pixels.", 1.0, 100.0), 50.0)
+    steps: int = setting(Number("Gradient evaluations along the path.", 1, 1000), 50)
+    sigma: float = setting(
+        Number("Standard deviation of the blur at which the path starts, in pixels.", 1.0, 100.0), 50.0
+    )
 
     def cost(self, size: tuple[int, int]) -> Cost:
         return Cost(self.steps + 1, self.steps)
@@ -77,6 +79,6 @@ class BlurIntegratedGradients(Method):
         return alphas, torch.stack([self._at(x, 1 - alpha) for alpha in alphas])
 
     def _at(self, x: Tensor, place: float) -> Tensor:
-        """Return the photo on the path, from sharp (0) to blurred (1); steps are finer at the sharp end."""
-        start, end = LEAST ** (1 / 3), self.sigma ** (1 / 3)
+        """Return the image at a position of the path, from sharp (0) to blurred (1); spaced finer at the sharp end."""
+        start, end = MIN_SIGMA ** (1 / 3), self.sigma ** (1 / 3)
         return blurred(x, (start + place * (end - start)) ** 3) if place else x

@@ -1,4 +1,4 @@
-"""The common part of the methods with a baseline: one path for each baseline, and the mean of their maps."""
+"""Base class of the path methods with a baseline: one path per baseline, and the mean of their maps."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -19,18 +19,19 @@ from attribution.settings import Number, Part, setting
 
 @dataclass(frozen=True)
 class FromBaseline(Method):
-    """Share the score difference from a baseline among the pixels.
+    """The score difference from a baseline, distributed over the pixels.
 
     Attributes:
         steps: Gradient evaluations along the path, 1 to 1000. Default: 25.
-        baseline: Where the path starts, a value of BASELINES; the maps of several are averaged. Default: black.
+        baseline: Start of the path, an instance of a class in BASELINES; the maps of several baselines are averaged.
+            Default: black.
     """
 
     group: ClassVar[str] = "paths"
     complete: ClassVar[bool] = True
 
     steps: int = setting(
-        Number("Gradients taken along the path; more steps bring the map closer to the integral.", 1, 1000), 25
+        Number("Gradient evaluations along the path; more approximate the integral better.", 1, 1000), 25
     )
     baseline: Baseline = setting(Part("Image at which the path starts.", BASELINES), Black())
 
@@ -39,12 +40,12 @@ class FromBaseline(Method):
         """Integrate along one path.
 
         Args:
-            scorer: Of the photo and the target.
+            scorer: Scorer of the photo.
             baseline: (3, H, W).
-            tick: Called between chunks with the fraction done and a function that returns the map of this path so far.
+            tick: Called between chunks with the fraction done and a function that returns this path's map so far.
 
         Returns:
-            The map, (3, H, W), and the score of the baseline if the walk came to know it.
+            The map, (3, H, W), and the score of the baseline if the path includes it, else None.
         """
 
     def cost(self, size: tuple[int, int]) -> Cost:
@@ -63,6 +64,6 @@ class FromBaseline(Method):
 def _report(
     tick: Tick, earlier: Tensor, number: int, of: int, fraction: float, path: Callable[[], Tensor] | None
 ) -> None:
-    """Report one path of several: the map so far is the mean over the paths that are done and this one."""
+    """Report progress on one of several paths; the map so far is the mean over the finished paths and this one."""
     so_far = path and (lambda: (earlier + path()) / (number + 1))
     tick((number + fraction) / of, so_far)

@@ -12,37 +12,37 @@ from attribution.methods.paths.from_baseline import FromBaseline
 from attribution.network.scorer import Scorer
 from attribution.settings import Choice, Number, setting
 
-ROUNDING = 1e-6  # of the whole way
+ROUNDING_TOLERANCE = 1e-6  # share of the path below which a remaining distance counts as rounding
 
 
 @dataclass(frozen=True)
 class GuidedIntegratedGradients(FromBaseline):
-    """Integrated gradients along a path that moves the values first that change the score least.
+    """Integrated gradients along a path that first moves the values with the smallest gradients.
 
     Attributes:
-        steps: Gradient evaluations along the path, one after the other. Default: 50; the paper takes 200.
+        steps: Gradient evaluations along the path, in sequence. Default: 50; the paper uses 200.
         fraction: Share of the values that move at a time. Default: 0.25.
-        band: How far a value may be ahead of the straight path or behind it. Default: 0.02.
+        band: Maximum lead or lag of a value relative to the straight path, as a share of the path. Default: 0.02.
         rule: "trapezoid" (default), or "left" as in the paper.
     """
 
     key: ClassVar[str] = "guided_integrated_gradients"
     title: ClassVar[str] = "Guided integrated gradients"
     idea: ClassVar[str] = (
-        "A straight path crosses steep places that have nothing to do with the class, and their gradients are noise. "
-        "This path moves in each step the values with the smallest gradients, so that it stays where the score is calm."
+        "A straight path crosses regions whose steep gradients are unrelated to the class and add noise. "
+        "This path moves the values with the smallest gradients first, which keeps it in flatter regions."
     )
     formula: ClassVar[str] = (
         r"\int_0^1 \frac{\partial F}{\partial x}\big(\gamma(t)\big) \odot \gamma'(t)\, dt"
         r"\quad\text{along the guided path } \gamma"
     )
-    shows: ClassVar[str] = "How the score difference is shared among the pixels, with less grain on the background."
-    cannot: ClassVar[str] = "Pixels that equal the baseline; and each step needs the one before, so it is slow."
-    passes: ClassVar[str] = "Completeness along its path, up to delta, which more steps need not bring down."
-    fails: ClassVar[str] = "The path depends on the network, so maps of two networks follow two paths."
+    shows: ClassVar[str] = "How the score difference is distributed over the pixels, with less noise in the background."
+    cannot: ClassVar[str] = "Pixels equal to the baseline. It is also slow, since each step depends on the one before."
+    passes: ClassVar[str] = "Completeness along its path, up to delta, which more steps do not necessarily reduce."
+    fails: ClassVar[str] = "The path depends on the network, so two networks are explained along different paths."
     deviation: ClassVar[str] = (
-        "A move is multiplied by the mean of the gradients at its two ends. By the paper's left rule, which rule=left "
-        "gives, the values of one photo summed to 2.6 for a score of 1.0; by the mean they summed to 1.1."
+        "Each step is multiplied by the mean of the gradients at its two ends. With the paper's left rule (rule=left), "
+        "the values of one photo summed to 2.6 for a score of 1.0; with the mean, to 1.1."
     )
     source: ClassVar[Citation] = Citation(
         (
@@ -62,10 +62,14 @@ class GuidedIntegratedGradients(FromBaseline):
     blind: ClassVar[bool] = True
     converges: ClassVar[bool] = False
 
-    steps: int = setting(Number("Gradients taken along the path, one after the other.", 2, 1000), 50)
+    steps: int = setting(Number("Gradient evaluations along the path, in sequence.", 2, 1000), 50)
     fraction: float = setting(Number("Share of the values that move at a time.", 0.01, 1.0), 0.25)
-    band: float = setting(Number("How far a value may be ahead of the straight path or behind it.", 0.0, 1.0), 0.02)
-    rule: str = setting(Choice("Which gradients a move is multiplied by.", ("trapezoid", "left")), "trapezoid")
+    band: float = setting(
+        Number("Maximum lead or lag of a value relative to the straight path, as a share of it.", 0.0, 1.0), 0.02
+    )
+    rule: str = setting(
+        Choice("Quadrature: mean gradient of both ends of a step, or of its start.", ("trapezoid", "left")), "trapezoid"
+    )
 
     def walk(self, scorer: Scorer, baseline: Tensor, tick: Tick) -> tuple[Tensor, float | None]:
         difference = scorer.x - baseline
@@ -85,13 +89,13 @@ class GuidedIntegratedGradients(FromBaseline):
         return values, first
 
     def _step(self, place: Tensor, weight: Tensor, steepness: Tensor, reach: float) -> Tensor:
-        """Move until the mean place, by weight, is `reach`.
+        """Move the values until their weighted mean progress is `reach`; return their new progress.
 
         Args:
             place: Progress of each value, in [0, 1], (3, H, W).
-            weight: Its share of the whole way, (3, H, W), sums to 1.
-            steepness: Size of the gradient, (3, H, W).
-            reach: From 0 to 1.
+            weight: Each value's share of the total distance, (3, H, W); sums to 1.
+            steepness: Absolute gradient, (3, H, W).
+            reach: Target progress, from 0 to 1.
         """
         low, high = max(0.0, reach - self.band), min(1.0, reach + self.band)
         place = place.clamp(min=low)
@@ -99,12 +103,12 @@ class GuidedIntegratedGradients(FromBaseline):
         while True:
             missing = reach - float((weight * place).sum())
             able = (place < high) & (weight > 0)
-            if missing <= ROUNDING or not able.any():
+            if missing <= ROUNDING_TOLERANCE or not able.any():
                 return place
             steepness = steepness.where(able, torch.inf)
             threshold = steepness.flatten().kthvalue(many).values
             moving = able & (steepness <= threshold)
-            if not moving.any():  # gradients that are no numbers, which the engine refuses
+            if not moving.any():  # NaN gradients, which the engine refuses later
                 return place
             way = torch.where(moving, high - place, 0)
             share = missing / float((weight * way).sum())

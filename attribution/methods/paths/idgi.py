@@ -1,4 +1,4 @@
-"""IDGI: integrated gradients in the direction that counts."""
+"""IDGI: integrated gradients restricted to the direction of the gradient."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -16,20 +16,26 @@ from attribution.network.scorer import Scorer
 
 @dataclass(frozen=True)
 class IDGI(FromBaseline):
-    """The score gained in each step, shared among the pixels by the squares of their gradients."""
+    """The score change of each step, distributed over the pixels in proportion to their squared gradients."""
 
     key: ClassVar[str] = "idgi"
     title: ClassVar[str] = "IDGI"
     idea: ClassVar[str] = (
-        "Most of a step along the path runs across the gradient and changes nothing but adds noise to the map. "
-        "So what the score gains in step k is shared out by the squared gradient g there alone."
+        "Most of each step is orthogonal to the gradient, which does not change the score but adds noise to the map. "
+        "So the score change of step k is distributed in proportion to the squared gradient g alone."
     )
     formula: ClassVar[str] = r"\sum_{k} \frac{g_k \odot g_k}{\lVert g_k \rVert^2}\,\big(F(x_{k+1}) - F(x_k)\big)"
-    shows: ClassVar[str] = "The score difference, shared by how strongly each value could have moved the score."
-    cannot: ClassVar[str] = "Evidence for and against within one step: all values of a step have one sign."
-    passes: ClassVar[str] = "Completeness at any number of steps; pixels that equal the baseline are not blind."
-    fails: ClassVar[str] = "Known answers: of a linear function the share of a value is not weight times change."
-    deviation: ClassVar[str] = "The gain of a step without any gradient is shared by that of its neighbour."
+    shows: ClassVar[str] = (
+        "The score difference, distributed by how sensitive the score is to each value along the path."
+    )
+    cannot: ClassVar[str] = (
+        "Positive and negative contributions within one step: all values of a step have the same sign."
+    )
+    passes: ClassVar[str] = "Completeness at any number of steps; it is not blind to pixels equal to the baseline."
+    fails: ClassVar[str] = "Linear functions: the value of a pixel is not its weight times its change."
+    deviation: ClassVar[str] = (
+        "The score change of a step with zero gradient is distributed by the gradient of a neighbouring step."
+    )
     source: ClassVar[Citation] = Citation(
         ("Ruo Yang", "Binghui Wang", "Mustafa Bilgic"),
         2023,
@@ -43,7 +49,7 @@ class IDGI(FromBaseline):
         values, difference = torch.zeros_like(baseline), scorer.x - baseline
         share: Tensor | None = None  # of the last node that has a gradient
         first: float | None = None
-        settled = 0.0  # the score up to which all gain is shared out
+        settled = 0.0  # the score up to which all change is distributed
         for piece in scorer.pieces(self.steps):
             alphas = torch.from_numpy(nodes[piece.start : piece.stop])
             gradients, scores = scorer.gradients(between(baseline, difference, alphas))
@@ -61,6 +67,6 @@ class IDGI(FromBaseline):
 
 
 def _share(gradient: Tensor) -> Tensor:
-    """Return squares over their sum; scaled first, since the squares of small numbers underflow."""
+    """Return squared gradients over their sum; scaled first, since the squares of small numbers underflow."""
     squares = (gradient / gradient.abs().max()).square()
     return squares / squares.sum()

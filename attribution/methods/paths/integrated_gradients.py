@@ -13,7 +13,7 @@ from attribution.methods.citation import Citation
 from attribution.methods.method import Tick
 from attribution.methods.paths.from_baseline import FromBaseline
 from attribution.methods.paths.quadrature import RULES
-from attribution.methods.paths.straight_path import ADAPTIVE, average, between
+from attribution.methods.paths.straight_path import ADAPTIVE_RULE, average, between
 from attribution.network.scorer import Scorer
 from attribution.settings import Choice, setting
 
@@ -23,23 +23,25 @@ class IntegratedGradients(FromBaseline):
     """(x - b) times the gradient averaged along the straight path from the baseline b to the photo x.
 
     Attributes:
-        rule: Quadrature, "adaptive" (default) or a key of `quadrature.RULES`.
+        rule: Quadrature: "adaptive" (default) or a key of `quadrature.RULES`.
     """
 
     key: ClassVar[str] = "integrated_gradients"
     title: ClassVar[str] = "Integrated gradients"
     idea: ClassVar[str] = (
-        "The photo is faded in from a baseline, and the gradients on the way are averaged. "
-        "Times the way that each value went they share out the score difference."
+        "The path fades from a baseline to the photo, and the gradients along it are averaged. "
+        "Multiplied by each value's change, they distribute the score difference over the pixels."
     )
     formula: ClassVar[str] = (
         r"(x - b) \odot \int_0^1 \frac{\partial F}{\partial x}\big(b + \alpha (x - b)\big)\, d\alpha"
     )
-    shows: ClassVar[str] = "How the score difference from the baseline is shared among the pixels."
-    cannot: ClassVar[str] = "Pixels that equal the baseline: they get zero, however much they matter."
+    shows: ClassVar[str] = "How the score difference from the baseline is distributed over the pixels."
+    cannot: ClassVar[str] = "Pixels equal to the baseline: they get zero, however important."
     passes: ClassVar[str] = "Completeness: the values sum to the score difference. Equal functions get equal maps."
-    fails: ClassVar[str] = "It depends on the baseline; and the factor x - b draws the photo into every map."
-    deviation: ClassVar[str] = "The quadrature is a setting; delta, what it misses, is reported, never forced to zero."
+    fails: ClassVar[str] = (
+        "It depends on the baseline, and the factor x - b makes the photo itself visible in every map."
+    )
+    deviation: ClassVar[str] = "The quadrature is a setting; its error, delta, is reported and never normalised away."
     source: ClassVar[Citation] = Citation(
         ("Mukund Sundararajan", "Ankur Taly", "Qiqi Yan"),
         2017,
@@ -50,7 +52,9 @@ class IntegratedGradients(FromBaseline):
     blind: ClassVar[bool] = True
     chosen: ClassVar[bool] = True
 
-    rule: str = setting(Choice("Where along the path the gradients are taken.", (ADAPTIVE, *RULES)), ADAPTIVE)
+    rule: str = setting(
+        Choice("Quadrature: positions of the gradients along the path.", (ADAPTIVE_RULE, *RULES)), ADAPTIVE_RULE
+    )
 
     def walk(self, scorer: Scorer, baseline: Tensor, tick: Tick) -> tuple[Tensor, float | None]:
         difference = scorer.x - baseline

@@ -1,8 +1,8 @@
-"""Quadrature on [0, 1]: where along the path a gradient is taken, and how much it counts.
+"""Quadrature on [0, 1]: the positions of the gradients along the path, and their weights.
 
 The integral of g is estimated as sum_k weights[k] * g(nodes[k]). The weights of every rule sum to 1.
-With one step every rule but left and right is the midpoint. Fixed rules know their nodes beforehand; the adaptive one
-finds them while it looks at g.
+With one step, every rule but left and right is the midpoint rule. Fixed rules have predetermined nodes; the adaptive
+rule chooses them based on g.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,10 +11,10 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-# Measured on SqueezeNet, six photos, probability, black baseline: the worst map error falls below 5 % with 29
-# evaluations; with 9 nodes to start from with 33; by 2 or 3 cells a round, or the L2 distance, the same.
-START = 8  # uniform nodes that refinement starts from
-CELLS = 4  # cells that are split in one round
+# Measured on SqueezeNet with six photos, probability, black baseline: the worst map error falls below 5% after 29
+# evaluations, or after 33 if started from 9 nodes; 2 or 3 cells per round, or the L2 distance, make no difference.
+START_NODES = 8  # uniform nodes before the first refinement
+CELLS_PER_ROUND = 4  # cells split per round
 
 G = TypeVar("G")
 Quadrature = tuple[NDArray[np.float64], NDArray[np.float64]]  # nodes, weights: (S,), (S,)
@@ -25,27 +25,27 @@ def _equal(nodes: NDArray[np.float64]) -> Quadrature:
 
 
 def left(steps: int) -> Quadrature:
-    """Return nodes k / n: starts at the baseline itself."""
+    """Return nodes k / n: from the baseline."""
     return _equal(np.arange(steps) / steps)
 
 
 def right(steps: int) -> Quadrature:
-    """Return nodes (k + 1) / n: ends at the photo. The sum in the paper's equation 3."""
+    """Return nodes (k + 1) / n: up to the photo. The sum in equation 3 of the paper."""
     return _equal((np.arange(steps) + 1) / steps)
 
 
 def midpoint(steps: int) -> Quadrature:
-    """Return nodes (k + 1/2) / n: exact for linear integrands, neither end needed."""
+    """Return nodes (k + 1/2) / n: exact for linear integrands, without evaluating the ends."""
     return _equal((np.arange(steps) + 0.5) / steps)
 
 
 def inclusive(steps: int) -> Quadrature:
-    """Return nodes k / (n - 1) of equal weight: the worked example's sum over path images. Over-weights both ends."""
+    """Return nodes k / (n - 1) with equal weights: a plain mean over path images, which overweights both ends."""
     return midpoint(1) if steps == 1 else _equal(np.linspace(0, 1, steps))
 
 
 def trapezoid(steps: int) -> Quadrature:
-    """Return nodes k / (n - 1), with half the weight at the ends."""
+    """Return nodes k / (n - 1) with half weights at both ends."""
     if steps == 1:
         return midpoint(1)
     weights = np.full(steps, 1 / (steps - 1))
@@ -54,7 +54,7 @@ def trapezoid(steps: int) -> Quadrature:
 
 
 def gauss_legendre(steps: int) -> Quadrature:
-    """Return zeros of the Legendre polynomial: exact up to degree 2n - 1, but a ReLU network is no polynomial."""
+    """Return zeros of the Legendre polynomial: exact up to degree 2n - 1, but ReLU networks are not polynomials."""
     nodes, weights = np.polynomial.legendre.leggauss(steps)
     return (nodes + 1) / 2, weights / 2
 
@@ -65,38 +65,38 @@ RULES: dict[str, Callable[[int], Quadrature]] = {
 
 
 class Refinement(Generic[G]):
-    """Nodes that gather where g changes most, and the trapezoid rule on them.
+    """Adaptive nodes, dense where g changes most, with the trapezoid rule.
 
-    Starts with uniform nodes and halves the cells with the largest error that `doubt` estimates, several in one round.
+    Starts with uniform nodes and in each round halves the cells with the largest error estimates.
 
     Attributes:
         nodes: Positions, ascending, (S,).
-        values: g at each of them.
+        values: g at each node.
     """
 
     def __init__(self, steps: int, doubt: Callable[[float, G, G], float]) -> None:
-        """Look at nothing yet.
+        """Start without nodes.
 
         Args:
-            steps: How often g is evaluated, exactly.
-            doubt: How wrong a cell may be, from its width and the values of g at its ends.
+            steps: Number of evaluations of g.
+            doubt: Estimates the error of a cell from its width and the values of g at its ends.
         """
         self._steps, self._doubt = steps, doubt
         self.nodes: list[float] = []
         self.values: list[G] = []
-        self._doubts: list[float] = []  # of each cell
+        self._doubts: list[float] = []  # error estimate of each cell
 
     def wanted(self) -> list[float]:
-        """Return the positions at which g is to be evaluated next, ascending; none once all steps are used."""
+        """Return the positions at which to evaluate g next, ascending; empty once all steps are used."""
         if not self.nodes:
-            first = min(START, self._steps)
+            first = min(START_NODES, self._steps)
             return [0.5] if first == 1 else [float(node) for node in np.linspace(0, 1, first)]
         cells = sorted(range(len(self._doubts)), key=lambda cell: -self._doubts[cell])
-        cells = cells[: min(CELLS, self._steps - len(self.nodes))]
+        cells = cells[: min(CELLS_PER_ROUND, self._steps - len(self.nodes))]
         return [(self.nodes[cell] + self.nodes[cell + 1]) / 2 for cell in sorted(cells)]
 
     def take(self, nodes: Sequence[float], values: Sequence[G]) -> None:
-        """Take in g at the wanted nodes."""
+        """Add the values of g at the wanted nodes."""
         known = dict(zip(zip(self.nodes, self.nodes[1:], strict=False), self._doubts, strict=True))
         together = sorted(zip([*self.nodes, *nodes], [*self.values, *values], strict=True), key=lambda pair: pair[0])
         self.nodes, self.values = [node for node, _ in together], [value for _, value in together]
@@ -109,7 +109,7 @@ class Refinement(Generic[G]):
 
     @property
     def weights(self) -> NDArray[np.float64]:
-        """Of the trapezoid rule on the nodes, (S,)."""
+        """Weights of the trapezoid rule on the nodes, (S,)."""
         if len(self.nodes) == 1:
             return np.ones(1)
         halves = np.diff(self.nodes) / 2

@@ -14,9 +14,9 @@ from attribution.methods.paths.quadrature import RULES, Refinement
 from attribution.network.scorer import Scorer
 from attribution.refusal import Refusal
 
-ADAPTIVE = "adaptive"
-PREVIEWS = 16  # maps that are shown before the end, at most
-KEPT = 1e9  # bytes of gradients that the adaptive rule may keep
+ADAPTIVE_RULE = "adaptive"
+MAX_PREVIEWS = 16  # partial maps shown before the final one, at most
+MAX_GRADIENT_BYTES = 1e9  # bytes of gradients that the adaptive rule may store
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,10 @@ class Average:
 
     Attributes:
         gradient: (3, H, W), the weighted mean of the gradients at the nodes.
-        nodes: (S,), in the order of evaluation by fixed rules, ascending by the adaptive one.
-        weights: (S,), they sum to 1.
-        scores: (S,), at the nodes.
-        slopes: (S,), the derivative of the score along the path at the nodes.
+        nodes: (S,), in order of evaluation for fixed rules, ascending for the adaptive rule.
+        weights: (S,), sum to 1.
+        scores: (S,), scores at the nodes.
+        slopes: (S,), derivatives of the score along the path at the nodes.
     """
 
     gradient: Tensor
@@ -38,7 +38,7 @@ class Average:
     slopes: NDArray[np.float64]
 
     def score_at(self, alpha: float) -> float | None:
-        """Return the score at a node; None where there is none."""
+        """Return the score at a position; None if it is not a node."""
         (found,) = np.nonzero(self.nodes == alpha)
         return float(self.scores[found[0]]) if len(found) else None
 
@@ -47,16 +47,16 @@ def average(scorer: Scorer, baseline: Tensor, steps: int, rule: str, tick: Tick)
     """Average the gradient along the path.
 
     Args:
-        scorer: Of the photo and the target.
+        scorer: Scorer of the photo.
         baseline: (3, H, W).
-        steps: Gradient evaluations, exactly.
+        steps: Number of gradient evaluations.
         rule: "adaptive" or a key of `quadrature.RULES`.
         tick: Called between chunks with the fraction done and a function that returns the average so far.
 
     Raises:
-        Refusal: If the adaptive rule would keep more than 1 GB.
+        Refusal: If the adaptive rule would store more than 1 GB of gradients.
     """
-    return (_adaptive if rule == ADAPTIVE else _fixed)(scorer, baseline, steps, rule, tick)
+    return (_adaptive if rule == ADAPTIVE_RULE else _fixed)(scorer, baseline, steps, rule, tick)
 
 
 def between(start: Tensor, difference: Tensor, alphas: Tensor) -> Tensor:
@@ -67,7 +67,7 @@ def between(start: Tensor, difference: Tensor, alphas: Tensor) -> Tensor:
 def _fixed(scorer: Scorer, baseline: Tensor, steps: int, rule: str, tick: Tick) -> Average:
     nodes, weights = RULES[rule](steps)  # (S,), (S,)
     difference = scorer.x - baseline
-    total = torch.zeros_like(difference)  # sum of weight * gradient, (3, H, W): no gradient is kept
+    total = torch.zeros_like(difference)  # sum of weight * gradient, (3, H, W); no gradient is stored
     scores, slopes = np.zeros(steps), np.zeros(steps)
     for piece in scorer.pieces(steps):
         part = slice(piece.start, piece.stop)
@@ -87,9 +87,9 @@ def _adaptive(scorer: Scorer, baseline: Tensor, steps: int, rule: str, tick: Tic
 def refined(scorer: Scorer, baseline: Tensor, steps: int, tick: Tick) -> Iterator[Callable[[], Average]]:
     """Refine the path round by round.
 
-    A cell is split where the gradient changes most: h/2 * ||D * (G(left) - G(right))||_1 is how far the trapezoid map
-    of the cell is from its one-sided map. What the trapezoid misses of the score in a cell counts too, where it is
-    more; it sees a peak between two ends that agree. Alone it would make the sum right and the map wrong.
+    The error estimate of a cell is the larger of two: h/2 * ||D * (G(left) - G(right))||_1, the L1 distance between the
+    cell's trapezoid map and its one-sided map, and the part of the score change that the trapezoid misses. The second
+    detects a peak between two similar ends; alone, it would yield a correct sum but a wrong map.
 
     Args:
         scorer: As for `average`.
@@ -101,10 +101,10 @@ def refined(scorer: Scorer, baseline: Tensor, steps: int, tick: Tick) -> Iterato
         After each round a function that returns the average over the nodes so far.
     """
     difference = scorer.x - baseline
-    if (size := steps * difference.nbytes) > KEPT:
+    if (size := steps * difference.nbytes) > MAX_GRADIENT_BYTES:
         raise Refusal(
-            f"The {ADAPTIVE} rule keeps every gradient, {size / 1e9:.1f} GB for {steps} steps at this size; "
-            f"the limit is {KEPT / 1e9:.0f} GB. Choose another rule, or fewer steps."
+            f"The {ADAPTIVE_RULE} rule stores every gradient, {size / 1e9:.1f} GB for {steps} steps at this size; "
+            f"the limit is {MAX_GRADIENT_BYTES / 1e9:.0f} GB. Choose another rule, or fewer steps."
         )
 
     def doubt(width: float, left: _Node, right: _Node) -> float:
@@ -113,7 +113,7 @@ def refined(scorer: Scorer, baseline: Tensor, steps: int, tick: Tick) -> Iterato
         return max(change, abs(missed))
 
     path = Refinement[_Node](steps, doubt)
-    kept = difference.new_empty((steps, *difference.shape))  # one place, so that no chunk stays between two others
+    kept = difference.new_empty((steps, *difference.shape))  # one allocation, to avoid fragmentation
     done = previewed = 0
 
     def so_far() -> Average:
@@ -129,8 +129,8 @@ def refined(scorer: Scorer, baseline: Tensor, steps: int, tick: Tick) -> Iterato
             place = kept[done : done + len(alphas)].copy_(gradients)
             found += map(_Node, place, scores.tolist(), slopes.tolist())
             done += len(alphas)
-            # A preview adds up all that is kept, so there are only a few.
-            worth = bool(path.nodes) and (done - previewed) * PREVIEWS >= steps
+            # A preview sums all stored gradients, so there are only a few.
+            worth = bool(path.nodes) and (done - previewed) * MAX_PREVIEWS >= steps
             previewed = done if worth else previewed
             tick(done / steps, partial(_mean, path) if worth else None)
         path.take(wanted, found)
@@ -147,12 +147,12 @@ class _Node:
 
 
 def slopes_of(gradients: Tensor, difference: Tensor) -> NDArray[np.float64]:
-    """Return the derivative along the path, (N,), summed in float64 where the device has it."""
+    """Return the derivatives of the score along the path, (N,), summed in float64 on the CPU."""
     return (gradients * difference).flatten(1).cpu().double().sum(1).numpy()
 
 
 def _mean(path: Refinement[_Node]) -> Tensor:
-    """Sum of weight * gradient, (3, H, W), without another copy of the gradients."""
+    """Return the sum of weight * gradient, (3, H, W), without copying the gradients."""
     total = torch.zeros_like(path.values[0].gradient)
     for weight, node in zip(path.weights, path.values, strict=True):
         total.add_(node.gradient, alpha=float(weight))

@@ -1,1 +1,1 @@
-"""Methods that hide parts of the photo and watch the score."""
+"""Methods that hide parts of the photo and measure the score."""

@@ -15,38 +15,38 @@ from attribution.settings import Number, Part, setting
 
 @dataclass(frozen=True)
 class Occlusion(Method):
-    """By how much the score drops when a window is covered.
+    """The drop in score when a window is covered.
 
     Attributes:
         window: Side of the window in pixels of the network's input. Default: 32.
-        stride: From one window to the next, in pixels. Default: 16.
-        baseline: What covers the window. Default: grey, as in the paper.
+        stride: Distance between neighbouring windows in pixels. Default: 16.
+        baseline: Image that covers the window. Default: grey, as in the paper.
     """
 
     key: ClassVar[str] = "occlusion"
     title: ClassVar[str] = "Occlusion"
     group: ClassVar[str] = "perturbations"
     idea: ClassVar[str] = (
-        "A window P is covered, and the score drops if the network needed what was there. The window walks over the "
-        "photo; where windows overlap their drops are averaged."
+        "A window P of the photo is covered; the score drops if the network relied on it. The window slides over the "
+        "photo, and drops of overlapping windows are averaged."
     )
     formula: ClassVar[str] = (
         r"\operatorname{mean}_{P \ni i}\ \big(F(x) - F(x_{\text{outside } P},\ b_{\text{inside } P})\big)"
     )
     shows: ClassVar[str] = (
-        "Regions without which the score falls; in the signed view also those without which it rises."
+        "Regions whose removal lowers the score; in the signed view also those whose removal raises it."
     )
     cannot: ClassVar[str] = (
-        "Detail below a window; and redundant evidence: covering one of two sufficient parts changes nothing."
+        "Detail finer than a window; and redundant evidence: covering one of two sufficient parts changes nothing."
     )
-    passes: ClassVar[str] = "It needs no gradient, and equal functions get equal maps."
-    fails: ClassVar[str] = "A covered photo is no photo: the edge of the window itself can move the score."
-    deviation: ClassVar[str] = "The paper does not average; windows that reach beyond the edge are cut there."
+    passes: ClassVar[str] = "Implementation invariance: equal functions get equal maps. No gradient is needed."
+    fails: ClassVar[str] = "Covered photos are out of distribution: the edge of the window itself can change the score."
+    deviation: ClassVar[str] = "The paper does not average. Windows that cross the border are clipped."
     source: ClassVar[Citation] = ZeilerFergus.source
 
     window: int = setting(Number("Side of the window, in pixels of the network's input.", 1, 500), 32)
-    stride: int = setting(Number("From one window to the next, in pixels; at most the window.", 1, 500), 16)
-    baseline: Baseline = setting(Part("What covers the window; the maps of several are averaged.", BASELINES), Grey())
+    stride: int = setting(Number("Distance between neighbouring windows, in pixels; at most the window.", 1, 500), 16)
+    baseline: Baseline = setting(Part("Image that covers the window; maps of several are averaged.", BASELINES), Grey())
 
     def cost(self, size: tuple[int, int]) -> Cost:
         down, across = self._starts(size)
@@ -67,11 +67,11 @@ class Occlusion(Method):
                 covers[rows, columns] += 1
             tick(piece.stop / len(covered), lambda: per_pixel(drops / covers.clamp(min=1)))
         heat = drops / covers
-        lowered = f"The stride is lowered to the window, {self.window} pixels, so that no pixel is left out."
+        lowered = f"The stride was reduced to the window's side, {self.window} pixels, so that every pixel is covered."
         return Computed(per_pixel(heat), notes=((lowered,) if self.stride > self.window else ()) + against(heat))
 
     def _windows(self, size: tuple[int, int]) -> list[tuple[slice, slice]]:
-        """Return rows and columns of every window; each pixel of the photo is in at least one."""
+        """Return the rows and columns of every window; each pixel of the photo is in at least one."""
         down, across = self._starts(size)
         return [
             (slice(top, min(top + self.window, size[0])), slice(left, min(left + self.window, size[1])))
@@ -80,7 +80,7 @@ class Occlusion(Method):
         ]
 
     def _starts(self, size: tuple[int, int]) -> tuple[range, range]:
-        """First rows and first columns of the windows."""
+        """Return the first rows and the first columns of the windows."""
         stride = min(self.stride, self.window)
         down, across = (range(0, max(0, side - self.window) + stride, stride) for side in size)
         return down, across

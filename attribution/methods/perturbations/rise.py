@@ -10,7 +10,7 @@ from torch.nn import functional
 from attribution.baselines import BASELINES
 from attribution.baselines.baseline import Baseline
 from attribution.baselines.constant import Black
-from attribution.baselines.noise import SEED
+from attribution.baselines.noise import SEED_SETTING
 from attribution.methods.citation import Citation
 from attribution.methods.method import Computed, Cost, Method, Tick, against, per_pixel
 from attribution.network.scorer import Scorer
@@ -19,31 +19,31 @@ from attribution.settings import Number, Part, setting
 
 @dataclass(frozen=True)
 class RISE(Method):
-    """The mean of many random masks, each weighed by the score of the photo behind it.
+    """The mean of many random masks, each weighted by the score of the masked photo.
 
     Attributes:
-        masks: How many. Default: 1000; the paper takes 4000 to 8000.
-        cells: Cells along one side of a mask before it is enlarged. Default: 7.
-        kept: Share of the cells that let the photo through. Default: 0.5.
-        baseline: What is seen where a mask is closed. Default: black.
-        seed: Of the random numbers. Default: 0.
+        masks: Number of masks. Default: 1000; the paper uses 4000 to 8000.
+        cells: Cells along one side of a mask before upsampling. Default: 7.
+        kept: Share of the cells that show the photo. Default: 0.5.
+        baseline: Image shown where the photo is masked. Default: black.
+        seed: Random seed. Default: 0.
     """
 
     key: ClassVar[str] = "rise"
     title: ClassVar[str] = "RISE"
     group: ClassVar[str] = "perturbations"
     idea: ClassVar[str] = (
-        "The photo is seen through many random masks M with soft edges, open in a share p of their cells. A pixel is "
-        "important if the score is high when it is seen."
+        "The photo is masked by many random masks M with soft edges, each showing a share p of its cells. A pixel is "
+        "important if the score is high when it is visible."
     )
     formula: ClassVar[str] = r"\tfrac{1}{np}\sum_{j=1}^{n} \big(F(x \odot M_j + b \odot (1 - M_j)) - \bar F\big)\, M_j"
-    shows: ClassVar[str] = "Regions that raise the score when they are seen, measured and not derived."
-    cannot: ClassVar[str] = "Detail below a cell; and with few masks its own grain is taken for evidence."
-    passes: ClassVar[str] = "It needs no gradient, and equal functions get equal maps."
-    fails: ClassVar[str] = "Half-covered photos are no photos that the network knows."
+    shows: ClassVar[str] = "Regions that raise the score when visible, measured without gradients."
+    cannot: ClassVar[str] = "Detail finer than a cell; with few masks, sampling noise looks like evidence."
+    passes: ClassVar[str] = "Implementation invariance: equal functions get equal maps. No gradient is needed."
+    fails: ClassVar[str] = "Masked photos are out of distribution for the network."
     deviation: ClassVar[str] = (
-        "The mean score is subtracted. So zero means no influence, and places that few masks happen to show are not "
-        "taken for unimportant."
+        "The mean score is subtracted, so zero means no influence, and regions that happen to be visible in few masks "
+        "do not look unimportant."
     )
     source: ClassVar[Citation] = Citation(
         ("Vitali Petsiuk", "Abir Das", "Kate Saenko"),
@@ -53,13 +53,13 @@ class RISE(Method):
         "BMVC",
     )
 
-    masks: int = setting(Number("Random masks; more make the map smoother.", 1, 10_000), 1000)
+    masks: int = setting(Number("Number of random masks; more reduce sampling noise.", 1, 10_000), 1000)
     cells: int = setting(Number("Cells along one side of a mask.", 1, 50), 7)
-    kept: float = setting(Number("Share of the cells that let the photo through.", 0.05, 0.95), 0.5)
+    kept: float = setting(Number("Share of the cells that show the photo.", 0.05, 0.95), 0.5)
     baseline: Baseline = setting(
-        Part("What is seen where a mask is closed; the maps of several are averaged.", BASELINES), Black()
+        Part("Image shown where the photo is masked; maps of several are averaged.", BASELINES), Black()
     )
-    seed: int = setting(SEED, 0)
+    seed: int = setting(SEED_SETTING, 0)
 
     def cost(self, size: tuple[int, int]) -> Cost:
         return Cost(self.masks * self.baseline.count, 0)
@@ -84,10 +84,10 @@ class RISE(Method):
         return Computed(per_pixel(heat()), notes=against(heat()))
 
     def _draw(self, count: int, x: Tensor, random: torch.Generator) -> Tensor:
-        """Draw masks in [0, 1], (N, 1, H, W): cells, open or closed, enlarged and shifted by less than a cell."""
-        sides = [-(-side // self.cells) for side in x.shape[1:]]  # of a cell
+        """Draw masks in [0, 1], (N, 1, H, W): binary cells, upsampled and shifted by less than a cell."""
+        sides = [-(-side // self.cells) for side in x.shape[1:]]  # of a cell, in pixels
         found = []
-        for _ in range(count):  # one after the other, so that the chunk size changes no mask
+        for _ in range(count):  # drawn one by one, so that the masks do not depend on the chunk size
             open_ = (torch.rand(self.cells, self.cells, generator=random) < self.kept).float()
             large = functional.interpolate(
                 open_[None, None], [(self.cells + 1) * side for side in sides], mode="bilinear"

@@ -1,1 +1,1 @@
-"""The crop that is moved on the photo."""
+"""The crop editor: a square that can be dragged on the photo."""

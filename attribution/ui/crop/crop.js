@@ -1,8 +1,8 @@
-// The square that the network sees, on the whole photo: dragged by hand or moved by the arrow keys.
+// The square crop that the network sees, shown on the whole photo; moved by dragging or with the arrow keys.
 
-const STEP = 0.05; // of the way, for a press of an arrow key
-const TALLEST = "20rem";
-const REST = 400; // milliseconds without a press after which a place is sent
+const KEY_STEP = 0.05; // share of the movable range per key press
+const MAX_HEIGHT = "20rem"; // height of the photo, at most
+const SEND_DELAY = 400; // milliseconds after the last key press before the position is sent
 
 const crops = new WeakMap(); // parentElement -> Crop
 
@@ -10,21 +10,21 @@ class Crop {
   constructor(root, send) {
     this.send = send;
     this.picture = document.createElement("img");
-    this.picture.alt = "The whole photo; what the network does not see is dimmed";
+    this.picture.alt = "The whole photo; the area outside the crop is dimmed";
     this.square = document.createElement("button");
     this.square.type = "button";
     this.square.className = "square";
-    this.square.setAttribute("aria-label", "The square that the network sees. Drag it, or press the arrow keys.");
+    this.square.setAttribute("aria-label", "The crop that the network sees. Drag it, or press the arrow keys.");
     root.append(this.picture, this.square);
     this.root = root;
     this.listen();
   }
 
   update({ photo, ratio, width, height, across, down }) {
-    this.width = width; // of the square, as a share of the photo
+    this.width = width; // of the square, as a share of the photo's width
     this.height = height;
     this.picture.src = photo;
-    this.root.style.width = `min(100%, max(1.5rem, ${TALLEST} * ${ratio}))`;
+    this.root.style.width = `min(100%, max(1.5rem, ${MAX_HEIGHT} * ${ratio}))`;
     this.root.style.aspectRatio = ratio;
     this.square.style.width = `${100 * width}%`;
     this.square.style.height = `${100 * height}%`;
@@ -53,7 +53,7 @@ class Crop {
     this.square.onpointermove = (event) => {
       if (!from) return;
       const box = this.root.getBoundingClientRect();
-      // The way is what the square leaves free; a square as wide as the photo stays where it is.
+      // The movable range is the photo's side minus the square's; a square that fills the side cannot move.
       const moved = (start, pixels, free) => (free > 1 ? start + pixels / free : start);
       this.place(
         moved(from.across, event.clientX - from.x, box.width * (1 - this.width)),
@@ -69,17 +69,17 @@ class Crop {
       this.done();
     };
     this.square.onkeydown = (event) => {
-      const moves = { ArrowLeft: [-STEP, 0], ArrowRight: [STEP, 0], ArrowUp: [0, -STEP], ArrowDown: [0, STEP] };
+      const moves = { ArrowLeft: [-KEY_STEP, 0], ArrowRight: [KEY_STEP, 0], ArrowUp: [0, -KEY_STEP], ArrowDown: [0, KEY_STEP] };
       if (!(event.key in moves)) return;
       event.preventDefault();
       this.place(this.across + moves[event.key][0], this.down + moves[event.key][1]);
       clearTimeout(timer);
-      timer = setTimeout(() => this.done(), REST);
+      timer = setTimeout(() => this.done(), SEND_DELAY);
     };
   }
 }
 
-/** Called by Streamlit whenever the photo or the place change. */
+/** Called by Streamlit whenever the photo or the crop changes. */
 export default function ({ data, parentElement, setTriggerValue }) {
   if (!crops.has(parentElement)) {
     const root = document.createElement("div");

@@ -1,4 +1,4 @@
-"""The part of the photo that the network sees, on the whole photo, to be moved by hand."""
+"""The crop editor: the square that the network sees, shown on the whole photo and movable."""
 
 import base64
 import io
@@ -13,7 +13,7 @@ from attribution.ui.events import read_place, received
 from attribution.work.cache import Recent
 
 _FOLDER = Path(__file__).parent
-LONGEST_SIDE = 480  # pixels of the photo's longer side, as shown
+LONGEST_SIDE = 480  # pixels of the preview's longer side
 
 _mount = st.components.v2.component(
     "crop", css=(_FOLDER / "crop.css").read_text(), js=(_FOLDER / "crop.js").read_text()
@@ -24,7 +24,7 @@ _previews: Recent[str] = Recent("previews")
 
 
 def _preview(image: Image.Image, content: str) -> str:
-    """Return a small copy as an address that contains the whole picture, made once."""
+    """Return a small copy of the photo as a data URL; cached."""
     if (found := _previews.get(content)) is None:
         small = image.copy()
         small.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
@@ -43,15 +43,15 @@ def show_crop(
     down: float,
     on_move: Callable[[float, float], None],
 ) -> None:
-    """Show a photo with the network's square framed and the rest dimmed; the square can be dragged.
+    """Show a photo with the crop framed and the rest dimmed; the crop can be dragged.
 
     Args:
-        image: Of any size.
-        content: Name of a sample photo, or SHA-256 of an upload: the same only for the same pixels.
-        preprocessing: Knows the size of the square.
-        across: Position of the square, from 0 (left) to 1 (right).
-        down: Position of the square, from 0 (top) to 1 (bottom).
-        on_move: Called with the new place.
+        image: The photo, of any size.
+        content: Cache key: name of a sample photo, or SHA-256 of an upload.
+        preprocessing: Determines the size of the crop.
+        across: Horizontal position of the crop, from 0 (left) to 1 (right).
+        down: Vertical position of the crop, from 0 (top) to 1 (bottom).
+        on_move: Called with the new position.
     """
     left, top, right, bottom = preprocessing.box(image)
     data = {

@@ -1,4 +1,4 @@
-"""The baseline page: one map for each baseline, what each one is blind to, and where they disagree."""
+"""The baseline page: one map per baseline, the pixels each baseline is blind to, and where the maps disagree."""
 
 import numpy as np
 import streamlit as st
@@ -14,40 +14,41 @@ from attribution.result import Attribution
 from attribution.settings import Part, described
 from attribution.ui import panels
 from attribution.ui.forms import ask
-from attribution.ui.pictures import COLUMNS, GROUP, NARROWEST
+from attribution.ui.pictures import COLUMNS, GROUP, MIN_PANEL_WIDTH
 from attribution.ui.session import session
 from attribution.ui.take import offer
 from attribution.ui.watch import show
 from attribution.viewer.message import Place, pack_map, pack_photo, pack_toolbar
 from attribution.work.analysis import PreparedAnalysis
-from attribution.work.baselines import FIRST_BASELINES, NEAR, BaselineTask, Comparison, Start
+from attribution.work.baselines import BLIND_DISTANCE, FIRST_BASELINES, BaselineTask, Comparison, Start
 
 
 def starts_there(method: type[Method]) -> bool:
-    """Return True if a method explains the score difference from a baseline that can be chosen."""
+    """True if a method explains the score difference from a selectable baseline."""
     kind = described(method).get("baseline")
     return method.complete and isinstance(kind, Part) and kind.registry is BASELINES
 
 
 def draw(comparison: Comparison) -> None:
-    """Show the photo, a map for each baseline, their mean, and their disagreement."""
+    """Show the photo, one map per baseline, their mean and their disagreement."""
     analysis = comparison.outcome.analysis
     method = analysis.methods[0]
-    explained = "".join(f", explained: {result.explained}" for result in comparison.outcome.finished.maps[:1])
-    st.text(f"{analysis.photo} by {analysis.model}{explained}")
+    explained = "".join(f" Explaining: {result.explained}." for result in comparison.outcome.finished.maps[:1])
+    st.text(f"{analysis.photo}, {analysis.model}.{explained}")
     photo, beside = st.columns([1, COLUMNS - 1])
     with photo:
         place = Place(GROUP, "photo", "The photo as the network sees it", analysis.full)
         panels.show(pack_photo(eight_bit(analysis.x.numpy()), place), "panel-photo")
     with beside:
         panels.show(pack_toolbar(GROUP, session().view, session().window), "toolbar")
-        blind = "A pixel that equals it gets nothing, however much it matters: it is blind. " if method.blind else ""
+        blind = "Pixels equal to the baseline get zero, however important: the map is blind to them. "
         st.caption(
-            f"{method.title}: the score difference from a baseline is shared among the pixels. {blind}A good baseline "
-            "leaves the network without an opinion, so its prediction has a high entropy. All settings but the "
-            "baseline are those of the sidebar. Each map fills its own scale unless one scale for all is chosen above."
+            f"{method.title}: each map distributes the score difference from its baseline over the pixels. "
+            f"{blind if method.blind else ''}A good baseline is uninformative: the network's prediction for it has "
+            "high entropy. All other settings come from the sidebar. Each map has its own colour scale unless you "
+            "choose the shared scale above."
         )
-    grid = st.grid(COLUMNS, min_column_width=NARROWEST)
+    grid = st.grid(COLUMNS, min_column_width=MIN_PANEL_WIDTH)
     for number, start in enumerate(comparison.starts):
         with grid, st.container(key=f"map-{start.baseline.key}", gap="xsmall"):
             show_start(start, analysis, comparison.outcome.results.get(number))
@@ -56,23 +57,23 @@ def draw(comparison: Comparison) -> None:
 
 
 def show_start(start: Start, analysis: PreparedAnalysis, result: Attribution | Refusal | None) -> None:
-    """Show one baseline: its image, its map, and their figures."""
+    """Show one baseline: its image, its map, and figures for both."""
     st.markdown(f":small[**{start.baseline.title}**]")
     framed = ImageOps.expand(Image.fromarray(start.image), 2, "grey")  # so that white can be seen on white
     st.image(data_url(framed), width=72, alt=f"Baseline: {start.baseline.title}")
     if isinstance(result, Refusal):
         st.info(str(result))
     elif result:
-        place = Place(GROUP, start.baseline.key, f"Map from the baseline {start.baseline.title}", analysis.full)
+        place = Place(GROUP, start.baseline.key, f"Map for the baseline: {start.baseline.title}", analysis.full)
         panels.show(panels.packed_once(result, place), f"panel-{start.baseline.key}")
         name, share = start.top
         st.text(f"Baseline: {result.target.quantity(result.baseline_score or 0.0)}")
         if (count := start.baseline.count) == 1:
             st.text(f"Entropy {start.entropy:.1f} bits; predicted: {name}, {share:.0%}")
         else:
-            st.text(f"Mean entropy of {count} images {start.entropy:.1f} bits; on average: {name}, {share:.0%}")
+            st.text(f"Mean entropy of {count} images {start.entropy:.1f} bits; mean prediction: {name}, {share:.0%}")
         if METHODS[result.method].blind:
-            st.text(f"Blind pixels, within {NEAR:.0%} of the baseline: {start.blind:.1%}")
+            st.text(f"Blind pixels (within {BLIND_DISTANCE:.0%} of the baseline): {start.blind:.1%}")
         st.caption(result.marked_account, help=start.baseline.shows)
     else:
         st.skeleton(height=220)
@@ -81,16 +82,16 @@ def show_start(start: Start, analysis: PreparedAnalysis, result: Attribution | R
 def show_together(
     found: list[Attribution], analysis: PreparedAnalysis, grid: "st.delta_generator.DeltaGenerator"
 ) -> None:
-    """Show the mean of the maps, and their standard deviation over the baselines."""
+    """Show the mean of the maps and their standard deviation across baselines."""
     maps = np.stack([result.values for result in found])  # (B, 3, H, W)
     sizes = np.abs(maps).sum((1, 2, 3), keepdims=True).clip(min=np.finfo(np.float32).tiny)  # (B, 1, 1, 1)
     unit = found[0].unit
     together = {
-        "mean": ("Mean of all", maps.mean(0), "Mean of the maps above; large ones weigh most."),
+        "mean": ("Mean map", maps.mean(0), "Mean of the maps above, unscaled: maps with large values dominate."),
         "disagreement": (
-            "Where they disagree",
+            "Disagreement",
             (maps * (sizes.mean() / sizes)).std(0),
-            "Standard deviation over the baselines, once all maps are scaled to the same total.",
+            "Standard deviation across baselines, after scaling all maps to the same total.",
         ),
     }
     for name, (title, values, sentence) in together.items():
@@ -100,7 +101,7 @@ def show_together(
             st.caption(sentence)
 
 
-st.header("What the baseline does")
+st.header("Effect of the baseline")
 st.session_state.setdefault("baselines", list(FIRST_BASELINES))
 keys = st.pills(
     "Baselines",
@@ -111,7 +112,7 @@ keys = st.pills(
     persist_state="session",
 )
 baselines: list[Baseline] = []
-with st.expander("Settings of the baselines"):
+with st.expander("Baseline settings"):
     for key in BASELINES:
         if key in keys and described(BASELINES[key]):
             st.markdown(f"**{BASELINES[key].title}**")
@@ -124,7 +125,7 @@ method = chosen[0] if chosen else able[0]()
 if isinstance(analysis, str):
     task: BaselineTask | str = analysis
 elif not baselines:
-    task = "No baseline is chosen; choose one or more above."
+    task = "Choose at least one baseline above."
 else:
     task = BaselineTask.of(analysis, method, tuple(baselines))
 shown = show("baselines", task, draw)

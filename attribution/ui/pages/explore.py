@@ -1,4 +1,4 @@
-"""The main page: the predictions, and the photo and its maps in linked panels."""
+"""The main page: the predictions, the photo and its maps, in linked panels."""
 
 import streamlit as st
 
@@ -10,13 +10,13 @@ from attribution.work.analysis import Outcome
 
 
 def draw(outcome: Outcome) -> None:
-    """Show everything below the navigation."""
+    """Show the results."""
     show_header(outcome)
     show_maps(outcome)
     st.caption(
-        "A map shows what the network reacts to, not what is true. Wheel or two fingers: zoom. Drag: move. "
-        "Shift and drag: region. Click: mark a pixel. Double-click: reset. All panels follow. "
-        "Click a class of the predictions to explain it."
+        "A map shows what the network responds to, not what is true. Scroll or pinch to zoom, drag to pan, Shift-drag "
+        "to select a region, click to mark a pixel, double-click to reset. All panels are linked. "
+        "Click a predicted class to explain it."
     )
     for strip in outcome.strips:
         show_strip(strip)

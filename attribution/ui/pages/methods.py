@@ -1,4 +1,4 @@
-"""The methods page: a card for each one, read from the registry."""
+"""The methods page: one card per method, generated from the registry."""
 
 import streamlit as st
 
@@ -9,11 +9,11 @@ from attribution.settings import default, described
 from attribution.ui.session import session
 from attribution.work.analysis import estimate
 
-BRIEF = 0.1  # seconds below which a time says nothing
+MIN_SHOWN_SECONDS = 0.1  # seconds; shorter estimates are hidden
 
 
 def show_card(method: type[Method], size: tuple[int, int]) -> None:
-    """Show everything that the class of a method says about it."""
+    """Show the documentation of a method."""
     st.subheader(method.title, anchor=method.key)
     st.markdown(method.idea)
     st.latex(method.formula)
@@ -28,25 +28,25 @@ def show_card(method: type[Method], size: tuple[int, int]) -> None:
         st.markdown(f"**Differs from the paper.** {method.deviation}")
     cost = method().cost(size)
     seconds = estimate(method(), session().chosen.model, st.session_state.device)
-    about = f", about {seconds:.1f} s here" if seconds and seconds >= BRIEF else ""
+    about = f"; about {seconds:.1f} s on this server" if seconds and seconds >= MIN_SHOWN_SECONDS else ""
     st.caption(
-        f"With its defaults at {size[0]} x {size[1]} pixels it sends {cost.forwards} images forward and "
-        f"{cost.backwards} back through the network, beside the prediction itself{about}."
+        f"Cost with default settings at {size[0]} x {size[1]} pixels: {cost.forwards} forward and {cost.backwards} "
+        f"backward passes, besides the prediction itself{about}."
     )
     for name, kind in described(method).items():
         usual = kind.plain(default(method, name))
-        st.caption(f"**{name.replace('_', ' ').capitalize()}**: {kind.help} May be {kind.range}. Default: {usual}.")
+        st.caption(f"**{name.replace('_', ' ').capitalize()}**: {kind.help} Must be {kind.range}. Default: {usual}.")
     source = method.source
     link = f"[arXiv:{source.arxiv}](https://arxiv.org/abs/{source.arxiv})" if source.arxiv else source.journal
     st.caption(f"{', '.join(source.authors)} {source.year}: {source.title}. {link}.")
 
 
 size = MODELS[session().chosen.model].facts().preprocessing.size
-st.header("What each map can and cannot show")
+st.header("What each method can and cannot show")
 st.caption(
-    "A sharp map is not a faithful one (Adebayo et al. 2018, arXiv:1810.03292). In the formulas F is the score, "
-    "x the photo, b the baseline, A the features of a layer, R the signal on its way back, L(x, s) the photo blurred "
-    "by s pixels, \u03b5 noise of size 1, and \u2299 multiplies value by value."
+    "A sharp map is not necessarily faithful (Adebayo et al. 2018, arXiv:1810.03292). In the formulas, F is the "
+    "score, x the photo, b the baseline, A a layer's feature maps, R the backpropagated signal, L(x, s) the photo "
+    "blurred with standard deviation s in pixels, \u03b5 standard normal noise, and \u2299 the elementwise product."
 )
 for group in GROUPS:
     st.markdown(f"### {group.capitalize()}")

@@ -1,10 +1,10 @@
-"""The sanity page: the similarity of each map to itself while the weights of the network become random."""
+"""The sanity page: each map's similarity to the original as the network's weights are randomised."""
 
 import plotly.graph_objects as go
 import streamlit as st
 
 from attribution.checks.likeness import Likeness
-from attribution.checks.sanity import ORDERS, PICKED, Randomisation, Stage
+from attribution.checks.sanity import ORDERS, PICKED_CLASS, Randomisation, Stage
 from attribution.export.checks import LINE_COLOURS
 from attribution.photo.encode import eight_bit
 from attribution.refusal import Refusal
@@ -17,17 +17,22 @@ from attribution.viewer.message import Place, pack_map, pack_photo, pack_toolbar
 from attribution.work.analysis import require_methods
 from attribution.work.sanity import SanityTask, Tried
 
-IN_A_STRIP, NARROWEST = 7, 120  # panels in a row on a desk; pixels of one, so that a phone shows two side by side
-MEASURES = {"absolute": "Rank correlation of sizes", "signed": "Rank correlation of signed sums", "structure": "SSIM"}
+STRIP_COLUMNS = 7  # panels per row on a desktop
+MIN_PANEL_WIDTH = 120  # pixels of a panel's width; a phone shows two side by side
+MEASURES = {
+    "absolute": "Rank correlation, absolute values",
+    "signed": "Rank correlation, signed values",
+    "structure": "SSIM",
+}
 
 
 def draw(tried: Tried) -> None:
-    """Show the curves, and the maps of all stages in linked panels."""
+    """Show the curves and the maps of all stages, in linked panels."""
     analysis, sanity = tried.analysis, tried.sanity
-    explains = "; each network explains the class that it predicts itself" if sanity.plan.target_class == PICKED else ""
-    explained = f", explained: {sanity.stages[0].results.maps[0].explained}" if sanity.stages else ""
+    explains = " Each network explains its own predicted class." if sanity.plan.target_class == PICKED_CLASS else ""
+    explained = f" Explaining: {sanity.stages[0].results.maps[0].explained}." if sanity.stages else ""
     st.text(
-        f"{analysis.photo} by {analysis.model}{explained}; layers become random {ORDERS[sanity.plan.order]}{explains}"
+        f"{analysis.photo}, {analysis.model}.{explained} Layers are randomised {ORDERS[sanity.plan.order]}.{explains}"
     )
     photo, beside = st.columns([1, COLUMNS - 1])
     with photo:
@@ -40,14 +45,14 @@ def draw(tried: Tried) -> None:
                 st.text(f"{sanity.sentence(place)} {sanity.swapped(place)}")
     if len(sanity.stages) > 1:
         show_curves(tried)
-    # While it goes on only the trained and the latest network are shown: many panels take long to take in.
+    # While the check is running, only the trained and the latest network are shown: many panels are slow to draw.
     shown = list(range(len(sanity.stages))) if tried.finished else [0, *range(1, len(sanity.stages))[-1:]]
     for place, method in enumerate(sanity.methods):
         st.subheader(method.title)
         if sanity.stages and isinstance(refused := sanity.stages[0].results[place], Refusal):
             st.info(str(refused))
             continue
-        with st.grid(IN_A_STRIP, min_column_width=NARROWEST):
+        with st.grid(STRIP_COLUMNS, min_column_width=MIN_PANEL_WIDTH):
             for number in shown if sanity.stages else ():
                 show_stage(sanity.stages[number], f"{number}: {sanity.label(number)}", f"{number}", place, tried)
             if sanity.swap:
@@ -55,18 +60,19 @@ def draw(tried: Tried) -> None:
     if tried.finished:
         show_controls(tried)
     st.caption(
-        "Kept: Spearman's rank correlation of the pixels' sizes. A map that survives does not show what the network "
-        "has learnt. A map that changes is not proven right: the order of the layers and the measure decide much "
-        "(Binder et al. 2023, arXiv:2211.12486), and on some tasks trained and random networks react to the same "
-        "pixels (Yona and Greenfeld 2021, arXiv:2110.14297). Another class: one drawn at random, and the maps of "
-        "both logits (Sixt et al. 2020, arXiv:1912.09818); where they are alike, the map hardly knows the class. "
-        "Weights are drawn with the mean and spread of the trained ones, of each layer with a seed of its own; "
-        "statistics of batch norm are shuffled among channels."
+        "Similarity: Spearman's rank correlation of absolute pixel values. A map that stays the same does not show "
+        "what the network has learnt. A map that changes is not thereby correct: results depend on the order of the "
+        "layers and on the measure (Binder et al. 2023, arXiv:2211.12486), and on some tasks trained and random "
+        "networks respond to the same pixels (Yona and Greenfeld 2021, arXiv:2110.14297). Another class: the logit "
+        "map of a random class compared with that of the explained class (Sixt et al. 2020, arXiv:1912.09818); if "
+        "they are similar, the map hardly depends on the class. Random weights are normal with the mean and standard "
+        "deviation of each trained tensor, with a separate seed per layer; batch-norm statistics are shuffled among "
+        "channels."
     )
 
 
 def show_stage(stage: Stage, title: str, key: str, place: int, tried: Tried) -> None:
-    """Show the map of one method for one network."""
+    """Show the map of one method at one stage."""
     result, method, alike = stage.results[place], tried.sanity.methods[place], stage.likeness[place]
     if isinstance(result, Refusal):
         st.info(f"{title}: {result}")
@@ -79,9 +85,9 @@ def show_stage(stage: Stage, title: str, key: str, place: int, tried: Tried) -> 
 
 
 def show_controls(tried: Tried) -> None:
-    """Show maps of the photo alone, and their similarity to each map."""
-    st.subheader("Controls that know nothing of the network")
-    grid = st.grid(IN_A_STRIP, min_column_width=NARROWEST)
+    """Show the controls and their similarity to each map."""
+    st.subheader("Controls that do not use the network")
+    grid = st.grid(STRIP_COLUMNS, min_column_width=MIN_PANEL_WIDTH)
     for name, (values, alike) in tried.sanity.controls.items():
         said = [
             f"{method.title}: {_correlation(each)}" for method, each in zip(tried.sanity.methods, alike, strict=True)
@@ -93,11 +99,11 @@ def show_controls(tried: Tried) -> None:
 
 
 def show_curves(tried: Tried) -> None:
-    """Plot the similarity to the trained network's map over the stages."""
+    """Plot each stage's similarity to the map of the trained network."""
     sanity = tried.sanity
     st.session_state.setdefault("sanity-measure", "absolute")
     chosen = st.segmented_control(
-        "Measure", list(MEASURES), format_func=lambda name: MEASURES[name], key="sanity-measure"
+        "Similarity measure", list(MEASURES), format_func=lambda name: MEASURES[name], key="sanity-measure"
     )
     measure = chosen or "absolute"
     figure = go.Figure()
@@ -112,19 +118,19 @@ def show_curves(tried: Tried) -> None:
         known = [value for each in alike if (value := _value(each, measure)) is not None]
         if known:
             line = {"dash": "dot", "color": "#808080"}
-            figure.add_hline(max(known), line=line, annotation_text=f"{name}, at most", annotation_position=side)
+            figure.add_hline(max(known), line=line, annotation_text=f"{name}, maximum", annotation_position=side)
     drawn = [value for trace in figure.data for value in trace.y if value is not None]
-    figure.update_yaxes(range=[min([-0.15, *drawn]) - 0.05, 1.05], title="likeness to the trained network's map")
-    figure.update_xaxes(title="stages with random weights", dtick=1)
+    figure.update_yaxes(range=[min([-0.15, *drawn]) - 0.05, 1.05], title="similarity to the trained network's map")
+    figure.update_xaxes(title="stage", dtick=1)
     legend = {"orientation": "h", "yanchor": "bottom", "y": 1.0}
     figure.update_layout(height=340, margin={"l": 0, "r": 0, "t": 10, "b": 0}, legend=legend)
-    said = [sanity.sentence(place) for place in range(len(sanity.methods))] if tried.finished else ["Not finished."]
+    said = [sanity.sentence(place) for place in range(len(sanity.methods))] if tried.finished else ["Still running."]
     spoken = " ".join(said)
     st.plotly_chart(
         figure,
         key="sanity-curves",
         config={"displayModeBar": False},
-        alt=f"{MEASURES[measure]} over the stages. {spoken}",
+        alt=f"{MEASURES[measure]} at each stage. {spoken}",
     )
 
 
@@ -139,12 +145,12 @@ def _correlation(alike: Likeness | None) -> str:
 
 st.header("Does the map depend on the network?")
 left, right = st.columns([2, 3])
-with left, st.expander("Settings of the check"):
+with left, st.expander("Check settings"):
     plan = ask(Randomisation, Randomisation.key)
 with right:
     st.caption(
-        "The weights of the network are replaced by random numbers, layer by layer, and each map is made again. "
-        "Without its weights the network knows nothing, so a map that stays has not shown what it knew "
+        "The network's weights are randomised layer by layer, and each map is recomputed. A network with random "
+        "weights has learnt nothing, so a map that stays the same did not show what the trained network had learnt "
         "(Adebayo et al. 2018, arXiv:1810.03292)."
     )
 analysis = require_methods(session().analysis)

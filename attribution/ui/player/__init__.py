@@ -1,1 +1,1 @@
-"""The path from baseline to photo, to be played, hovered and dragged through."""
+"""The path player: an animation of the path from baseline to photo."""

@@ -1,9 +1,9 @@
-// The path from baseline to photo. One place on it, alpha, moves the image, the map so far, the meter and both curves.
+// The path player. One position on the path, alpha, sets the image, the map so far, the meter and both cursors.
 
 import { element, number } from "../../viewer/elements.js";
 import { unpack } from "../../viewer/unpack.js";
 
-const PLAY_TIME = 4000; // milliseconds from baseline to photo
+const PLAY_TIME = 4000; // milliseconds of the animation from baseline to photo
 const CHART = { width: 460, height: 200, left: 56, right: 12, top: 20, bottom: 30 };
 const SVG = "http://www.w3.org/2000/svg";
 const players = new WeakMap(); // parentElement -> Player
@@ -11,14 +11,14 @@ const players = new WeakMap(); // parentElement -> Player
 class Player {
   constructor(root) {
     this.alpha = 1;
-    this.image = picture("The image on the path");
-    this.map = picture("The map accumulated up to here");
+    this.image = picture("Image at this position of the path");
+    this.map = picture("Map accumulated up to this position");
     this.said = element("div", { className: "said" });
     this.said.setAttribute("role", "status");
     this.meter = element("meter", { min: 0, max: 1 });
     this.meter.setAttribute("aria-label", "Share of the score difference that the map accounts for");
     this.slider = element("input", { type: "range", min: 0, max: 1, step: 0.005 });
-    this.slider.setAttribute("aria-label", "Place on the path, from the baseline at 0 to the photo at 1");
+    this.slider.setAttribute("aria-label", "Position on the path: 0 is the baseline, 1 the photo");
     this.slider.oninput = () => this.stop(Number(this.slider.value));
     this.button = element("button", { type: "button", textContent: "Play" });
     this.button.onclick = () => (this.playing ? this.stop(this.alpha) : this.play());
@@ -40,12 +40,12 @@ class Player {
       canvas.width = this.width;
       canvas.height = this.height;
     }
-    this.frame.lastChild.textContent = `Map up to here, by ${this.gradients} gradients`;
+    this.frame.lastChild.textContent = `Map so far (${this.gradients} gradients in all)`;
     const marked = (row) => this.evaluated[0].map((node, i) => [node, this.evaluated[row][i]]);
     const curve = (values) => this.nodes.map((node, i) => [node, values[i]]);
     this.curves = [
       new Chart(`Score along the path (${this.unit})`, curve(this.scores), marked(1), (alpha) => this.stop(alpha)),
-      new Chart(`What each place adds: the integrand, summed over all pixels (${this.unit} per path)`, curve(this.slopes), marked(2), (alpha) => this.stop(alpha)),
+      new Chart(`Integrand, summed over all pixels (${this.unit} per path length)`, curve(this.slopes), marked(2), (alpha) => this.stop(alpha)),
     ];
     this.charts.replaceChildren(...this.curves.map((chart) => chart.root));
     this.show(this.alpha);
@@ -88,13 +88,13 @@ class Player {
     this.meter.value = difference === 0 ? 0 : Math.min(1, Math.max(0, reached / difference));
     const score = interpolate(this.nodes, this.scores, alpha);
     this.said.textContent =
-      `At ${alpha.toFixed(2)} of the path the score is ${number(score)} ${this.unit}; the map up to here accounts for ` +
-      `${number(reached)} of the ${number(difference)} between baseline and photo.`;
+      `At alpha ${alpha.toFixed(2)} the score is ${number(score)} (unit: ${this.unit}). The map so far accounts for ` +
+      `${number(reached)} of the ${number(difference)} score difference between baseline and photo.`;
     for (const chart of this.curves) chart.mark(alpha);
   }
 }
 
-/** A line with marked points; hovering it, or moving a finger over it, reports the position. */
+/** A line chart with marked points; moving a pointer or a finger over it reports the position. */
 class Chart {
   constructor(title, points, marked, onPlace) {
     const { width, height, left, right, top, bottom } = CHART;
@@ -137,7 +137,7 @@ class Chart {
   }
 }
 
-/** Called by Streamlit whenever there is another study. */
+/** Called by Streamlit whenever the study changes. */
 export default function ({ data, parentElement }) {
   const { header, body } = unpack(data);
   if (!players.has(parentElement)) {
@@ -183,7 +183,7 @@ function paint(canvas, level) {
   context.putImageData(image, 0, 0);
 }
 
-/** The value between the nodes around a place. */
+/** The value at a position, interpolated linearly between nodes. */
 function interpolate(nodes, values, place) {
   const above = nodes.findIndex((node) => node >= place);
   if (above === 0) return values[0];
@@ -192,7 +192,7 @@ function interpolate(nodes, values, place) {
   return values[above - 1] + share * (values[above] - values[above - 1]);
 }
 
-/** The value of evenly spaced ones at a place from 0 to 1. */
+/** The value at a position in [0, 1], interpolated linearly between evenly spaced values. */
 function evenly(values, place) {
   const at = place * (values.length - 1);
   const below = Math.min(Math.floor(at), values.length - 2);

@@ -1,4 +1,4 @@
-"""Mount the path player: the image, the map so far and the score at any place of the path, all drawn in the browser."""
+"""Mount the path player: the image, the map so far and the score at any position of the path, drawn in the browser."""
 
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,10 @@ _mount = st.components.v2.component(
 
 
 def pack(study: Study, pixels: NDArray[Any]) -> bytes:
-    """Return one message: the length of a header, the header as JSON, then photo, baseline and maps, 8 bits each.
+    """Pack a study into one message: header length, header as JSON, then photo, baseline and maps, 8 bits each.
 
     Args:
-        study: Of the path.
+        study: The measurements of one path.
         pixels: (3, H, W), the photo, in [0, 1].
     """
     pieces, height, width = study.accumulated.shape
@@ -52,5 +52,5 @@ def pack(study: Study, pixels: NDArray[Any]) -> bytes:
 
 
 def show_player(packed: bytes) -> None:
-    """Show the player of one study."""
+    """Show the player for one packed study."""
     _mount(data=packed, key="player")
