@@ -467,7 +467,7 @@ def test_a_jpeg_that_goes_over_its_pixels_again_and_again_is_refused() -> None:
     again = data[:start] + data[start:-2] * 200 + data[-2:]
     check_refused(again, "has more than 100 progressive scans; save it again as a baseline JPEG")
     hidden = segment(0xFE, b"\xff\xd9")  # what looks like the end of the image, in a comment
-    check_refused(data[:start] + (hidden + data[start:-2]) * 200 + data[-2:], "more than 100 times")
+    check_refused(data[:start] + (hidden + data[start:-2]) * 200 + data[-2:], "more than 100 progressive scans")
 
 
 def test_what_a_phone_appends_to_a_jpeg_is_not_counted() -> None:
@@ -587,7 +587,7 @@ def test_the_name_of_a_file_object_stands_in_its_refusal(tmp_path: Path) -> None
     path.write_text("This is no photo.")
     with path.open("rb") as file:
         check_refused(file, "notes.jpg is not a readable photo")
-    check_refused(io.BytesIO(b"no photo"), "The file is not a photo")
+    check_refused(io.BytesIO(b"no photo"), "The file is not a readable photo")
 
 
 def test_a_name_that_is_long_or_has_line_breaks_stands_shortened_on_one_line(tmp_path: Path) -> None:
