@@ -58,7 +58,7 @@ def main() -> None:
     """Draw the dashboard, with these networks beside its own."""
     for kind, build in NETWORKS.items():
         facts = Facts(Preprocessing((32, 32), (0, 0, 0), (1, 1, 1), 1.0), CLASSES, 60, 0, "none", "this test")
-        MODELS[kind] = ModelRecord(kind, True, lambda facts=facts: facts, build)
+        MODELS[kind] = ModelRecord(kind, kind, True, lambda facts=facts: facts, build)
     runpy.run_path(str(ROOT / "streamlit_app.py"), run_name="__main__")
 
 

@@ -120,9 +120,9 @@ class Session:
 
     @property
     def after(self) -> float:
-        """Seconds after which the page wants to look again."""
+        """Seconds after which the page polls again."""
         asked = [each.bidi_component for each in self.elements if each.WhichOneof("type") == "bidi_component"]
-        data = next(json.loads(each.json) for each in asked if "next_look" in each.component_name)
+        data = next(json.loads(each.json) for each in asked if "polling" in each.component_name)
         return float(data["after"]) / 1000
 
     def set(self, label: str, value: str | float) -> None:

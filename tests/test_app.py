@@ -358,7 +358,7 @@ def test_a_job_that_ends_while_the_page_is_drawn_is_looked_at_again(monkeypatch:
             time.sleep(0.001)
 
     asked: list[int] = []
-    monkeypatch.setattr(watch, "ask_again", lambda number, after: asked.append(number))
+    monkeypatch.setattr(watch, "poll_again", lambda number, after: asked.append(number))
     monkeypatch.setattr(watch, "halves", (Halves(), draw), raising=False)
 
     def script() -> None:

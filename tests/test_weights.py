@@ -448,7 +448,7 @@ def test_code_in_a_file_with_the_right_hash_is_not_executed(publish: Publish, tm
     assert not marker.exists()
 
 
-@pytest.mark.parametrize("name", torchvision_zoo.MODEL_NAMES)
+@pytest.mark.parametrize("name", torchvision_zoo.MODEL_TITLES)
 def test_the_published_name_of_every_model_carries_its_hash(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, str, str]] = []
 

@@ -31,4 +31,4 @@ def _facts() -> Facts:
     )
 
 
-RECORDS = (ModelRecord("efficientnet_lite0", embedded=True, facts=_facts, build=_build),)
+RECORDS = (ModelRecord("efficientnet_lite0", "EfficientNet-Lite0", embedded=True, facts=_facts, build=_build),)

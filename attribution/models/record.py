@@ -38,12 +38,14 @@ class ModelRecord:
 
     Attributes:
         key: Name in the registry, on the command line and in the URL.
+        title: Name for people.
         embedded: True if no download is needed.
         facts: Returns the facts; the first call may import a library, which takes a second or two.
         build: Builds the network with its weights; reports download progress.
     """
 
     key: str
+    title: str
     embedded: bool
     facts: Callable[[], Facts]
     build: Callable[[Progress | None], nn.Module]

@@ -70,4 +70,4 @@ def _facts() -> Facts:
     )
 
 
-RECORDS = (ModelRecord("squeezenet1_1", embedded=True, facts=_facts, build=_build),)
+RECORDS = (ModelRecord("squeezenet1_1", "SqueezeNet 1.1", embedded=True, facts=_facts, build=_build),)

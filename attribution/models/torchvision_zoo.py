@@ -16,19 +16,19 @@ from attribution.photo.preprocessing import Preprocessing
 from attribution.refusal import Refusal
 from attribution.system.download import Progress, fetch
 
-MODEL_NAMES = (
-    "googlenet",
-    "resnet18",
-    "resnet50",
-    "vgg16",
-    "densenet121",
-    "mobilenet_v2",
-    "inception_v3",
-    "alexnet",
-    "efficientnet_b0",
-    "convnext_tiny",
-    "vit_b_16",
-)
+MODEL_TITLES = {
+    "googlenet": "GoogLeNet",
+    "resnet18": "ResNet-18",
+    "resnet50": "ResNet-50",
+    "vgg16": "VGG-16",
+    "densenet121": "DenseNet-121",
+    "mobilenet_v2": "MobileNetV2",
+    "inception_v3": "Inception v3",
+    "alexnet": "AlexNet",
+    "efficientnet_b0": "EfficientNet-B0",
+    "convnext_tiny": "ConvNeXt-Tiny",
+    "vit_b_16": "ViT-B/16",
+}
 
 
 def _weights(name: str) -> Any:
@@ -78,4 +78,7 @@ def _build(name: str, on_progress: Progress | None) -> nn.Module:
     return net
 
 
-RECORDS = tuple(ModelRecord(name, False, partial(_facts, name), partial(_build, name)) for name in MODEL_NAMES)
+RECORDS = tuple(
+    ModelRecord(name, title, embedded=False, facts=partial(_facts, name), build=partial(_build, name))
+    for name, title in MODEL_TITLES.items()
+)

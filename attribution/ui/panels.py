@@ -37,11 +37,11 @@ def show(packed: bytes, key: str, marks: bool = False) -> None:
             (session().mark,) = event
 
     def exporting() -> None:
-        if event := received(key, "take", read_view):
+        if event := received(key, "export", read_view):
             session().export = event
             rerun_page()
 
-    callbacks: dict[str, Callable[[], None]] = {"on_take_change": exporting}
+    callbacks: dict[str, Callable[[], None]] = {"on_export_change": exporting}
     if marks:
         callbacks["on_pixel_change"] = marked
     mount: Any = _mount

@@ -79,7 +79,7 @@ def show_header(outcome: Outcome) -> None:
     analysis = outcome.analysis
     explained = next(iter(outcome.finished.maps), None)
     score = f" Explaining: {explained.explained} ({explained.target.quantity(explained.score)})." if explained else ""
-    st.text(f"{analysis.photo}, {analysis.model} on {analysis.device}.{score}")
+    st.text(f"{analysis.heading}{score}")
     photo, beside = st.columns([1, COLUMNS - 1])
     with photo, st.container(key="map-photo", gap="xsmall"):
         place = _place(outcome, "photo", "The photo as the network sees it")

@@ -232,7 +232,7 @@ def _centre() -> None:
 
 def _model() -> Facts:
     def label(key: str) -> str:
-        return key if MODELS[key].embedded else f"{key} (download)"
+        return MODELS[key].title if MODELS[key].embedded else f"{MODELS[key].title} (download)"
 
     name = st.selectbox("Model", list(MODELS), format_func=label, key="model")
     facts = MODELS[name].facts()

@@ -8,7 +8,7 @@ import streamlit as st
 
 from attribution.refusal import Refusal
 from attribution.ui.error_card import error_card
-from attribution.ui.next_look import ask_again
+from attribution.ui.polling import poll_again
 from attribution.ui.session import address, is_connected, rerun_page, session
 from attribution.work.jobs import Job, Jobs
 
@@ -56,14 +56,14 @@ class Watch(Generic[R]):
             since; "left": this session has cancelled; "refused": no job could be queued, but retrying may help;
             "missing": something must be chosen first.
         sentence: The reason for "refused" and "missing".
-        looks: Number of polls so far.
+        polls: Number of polls so far.
     """
 
     job: Job[R] | None = None
     outcome: R | None = None
     status: Literal["following", "requested", "outdated", "left", "refused", "missing"] = "following"
     sentence: str = ""
-    looks: int = 0
+    polls: int = 0
 
     def follow(self, task: Task[R] | str, automatic: bool) -> None:
         """Submit the task, unless it is already submitted or must wait for a click.
@@ -180,7 +180,7 @@ def show(
     watch: Watch[R] = session().watches.setdefault(page, Watch())
 
     @error_card()
-    def look(looking: bool) -> None:
+    def poll(polling: bool) -> None:
         if session().rerun:
             session().rerun = False
             st.rerun()
@@ -192,14 +192,14 @@ def show(
             st.skeleton(height=300)
         else:
             draw(found)
-        if looking and not active:  # everything has been drawn; stop polling
+        if polling and not active:  # everything has been drawn; stop polling
             st.rerun()
         if active:  # last, so that the browser has drawn everything before it polls again
-            watch.looks += 1
-            ask_again(watch.looks, watch.pause(tick))
+            watch.polls += 1
+            poll_again(watch.polls, watch.pause(tick))
 
     watch.follow(task, session().automatic)
-    st.fragment(look)(watch.active())
+    st.fragment(poll)(watch.active())
     return watch.found(worth)
 
 

@@ -120,16 +120,16 @@ def pack_partial(values: NDArray[Any], unit: str, place: Place) -> bytes:
     return pack(header, np.rint(heat / scale).astype(np.uint8).tobytes())
 
 
-def pack_toolbar(group: str, view: View, window: Window, take: bool = True) -> bytes:
+def pack_toolbar(group: str, view: View, window: Window, can_export: bool = True) -> bytes:
     """Pack the controls of a group of panels.
 
     Args:
         group: Name of the group.
         view: Initial view; later changes stay in the browser.
         window: Initially visible part.
-        take: True if the toolbar has an export button. Default: True.
+        can_export: True if the toolbar has an export button. Default: True.
     """
-    return pack({"kind": "toolbar", "group": group, "settings": plain(view), "window": window, "take": take})
+    return pack({"kind": "toolbar", "group": group, "settings": plain(view), "window": window, "canExport": can_export})
 
 
 def pack_link(group: str, view: View, window: Window, query: str, page: str, note: str) -> bytes:

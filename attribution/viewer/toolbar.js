@@ -17,7 +17,7 @@ export class Toolbar {
       this.group = Group.named(header.group);
       this.group.restore(header);
       this.group.toolbars.add(this);
-      this.build(header.take);
+      this.build(header.canExport);
       this.group.redraw(true);
     }
     if (!this.group) return;
@@ -39,7 +39,7 @@ export class Toolbar {
     this.region.setAttribute("aria-pressed", String(this.group.drawing));
   }
 
-  build(takes) {
+  build(canExport) {
     this.clipText = element("span");
     this.topText = element("span");
     this.blendText = element("span");
@@ -62,10 +62,10 @@ export class Toolbar {
     reset.title = "Reset the zoom, and remove the mark and the region";
     reset.onclick = () => this.group.reset();
     this.root.append(this.region, reset);
-    if (this.send && takes) {
-      const take = element("button", { type: "button", textContent: "Export" });
-      take.onclick = () => this.send(Object.fromEntries(this.group.parts));
-      this.root.append(take);
+    if (this.send && canExport) {
+      const button = element("button", { type: "button", textContent: "Export" });
+      button.onclick = () => this.send(Object.fromEntries(this.group.parts));
+      this.root.append(button);
     }
   }
 

@@ -9,7 +9,7 @@ import { unpack } from "./unpack.js";
 
 const shown = new WeakMap(); // parentElement -> Panel, Toolbar or Link
 const makers = {
-  toolbar: (root, trigger) => new Toolbar(root, trigger && ((view) => trigger("take", view))),
+  toolbar: (root, trigger) => new Toolbar(root, trigger && ((view) => trigger("export", view))),
   link: (root) => new Link(root),
   panel: (root, trigger) => new Panel(root, (pixel) => trigger?.("pixel", pixel)),
 };

@@ -96,6 +96,11 @@ class PreparedAnalysis:
         return self.analysis.model
 
     @property
+    def heading(self) -> str:
+        """The photo, the model and the device, for people."""
+        return f"{self.photo}. {MODELS[self.model].title} on {self.device.upper()}."
+
+    @property
     def methods(self) -> tuple[Method, ...]:
         """The methods with their settings."""
         return self.analysis.methods

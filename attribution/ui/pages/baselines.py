@@ -13,10 +13,10 @@ from attribution.refusal import Refusal
 from attribution.result import Attribution
 from attribution.settings import Part, described
 from attribution.ui import panels
+from attribution.ui.export_dialog import offer_export
 from attribution.ui.forms import ask
 from attribution.ui.pictures import COLUMNS, GROUP, MIN_PANEL_WIDTH
 from attribution.ui.session import session
-from attribution.ui.take import offer
 from attribution.ui.watch import show
 from attribution.viewer.message import Place, pack_map, pack_photo, pack_toolbar
 from attribution.work.analysis import PreparedAnalysis
@@ -34,7 +34,7 @@ def draw(comparison: Comparison) -> None:
     analysis = comparison.outcome.analysis
     method = analysis.methods[0]
     explained = "".join(f" Explaining: {result.explained}." for result in comparison.outcome.finished.maps[:1])
-    st.text(f"{analysis.photo}, {analysis.model}.{explained}")
+    st.text(f"{analysis.heading}{explained}")
     photo, beside = st.columns([1, COLUMNS - 1])
     with photo:
         place = Place(GROUP, "photo", "The photo as the network sees it", analysis.full)
@@ -129,4 +129,4 @@ elif not baselines:
 else:
     task = BaselineTask.of(analysis, method, tuple(baselines))
 shown = show("baselines", task, draw)
-offer(shown.outcome if shown else None)
+offer_export(shown.outcome if shown else None)

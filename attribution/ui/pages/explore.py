@@ -2,9 +2,9 @@
 
 import streamlit as st
 
+from attribution.ui.export_dialog import offer_export
 from attribution.ui.pictures import show_header, show_maps, show_strip
 from attribution.ui.session import session
-from attribution.ui.take import offer
 from attribution.ui.watch import show
 from attribution.work.analysis import Outcome
 
@@ -22,4 +22,4 @@ def draw(outcome: Outcome) -> None:
         show_strip(strip)
 
 
-offer(show("explore", session().analysis, draw, worth=lambda so_far: bool(so_far.results or so_far.growing)))
+offer_export(show("explore", session().analysis, draw, worth=lambda so_far: bool(so_far.results or so_far.growing)))

@@ -23,7 +23,7 @@ def draw(tested: Tested) -> None:
     """Show the curves, the metrics, and the perturbed images."""
     found, analysis = tested.found, tested.outcome.analysis
     explained = found.target.words(tested.outcome.classes)
-    st.text(f"{analysis.photo}, {analysis.model}. Explaining: {explained}.")
+    st.text(f"{analysis.heading} Explaining: {explained}.")
     for refusal in tested.outcome.finished.refusals:
         st.info(str(refusal), icon=":material/info:")
     if tested.finished:

@@ -17,7 +17,7 @@ from attribution.work.path import PathChoice, PathTask, Traced
 def draw(traced: Traced) -> None:
     """Show the measurements."""
     analysis, study = traced.analysis, traced.study
-    st.text(f"{analysis.photo}, {analysis.model}. Explaining: {study.explained}.")
+    st.text(f"{analysis.heading} Explaining: {study.explained}.")
     if traced.choice.baseline.count > 1:
         st.info("Only the path from the first of these baselines is shown and measured.", icon=":material/info:")
     show_player(pack(study, analysis.x.numpy()))

@@ -31,15 +31,13 @@ def draw(tried: Tried) -> None:
     analysis, sanity = tried.analysis, tried.sanity
     explains = " Each network explains its own predicted class." if sanity.plan.target_class == PICKED_CLASS else ""
     explained = f" Explaining: {sanity.stages[0].results.maps[0].explained}." if sanity.stages else ""
-    st.text(
-        f"{analysis.photo}, {analysis.model}.{explained} Layers are randomised {ORDERS[sanity.plan.order]}.{explains}"
-    )
+    st.text(f"{analysis.heading}{explained} Layers are randomised {ORDERS[sanity.plan.order]}.{explains}")
     photo, beside = st.columns([1, COLUMNS - 1])
     with photo:
         where = Place(GROUP, "photo", "The photo as the network sees it", analysis.full)
         panels.show(pack_photo(eight_bit(analysis.x.numpy()), where), "panel-photo")
     with beside:
-        panels.show(pack_toolbar(GROUP, session().view, session().window, take=False), "sanity-toolbar")
+        panels.show(pack_toolbar(GROUP, session().view, session().window, can_export=False), "sanity-toolbar")
         if tried.finished:
             for place in range(len(sanity.methods)):
                 st.text(f"{sanity.sentence(place)} {sanity.swapped(place)}")

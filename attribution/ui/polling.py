@@ -11,24 +11,24 @@ const RETRY_DELAY = 10000; // milliseconds before a lost poll is repeated
 const timers = new WeakMap(); // parentElement -> timer
 
 export default function ({ data, parentElement, setTriggerValue }) {
-  const ask = () => {
-    setTriggerValue("look", data.number);
-    timers.set(parentElement, setTimeout(ask, RETRY_DELAY));
+  const poll = () => {
+    setTriggerValue("poll", data.number);
+    timers.set(parentElement, setTimeout(poll, RETRY_DELAY));
   };
   clearTimeout(timers.get(parentElement));
-  timers.set(parentElement, setTimeout(ask, data.after));
+  timers.set(parentElement, setTimeout(poll, data.after));
   return () => clearTimeout(timers.get(parentElement));
 }
 """
 
-_mount = st.components.v2.component("next_look", js=_SCRIPT)
+_mount = st.components.v2.component("polling", js=_SCRIPT)
 
 
-def ask_again(number: int, after: float) -> None:
+def poll_again(number: int, after: float) -> None:
     """Rerun the surrounding fragment after a delay.
 
     Args:
         number: Number of this poll; must differ from the last one.
         after: Delay in seconds, from when the browser has drawn this run.
     """
-    _mount(data={"number": number, "after": round(1000 * after)}, key="next-look", on_look_change=lambda: None)
+    _mount(data={"number": number, "after": round(1000 * after)}, key="polling", on_poll_change=lambda: None)

@@ -14,10 +14,10 @@ from attribution.viewer.message import Window
 from attribution.work.analysis import Outcome
 
 
-def offer(outcome: Outcome | None) -> None:
+def offer_export(outcome: Outcome | None) -> None:
     """Show the dialog if it is open."""
-    if (export := session().export) and outcome:
-        _dialog(outcome, *export)
+    if (requested := session().export) and outcome:
+        _dialog(outcome, *requested)
 
 
 def _close() -> None:
