@@ -20,7 +20,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit.proto.WidgetStates_pb2 import WidgetState, WidgetStates
-from streamlit.runtime import memory_uploaded_file_manager, runtime_util
+from streamlit.runtime import get_instance, memory_uploaded_file_manager, runtime_util
 from streamlit.runtime.state.common import unpack_widget_state_value
 from streamlit.runtime.state.session_state import SessionState
 from streamlit.runtime.uploaded_file_manager import UploadedFileRec
@@ -28,6 +28,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFileRec
 MB = 1_000_000  # bytes
 MAX_SENT_BYTES = 32 * MB  # bytes of a message to a browser; `server.maxMessageSize` limits incoming messages
 MAX_SOCKETS = 256  # open websockets; each may buffer an incomplete message
+MAX_SOCKETS_PER_ADDRESS = 192  # open websockets of one IP address, which may be that of a school or a proxy
 MAX_STORED_UPLOADS = 2  # uploads kept per session: the current photo and its replacement
 MAX_STORED_BYTES = 240 * MB  # bytes of completed uploads, all sessions together
 MAX_ARRIVING_BYTES = 90 * MB  # bytes of uploads in progress, all sessions together
@@ -49,11 +50,16 @@ class BoundedUploads(memory_uploaded_file_manager.MemoryUploadedFileManager):
         """Store a file and evict the oldest files of its session.
 
         Raises:
-            HTTPException: If the files of all sessions would exceed the memory limit.
+            HTTPException: If the session has ended, or the files of all sessions would exceed the memory limit.
         """
+        if not get_instance().is_active_session(session_id):  # nothing would ever remove the file
+            raise HTTPException(400, "The session has ended; reload the page.")
         held = [each for each in self.file_storage.get(session_id, {}) if each != file.file_id]
         for oldest in held[: max(0, len(held) + 1 - MAX_STORED_UPLOADS)]:
             self.remove_file(session_id, oldest)
+        if self._total_bytes + len(file.data) > MAX_STORED_BYTES:
+            for other in [each for each in self.file_storage if not get_instance().is_active_session(each)]:
+                self.remove_session_files(other)
         if self._total_bytes + len(file.data) > MAX_STORED_BYTES:
             raise HTTPException(507, "The server is storing too many photos; try again in a few minutes.")
         super().add_file(session_id, file._replace(name="photo.png"))  # the format is detected from the content
@@ -64,7 +70,7 @@ class Door:
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
-        self.sockets = 0
+        self.sockets: Counter[str] = Counter()  # open websockets, by IP address
         self.arriving = 0  # bytes
         self.uploads: Counter[str] = Counter()  # uploads in progress, by session
 
@@ -82,14 +88,16 @@ class Door:
             await self.app(scope, receive, _with_headers(scope, send))
 
     async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self.sockets >= MAX_SOCKETS:
+        address, _ = scope.get("client") or ("", 0)
+        if self.sockets.total() >= MAX_SOCKETS or self.sockets[address] >= MAX_SOCKETS_PER_ADDRESS:
             await send({"type": "websocket.close", "code": 1013})  # "try again later"
             return
-        self.sockets += 1
+        self.sockets[address] += 1
         try:
             await self.app(scope, receive, send)
         finally:
-            self.sockets -= 1
+            self.sockets[address] -= 1
+            self.sockets += Counter()  # drops addresses without websockets
 
     async def _upload(self, session: str, scope: Scope, receive: Receive, send: Send) -> None:
         """Receive a file; reject it if too many uploads are in progress or if it stalls."""

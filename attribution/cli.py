@@ -24,7 +24,7 @@ from attribution.photo.decode import open_image
 from attribution.refusal import Refusal
 from attribution.result import VERSION, Attribution, Results
 from attribution.selftest import check
-from attribution.settings import Configurable, Setting, Several, default, described, restore
+from attribution.settings import Configurable, Index, Setting, Several, default, described, read, restore
 from attribution.system.memory import budget
 from attribution.system.serve import serve
 
@@ -148,10 +148,11 @@ def _photos(commands: Any, name: str, does: str, serve: Serve) -> argparse.Argum
             continue
         if isinstance(kind, Several):
             names.append(f"--{setting.removesuffix('s')}")
-            extra = {
-                "nargs": "+",
-                "help": f"{kind.help} Example: gradient integrated_gradients:steps=50.",
-            }
+            usual = " ".join(method.key for method in default(Analysis, setting))
+            text = f"{kind.help} Example: gradient integrated_gradients:steps=50. Default: {usual}."
+            extra = {"nargs": "+", "help": text}
+        elif isinstance(kind, Index):
+            extra = {"help": f"{kind.help} A class index or an exact class name."}
         _flag(command, names, kind, default(Analysis, setting), **extra)
     _device(command)
     command.add_argument("--out", type=Path, default=Path("out"), metavar="DIR", help="output folder; default: out")
@@ -184,9 +185,10 @@ def _chosen(options: argparse.Namespace, cls: type[C], **known: Any) -> C:
 
 
 def _each_photo(options: argparse.Namespace) -> int:
-    methods = None if options.methods is None else Several.SEPARATOR.join(options.methods)
     check = options.check and _chosen(options, options.check)
-    asked = _chosen(options, Analysis, methods=methods, target=None, versus=None)
+    asked = _chosen(options, Analysis, methods=None, target=None, versus=None)
+    if options.methods is not None:
+        asked = replace(asked, methods=tuple(read(text, METHODS) for text in options.methods))
     bar = _Bar(f"loading {asked.model}")
     try:
         model = load_model(asked.model, options.device, bar.download)

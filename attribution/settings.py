@@ -169,7 +169,7 @@ class Text(Setting):
         return unquote(text)
 
     def plain(self, value: Any) -> str:
-        return quote(value, safe=" ", errors="replace")
+        return quote(value, safe="", errors="replace")
 
 
 @dataclass(frozen=True)
@@ -267,7 +267,10 @@ class Several(Setting):
         return f"any of {', '.join(self.registry)}"
 
     def check(self, value: Any) -> tuple["Configurable", ...]:
-        values = self.read(value) if isinstance(value, str) else tuple(value)
+        try:
+            values = self.read(value) if isinstance(value, str) else tuple(value)
+        except TypeError:
+            raise self._refuse(value) from None
         return tuple(Part(self.help, self.registry).check(each) for each in values)
 
     def read(self, text: str) -> tuple["Configurable", ...]:

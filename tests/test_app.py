@@ -205,6 +205,17 @@ def test_a_change_waits_for_a_click_when_automatic_is_off(app: AppTest) -> None:
     assert results(app)[3].backwards == 4
 
 
+def test_cancelled_work_waits_for_a_click_when_automatic_is_off(app: AppTest) -> None:
+    app.toggle(key="automatic").set_value(False).run()
+    app.number_input(key="integrated_gradients.steps").set_value(1000).run()
+    next(button for button in app.button if button.label == "Compute").click().run()
+    next(button for button in app.button if button.label == "Cancel").click().run()
+    for steps in (999, 1000):  # the choices change, and are again those of the cancelled job
+        app.number_input(key="integrated_gradients.steps").set_value(steps).run()
+        assert not app.session_state["session"].watches["explore"].active()
+    assert "Cancelled" in texts(app)
+
+
 def test_reset_gives_the_settings_their_defaults(app: AppTest) -> None:
     app.number_input(key="integrated_gradients.steps").set_value(4)
     app.selectbox(key="integrated_gradients.baseline").set_value("white").run()

@@ -61,7 +61,7 @@ def test_baseline_and_steps_change_one_map_only(page: Page) -> None:
     white = source(page, "integrated_gradients")
     set_steps(page, 3)
     expect_new(page, "integrated_gradients", white)
-    expect(page.locator(".st-key-map-integrated_gradients")).to_contain_text("3 backwards")
+    expect(page.locator(".st-key-map-integrated_gradients")).to_contain_text("3 backward pass")
     assert source(page, "gradient") == old["gradient"]
 
 
@@ -71,23 +71,23 @@ def test_cancel_keeps_the_old_maps_and_compute_makes_the_new_ones(page: Page) ->
     page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_test_id("stMain")).to_contain_text("Cancelled")
     assert source(page, "integrated_gradients") == old
-    expect(page.locator(".st-key-map-integrated_gradients")).to_contain_text("25 backwards")
+    expect(page.locator(".st-key-map-integrated_gradients")).to_contain_text("25 backward pass")
     set_steps(page, 8)
-    expect(page.locator(".st-key-map-integrated_gradients")).to_contain_text("8 backwards", timeout=20_000)
+    expect(page.locator(".st-key-map-integrated_gradients")).to_contain_text("8 backward pass", timeout=20_000)
 
 
 def test_a_change_waits_for_compute_when_automatic_is_off(page: Page) -> None:
     page.get_by_text("Compute automatically").click()
     set_steps(page, 9)
     page.get_by_role("button", name="Compute", exact=True).click()
-    expect(page.locator(".st-key-map-integrated_gradients")).to_contain_text("9 backwards", timeout=20_000)
+    expect(page.locator(".st-key-map-integrated_gradients")).to_contain_text("9 backward pass", timeout=20_000)
 
 
 def test_a_newer_choice_replaces_one_that_is_running(page: Page) -> None:
     set_steps(page, 998)
     expect(page.get_by_role("button", name="Cancel")).to_be_visible()
     set_steps(page, 6)
-    expect(page.locator(".st-key-map-integrated_gradients")).to_contain_text("6 backwards", timeout=20_000)
+    expect(page.locator(".st-key-map-integrated_gradients")).to_contain_text("6 backward pass", timeout=20_000)
 
 
 def test_the_other_embedded_model(page: Page) -> None:

@@ -236,7 +236,7 @@ def test_a_photo_that_cannot_be_explained_is_named(run: Run, small: at.Model, tm
     predicted = small.predict(small.prepare(at.open_image(path)))[0][0]
     ran = run("explain", path, "--methods", "gradient", "--versus", predicted)
     assert (ran.status, ran.out) == (2, "")
-    assert f"Class {predicted} cannot be compared with itself" in ran.err
+    assert f"Class {predicted} is the explained class itself" in ran.err
     assert str(path) in ran.err
     assert ran.err.count("\n") == 1
 
@@ -253,6 +253,9 @@ def test_a_photo_that_cannot_be_explained_is_named(run: Run, small: at.Model, tm
         (["--methods", "integrated_gradients:steps"], "'steps' of integrated_gradients has no value"),
         (["--methods", "integrated_gradients:baseline=blue"], "Unknown name 'blue'; choose one of black"),
         (["--methods"], "--methods"),
+        (["--methods", ""], "Unknown name ''"),
+        (["--methods", "gradient", ""], "Unknown name ''"),
+        (["--methods", "gradient~guided_backprop"], "Unknown name 'gradient~guided_backprop'"),
         (["--score", "best"], "'best'"),
         (["--model", "nonet"], "There is no model 'nonet'; choose one of squeezenet1_1"),
         (["--target", "no such class"], "has no class 'no such class'"),
@@ -260,7 +263,7 @@ def test_a_photo_that_cannot_be_explained_is_named(run: Run, small: at.Model, tm
         (["--target", "-1"], "-1"),
         (["--target", ""], "has no class ''"),
         (["--versus", "no such class"], "has no class 'no such class'"),
-        (["--target", "235", "--versus", "235"], "Class 235 cannot be compared with itself"),
+        (["--target", "235", "--versus", "235"], "Class 235 is the explained class itself"),
         (["--device", "tpu"], "The device 'tpu' is not available; choose one of auto"),
         (["--device", "cuda:99"], "The device 'cuda:99' is not available"),
         (["--colour", "red"], "--colour"),

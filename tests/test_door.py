@@ -11,10 +11,14 @@ import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from dashboard import serving
 from session import Session, memory
+from starlette.exceptions import HTTPException
+from streamlit.runtime.uploaded_file_manager import UploadedFileRec
 from test_forged import TOKEN, WAIT, put
 
 import door
@@ -94,6 +98,51 @@ def test_uploads_of_all_sessions_are_bounded(server: tuple[str, int, Path]) -> N
             ]
         assert statuses.count(204) <= door.MAX_STORED_BYTES // LARGE
         assert statuses[-1] == 507
+
+    asyncio.run(visit())
+
+
+def test_uploads_are_kept_for_connected_sessions_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    connected = {"ann", "bob"}
+    monkeypatch.setattr(door, "get_instance", lambda: SimpleNamespace(is_active_session=connected.__contains__))
+    monkeypatch.setattr(door, "MAX_STORED_BYTES", 100)
+    uploads = door.BoundedUploads("/upload")
+    uploads.add_file("ann", UploadedFileRec("1", "a.png", "image/png", bytes(60)))
+    with pytest.raises(HTTPException, match="too many photos"):
+        uploads.add_file("bob", UploadedFileRec("2", "b.png", "image/png", bytes(60)))
+    connected.remove("ann")
+    uploads.add_file("bob", UploadedFileRec("2", "b.png", "image/png", bytes(60)))  # ann's made room
+    assert list(uploads.file_storage) == ["bob"]
+    with pytest.raises(HTTPException, match="session has ended"):
+        uploads.add_file("ann", UploadedFileRec("3", "c.png", "image/png", bytes(1)))
+    assert list(uploads.file_storage) == ["bob"]
+
+
+def test_one_address_cannot_open_all_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(door, "MAX_SOCKETS", 3)
+    monkeypatch.setattr(door, "MAX_SOCKETS_PER_ADDRESS", 2)
+    sent: list[Any] = []
+
+    async def visit() -> None:
+        leave = asyncio.Event()
+
+        async def app(*_: Any) -> None:
+            await leave.wait()
+
+        async def send(message: Any) -> None:
+            sent.append(message["type"])
+
+        guard = door.Door(app)
+        people = [
+            asyncio.create_task(guard({"type": "websocket", "client": (address, 1)}, app, send))
+            for address in ("10.0.0.1", "10.0.0.1", "10.0.0.1", "10.0.0.2", "10.0.0.3")
+        ]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert sent == ["websocket.close", "websocket.close"]  # the third of one address, and the fourth in all
+        leave.set()
+        await asyncio.gather(*people)
+        assert not guard.sockets
 
     asyncio.run(visit())
 

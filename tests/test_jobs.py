@@ -458,6 +458,24 @@ def test_the_jobs_of_sessions_that_are_gone_stop_and_leave_the_line(gates: Calla
     assert order == ["third", "fourth"]
 
 
+@pytest.mark.parametrize("looks", range(4))
+def test_a_session_that_ends_while_the_worker_takes_its_job_does_not_stop_the_worker(looks: int) -> None:
+    asked: list[str] = []
+    taken = threading.Event()
+
+    def alive(owner: str) -> bool:
+        """True, until the worker has looked a number of times at ann, who then closes the page."""
+        if owner == "ann" and threading.current_thread().name.startswith("jobs on"):
+            asked.append(owner)
+            taken.set()
+        return owner != "ann" or len(asked) <= looks
+
+    jobs: Jobs[Any] = Jobs(alive=alive)
+    jobs.submit("cpu", "first", "ann", lambda job: job.report(1.0))
+    assert taken.wait(WAIT)
+    settle(jobs)
+
+
 def test_closing_waits_for_what_runs_drops_what_waits_and_begins_nothing(
     jobs: Jobs[Any], gates: Callable[..., Gate]
 ) -> None:

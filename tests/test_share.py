@@ -33,7 +33,7 @@ def fresh(browser: Browser) -> Iterator[Open]:
 
 def shown(page: Page) -> dict[str, str]:
     """Everything that is painted, once all of it is there."""
-    expect(page.locator(".st-key-map-integrated_gradients")).to_contain_text("backwards")
+    expect(page.locator(".st-key-map-integrated_gradients")).to_contain_text("backward pass")
     idle(page)
     page.mouse.move(0, 0)
     page.wait_for_timeout(700)

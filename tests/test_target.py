@@ -90,7 +90,7 @@ def test_an_open_target_is_the_predicted_class_with_the_score_asked_for() -> Non
     ("make", "sentence"),
     [
         (lambda: at.Target(0, "softmax"), "one of probability, log_odds, logit, got 'softmax'"),
-        (lambda: at.Target(4, versus=4), "Class 4 cannot be compared with itself"),
+        (lambda: at.Target(4, versus=4), "Class 4 is the explained class itself"),
     ],
 )
 def test_targets_that_make_no_sense_are_refused_when_made(make: object, sentence: str) -> None:
@@ -105,7 +105,7 @@ def test_a_class_that_does_not_exist_is_refused(target: at.Target) -> None:
 
 
 def test_a_second_class_that_turns_out_to_be_the_predicted_one_is_refused() -> None:
-    with pytest.raises(at.Refusal, match="Class 0 cannot be compared with itself; choose another second class"):
+    with pytest.raises(at.Refusal, match="Class 0 is the explained class itself; choose another second class"):
         answer(toy(lambda x: x.sum(1), 3), image(1), at.Gradient(), 1) and at.attribute(
             toy(lambda x: x.sum(1), 3), image(1), at.Gradient(), at.Target(versus=0)
         )

@@ -129,7 +129,7 @@ def test_zoom_survives_new_data_and_a_double_click_resets_it(page: Page) -> None
     zoomed = source(page, "photo")
     assert zoomed != whole
     set_steps(page, 4)
-    expect(page.locator(".st-key-map-integrated_gradients")).to_contain_text("4 backwards", timeout=60_000)
+    expect(page.locator(".st-key-map-integrated_gradients")).to_contain_text("4 backward pass", timeout=60_000)
     assert source(page, "photo") == zoomed
     map_of(page, "gradient").dblclick()
     page.mouse.move(0, 0)
@@ -140,7 +140,7 @@ def test_zoom_survives_new_data_and_a_double_click_resets_it(page: Page) -> None
 
 
 def test_display_changes_send_nothing(page: Page) -> None:
-    expect(page.locator(f".st-key-map-{FIRST[-1]}")).to_contain_text("25 backwards")
+    expect(page.locator(f".st-key-map-{FIRST[-1]}")).to_contain_text("25 backward pass")
     idle(page)
     page.wait_for_timeout(1500)  # the images of the path have come
     sent: list[Any] = []
@@ -158,7 +158,7 @@ def test_display_changes_send_nothing(page: Page) -> None:
         seen.add(source(page, "gradient"))
     page.get_by_label("Clip at percentile").fill("99")
     page.get_by_label("Channels").select_option("maximum")
-    page.get_by_label("Scale").select_option("shared")
+    page.get_by_label("Colour scale").select_option("shared")
     page.wait_for_timeout(100)
     seen.add(source(page, "gradient"))
     hover(page, "gradient", 50, 50)
@@ -180,7 +180,7 @@ def test_the_clipped_share_and_the_ends_of_the_scale_are_the_engines(
         expect(panel.locator(".note")).to_have_text(f"Unit: {result.unit}; 1.0% clipped")
         high = number(panel.locator(".bar span").nth(1).inner_text().split()[0])
         assert high == pytest.approx(np.percentile(heat, 99), rel=0.01)
-    page.get_by_label("Scale").select_option("shared")
+    page.get_by_label("Colour scale").select_option("shared")
     page.wait_for_timeout(100)
     ends = {page.locator(f".st-key-map-{key} .bar").inner_text() for key in FIRST}
     assert len(ends) == 1
@@ -242,7 +242,7 @@ VIEWS = [
 
 PAINTED = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 LABELS = {"view": "View", "reduction": "Channels", "clip": "Clip at percentile", "blend": "Opacity"}
-LABELS |= {"top": "Top pixels", "colours": "Colours", "scale": "Scale"}
+LABELS |= {"top": "Top pixels", "colours": "Colours", "scale": "Colour scale"}
 
 
 def test_python_draws_what_the_viewer_draws(page: Page, results: dict[str, at.Attribution], shepherd: Any) -> None:
@@ -321,6 +321,6 @@ def test_the_tab_key_reaches_every_control(page: Page) -> None:
             )
         )
     everything = "\n".join(reached)
-    wanted = ["View", "Channels", "Clip at percentile", "Scale", "PNG size", "Reset view", "Save PNG", "Steps", "Model"]
+    wanted = ["View", "Channels", "Clip at percentile", "Colour scale", "PNG size", "Reset view", "Save PNG", "Steps", "Model"]
     wanted += ["Target class", "Against", "Gradient map for German shepherd", "The photo as the network sees it"]
     assert [label for label in wanted if label not in everything] == []

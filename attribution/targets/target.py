@@ -45,11 +45,11 @@ class Target(Configurable):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.versus is not None and self.versus == self.index:
-            raise Refusal(f"Class {self.index} cannot be compared with itself; choose another second class.")
+            raise Refusal(f"Class {self.versus} is the explained class itself; choose another second class.")
 
     @classmethod
     def shorthand(cls, text: str) -> Self | None:
-        return cls(int(text)) if text.isascii() and text.isdecimal() else None
+        return cls(int(text)) if text.isascii() and text.isdecimal() and len(text) < 10 else None
 
     @property
     def kind(self) -> type[Score]:

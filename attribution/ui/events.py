@@ -22,7 +22,7 @@ def received(key: str, name: str, read: Callable[[Any], E]) -> E | None:
     Args:
         key: Key of the component.
         name: Name of the event.
-        read: Parses the payload; raises ValueError, TypeError or LookupError if it is malformed.
+        read: Parses the payload; raises an error if it is malformed.
 
     Returns:
         The value; None if there is no event or it is malformed, which is logged.
@@ -30,7 +30,7 @@ def received(key: str, name: str, read: Callable[[Any], E]) -> E | None:
     try:
         sent = st.session_state[key][name]
         return None if sent is None else read(sent)
-    except (ValueError, TypeError, LookupError, AttributeError) as error:  # a Refusal is a ValueError
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:  # or a Refusal, a ValueError
         logging.getLogger(__name__).warning("dropped the event %s: %s", name, type(error).__name__)
         return None
 
@@ -64,9 +64,10 @@ def read_window(text: str) -> Window:
     return x, y, size
 
 
-def read_point(sent: Any, name: str) -> float:
-    """Read one number from the first point of a Plotly selection."""
-    return _number(sent["points"][0][name])
+def read_point(sent: Any, name: str) -> float | None:
+    """Read one number from the first point of a Plotly selection; None if the selection was cleared."""
+    points = sent["points"]
+    return _number(points[0][name]) if points else None
 
 
 def _whole(value: Any) -> int:

@@ -51,7 +51,7 @@ def _dialog(outcome: Outcome, view: View, window: Window) -> None:
         "Raw values, the network's input, images, a manifest, citations, and a script that recomputes the maps. "
         "Contains no file name or metadata of your photo.",
         "attribution.zip",
-        lambda file: export.archive(results, file, photo, outcome.analysis.analysis.crop),
+        lambda file: export.archive(results, file, outcome.analysis.analysis.photo, outcome.analysis.analysis.crop),
     )
 
 

@@ -33,9 +33,9 @@ def show_prediction(outcome: Outcome) -> None:
     spoken = ", ".join(f"{name} {share:.1%}" for _, name, share in outcome.prediction)
 
     def clicked() -> None:
-        place = received("bars", "selection", lambda sent: round(read_point(sent, "point_index")))
+        place = received("bars", "selection", lambda sent: read_point(sent, "point_index"))
         if place is not None and 0 <= place < len(outcome.prediction):
-            explain_class(outcome.prediction[place][0])
+            explain_class(outcome.prediction[int(place)][0])
             rerun_page()
 
     with st.container(key="prediction"):

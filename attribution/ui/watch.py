@@ -53,16 +53,18 @@ class Watch(Generic[R]):
         job: The last submitted job.
         outcome: The last finished result.
         status: "following": the job is shown; "requested": a button was pressed; "outdated": the choices have changed
-            since; "left": this session has cancelled; "refused": no job could be queued, but retrying may help;
+            since; "refused": no job could be queued, but retrying may help;
             "missing": something must be chosen first.
         sentence: The reason for "refused" and "missing".
+        left: True if this session has cancelled the job.
         polls: Number of polls so far.
     """
 
     job: Job[R] | None = None
     outcome: R | None = None
-    status: Literal["following", "requested", "outdated", "left", "refused", "missing"] = "following"
+    status: Literal["following", "requested", "outdated", "refused", "missing"] = "following"
     sentence: str = ""
+    left: bool = False
     polls: int = 0
 
     def follow(self, task: Task[R] | str, automatic: bool) -> None:
@@ -75,18 +77,18 @@ class Watch(Generic[R]):
         if isinstance(task, str):
             self.status, self.sentence = "missing", task
             return
-        requested, left = self.status == "requested", self.status == "left"
+        requested = self.status == "requested"
         changed = self.job is not None and self.job.key != task.key
         ended = self.job is not None and (self.job.state == "cancelled" or (self.job.active and not self.active()))
         if changed and not automatic and not requested:
             self.status = "outdated"
-        elif self.job is None or changed or requested or (ended and not left):
+        else:
             self.status = "following"
-            self._submit(task)
-        elif not left:
-            self.status = "following"
+            if self.job is None or changed or requested or (ended and not self.left):
+                self._submit(task)
 
     def _submit(self, task: Task[R]) -> None:
+        self.left = False
         owner = session().owner
         if remembered := task.remembered():
             JOBS.cancel(owner)
@@ -138,7 +140,7 @@ class Watch(Generic[R]):
         elif self.job.state == "failed":
             st.error(self.job.sentence + last, icon=":material/error:")
             st.button("Try again", on_click=self.request)
-        elif self.job.state == "cancelled" or self.status == "left":
+        elif self.job.state == "cancelled" or self.left:
             self._line(f"Cancelled.{last}", "Compute")
 
     def request(self) -> None:
@@ -149,7 +151,7 @@ class Watch(Generic[R]):
     def _leave(self) -> None:
         """Cancel for this session; the job continues if another session is waiting for it."""
         JOBS.cancel(session().owner)
-        self.status = "left"
+        self.left = True
         rerun_page()
 
     def _line(self, sentence: str, button: str) -> None:

@@ -18,5 +18,5 @@ export function number(value, signed = false) {
   if (value === 0) return "0";
   const sign = value < 0 ? "\u2212" : signed ? "+" : "";
   const size = Math.abs(value);
-  return sign + (size < 1e-3 ? size.toExponential(2) : size.toPrecision(3));
+  return sign + (size < 1e-3 || size >= 1e6 ? size.toExponential(2) : Number(size.toPrecision(3)));
 }

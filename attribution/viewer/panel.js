@@ -114,9 +114,8 @@ export class Panel {
     this.bar.hidden = this.group.settings.view === "important";
     const outside = clipped(this.heat.heat, this.span);
     if (!(this.span[1] > this.span[0])) this.state = "The map is constant: nothing to draw.";
-    else if (this.bar.hidden) this.state = "";
     else {
-      const parts = [this.unit && `Unit: ${this.unit}`, outside > 0 && `${outside.toFixed(1)}% clipped`];
+      const parts = [this.unit && `Unit: ${this.unit}`, !this.bar.hidden && outside > 0 && `${outside.toFixed(1)}% clipped`];
       this.state = parts.filter(Boolean).join("; ");
     }
   }

@@ -225,8 +225,7 @@ class Jobs(Generic[R]):
             if device not in self._waiting:
                 self._waiting[device] = deque()
                 threading.Thread(target=self._serve, args=(device,), name=f"jobs on {device}", daemon=True).start()
-            self._evict(device)
-            queued = self._waiting[device]
+            queued = self._evict(device)
             place = next((place for place, job in enumerate(queued) if set(job._owners) == {owner}), len(queued))
             if place == len(queued):
                 self._refuse(queued, address)
@@ -301,10 +300,11 @@ class Jobs(Generic[R]):
         """Return the queued jobs of a device for which a session is still waiting."""
         return [job for job in self._waiting[device] if job.wanted]
 
-    def _evict(self, device: str) -> None:
-        """Drop the queued jobs of a device for which no session is waiting."""
+    def _evict(self, device: str) -> deque[Job[R]]:
+        """Drop the queued jobs of a device for which no session is waiting, and return the queue."""
         for job in [job for job in self._waiting[device] if not job.wanted]:
             self._drop(job)
+        return self._waiting[device]
 
     def _leave(self, owner: str, except_key: str | None = None) -> None:
         for key, job in list(self._active.items()):
@@ -326,9 +326,8 @@ class Jobs(Generic[R]):
         """Run the jobs of one device until the process exits."""
         while True:
             with self._lock:
-                while self._closed or not self._queued(device):
+                while self._closed or not self._evict(device):
                     self._lock.wait()
-                self._evict(device)
                 job = self._running[device] = self._waiting[device].popleft()
                 job.state = "running"
             finished = job._run()
