@@ -92,7 +92,7 @@ def test_a_newer_choice_replaces_one_that_is_running(page: Page) -> None:
 
 def test_the_other_embedded_model(page: Page) -> None:
     old = source(page, "zeiler_fergus")
-    choose(page, "Model", "efficientnet_lite0")
+    choose(page, "Model", "EfficientNet-Lite0")
     expect_new(page, "zeiler_fergus", old)
     expect(page.locator(".st-key-map-zeiler_fergus")).to_contain_text("no max-pooling and no gates")
     expect(page.locator(".st-key-prediction")).to_contain_text("German shepherd (235)")
