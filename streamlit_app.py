@@ -2,7 +2,6 @@
 
 import base64
 import os
-from importlib.util import find_spec
 from pathlib import Path
 
 import streamlit as st
@@ -20,6 +19,7 @@ def main() -> None:
     icon = base64.b64encode((Path(__file__).parent / "assets" / "icon.png").read_bytes()).decode()
     st.set_page_config("Attribution", f"data:image/png;base64,{icon}", layout="wide", initial_sidebar_state=320)
     with st.spinner("Starting PyTorch. The first start takes a few seconds."):
+        from attribution import ui
         from attribution.system.log import start_log
         from attribution.ui.address import restore_session
         from attribution.ui.error_card import error_card
@@ -28,10 +28,7 @@ def main() -> None:
         from attribution.ui.sidebar import choose
 
     start_log()
-    spec = find_spec("attribution.ui")
-    assert spec
-    assert spec.origin
-    pages = Path(spec.origin).parent / "pages"
+    pages = Path(ui.__path__[0]) / "pages"
     with error_card():
         page = st.navigation(
             [

@@ -321,6 +321,12 @@ def test_the_tab_key_reaches_every_control(page: Page) -> None:
             )
         )
     everything = "\n".join(reached)
-    wanted = ["View", "Channels", "Clip at percentile", "Colour scale", "PNG size", "Reset view", "Save PNG", "Steps", "Model"]
-    wanted += ["Target class", "Against", "Gradient map for German shepherd", "The photo as the network sees it"]
+    wanted = ["View", "Channels", "Clip at percentile", "Colour scale", "PNG size", "Reset view", "Save PNG", "Steps"]
+    wanted += [
+        "Model",
+        "Target class",
+        "Against",
+        "Gradient map for German shepherd",
+        "The photo as the network sees it",
+    ]
     assert [label for label in wanted if label not in everything] == []

@@ -140,9 +140,7 @@ class Model:
         return self._send(net, pixels, self.inspection.memory_format)
 
     def _send(self, net: nn.Module, pixels: Tensor, memory_format: torch.memory_format) -> Tensor:
-        with torch.autocast(
-            self.device.type, enabled=False
-        ):  # use the network's dtype, regardless of the caller's autocast
+        with torch.autocast(self.device.type, enabled=False):  # the caller's autocast would change the dtype
             normalised = (pixels - self._mean) / self._std
             logits: Tensor = net(normalised.contiguous(memory_format=memory_format))
         return logits

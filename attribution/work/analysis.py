@@ -2,10 +2,11 @@
 
 import hashlib
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ from attribution.targets.target import Target
 from attribution.work.cache import MODEL_SHARE, MODEL_STORE, Recent
 from attribution.work.jobs import Job
 
+R = TypeVar("R")
 PATH_IMAGES = 6  # images shown along a path
 MEMORY_FACTOR = 2.2  # memory of a loaded model relative to its weights file; it holds the original and a folded network
 COMPUTING_MESSAGE = "Computing maps"
@@ -193,10 +195,30 @@ class PreparedAnalysis:
 
 
 @dataclass(frozen=True, eq=False)
-class OnAnalysis:
-    """Base class of the tasks of the other pages, which build on an analysis."""
+class PageTask(ABC, Generic[R]):
+    """Base class of the tasks of the other pages, which build on an analysis; their results are cached by key."""
 
     analysis: PreparedAnalysis
+
+    @property
+    @abstractmethod
+    def key(self) -> str:
+        """Cache key: SHA-256 of everything that the result depends on."""
+
+    @abstractmethod
+    def run(self, model: Model, job: Job[R]) -> R:
+        """Return the result, and report progress to the job."""
+
+    def compute(self, job: Job[R]) -> R:
+        """Load the model if necessary, and return the result; called in a worker thread."""
+        found = self.run(loaded(self.analysis, job), job)
+        _page_results.put(self.key, found)
+        return found
+
+    def remembered(self) -> R | None:
+        """Return the cached result, or None."""
+        found: R | None = _page_results.get(self.key)
+        return found
 
     @property
     def device(self) -> str:
@@ -224,6 +246,7 @@ _pace: dict[tuple[str, str], float] = {}  # seconds per pass, by model and devic
 _models: Recent[Model] = Recent("models", MODEL_STORE)
 _strips: Recent[Strip] = Recent("strips")
 _results: Recent[Attribution | Refusal] = Recent("maps")
+_page_results: Recent[Any] = Recent("page results")
 _predictions: Recent[tuple[list[tuple[int, str, float]], tuple[str, ...]]] = Recent("predictions")
 
 

@@ -13,8 +13,7 @@ from attribution.methods.method import Method
 from attribution.network.model import Model
 from attribution.photo.encode import eight_bit
 from attribution.settings import digest
-from attribution.work.analysis import OnAnalysis, Outcome, PreparedAnalysis, loaded
-from attribution.work.cache import Recent
+from attribution.work.analysis import Outcome, PageTask, PreparedAnalysis
 from attribution.work.jobs import Job
 
 FIRST_BASELINES = ("black", "white", "uniform_noise", "blur")  # in the order of BASELINES
@@ -50,7 +49,7 @@ class Comparison:
 
 
 @dataclass(frozen=True, eq=False)
-class BaselineTask(OnAnalysis):
+class BaselineTask(PageTask[Comparison]):
     """One map per baseline: the methods of the analysis differ only in their baseline."""
 
     baselines: tuple[Baseline, ...]
@@ -63,25 +62,16 @@ class BaselineTask(OnAnalysis):
 
     @cached_property
     def key(self) -> str:
-        """Cache key: SHA-256 of everything that the comparison depends on."""
         return digest("baselines", self.analysis.key)
 
-    def compute(self, job: Job[Comparison]) -> Comparison:
-        """Score the baselines, then compute the maps."""
-        model = loaded(self.analysis, job)
+    def run(self, model: Model, job: Job[Comparison]) -> Comparison:
         starts = tuple(self._start(baseline, model) for baseline in self.baselines)
 
         def report(fraction: float, message: str, so_far: Outcome | None) -> None:
             job.report(fraction, message, None if so_far is None else Comparison(so_far, starts))
 
         outcome = self.analysis.explain(model, report, [])
-        found = Comparison(outcome, starts)
-        _comparisons.put(self.key, found)
-        return found
-
-    def remembered(self) -> Comparison | None:
-        """Return the cached comparison, or None."""
-        return _comparisons.get(self.key)
+        return Comparison(outcome, starts)
 
     def _start(self, baseline: Baseline, model: Model) -> Start:
         x = self.analysis.x
@@ -93,6 +83,3 @@ class BaselineTask(OnAnalysis):
         _, name, share = model.rank(probabilities.mean(0).log(), 1)[0]
         blind = float(((images - x).abs() < BLIND_DISTANCE).all(1).all(0).double().mean())
         return Start(baseline, eight_bit(images[0].numpy()), entropy, (name, share), blind)
-
-
-_comparisons: Recent[Comparison] = Recent("comparisons")

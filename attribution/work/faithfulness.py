@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from attribution.checks.faithfulness import Faithfulness, Trial, measure
+from attribution.network.model import Model
 from attribution.refusal import Refusal
 from attribution.settings import digest
-from attribution.work.analysis import OnAnalysis, Outcome, loaded
-from attribution.work.cache import Recent
+from attribution.work.analysis import Outcome, PageTask
 from attribution.work.jobs import Job
 
 EXPLAINING_SHARE = 0.3  # share of the progress bar for the maps; the rest is for the checks
@@ -29,23 +29,16 @@ class Tested:
 
 
 @dataclass(frozen=True, eq=False)
-class TrialTask(OnAnalysis):
+class TrialTask(PageTask[Tested]):
     """The faithfulness checks of an analysis."""
 
     trial: Trial
 
     @cached_property
     def key(self) -> str:
-        """Cache key: SHA-256 of everything that the findings depend on."""
         return digest("faithfulness", self.analysis.key, self.trial)
 
-    def compute(self, job: Job[Tested]) -> Tested:
-        """Load the model if necessary, compute the maps that are not cached, and check them.
-
-        Raises:
-            Refusal: If no method supports the model.
-        """
-        model = loaded(self.analysis, job)
+    def run(self, model: Model, job: Job[Tested]) -> Tested:
 
         def explained(fraction: float, message: str, so_far: Outcome | None) -> None:
             del so_far
@@ -63,13 +56,4 @@ class TrialTask(OnAnalysis):
             job.report(job.fraction, so_far=Tested(outcome, so_far))
 
         done = measure(model, results.maps, self.trial, on_progress=progressed, on_found=found)
-        tested = Tested(outcome, done, finished=True)
-        _tested.put(self.key, tested)
-        return tested
-
-    def remembered(self) -> Tested | None:
-        """Return the cached findings, or None."""
-        return _tested.get(self.key)
-
-
-_tested: Recent[Tested] = Recent("faithfulness")
+        return Tested(outcome, done, finished=True)

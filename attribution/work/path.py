@@ -8,8 +8,9 @@ from attribution.baselines import BASELINES
 from attribution.baselines.baseline import Baseline
 from attribution.baselines.constant import Black
 from attribution.checks.convergence import Study, study
+from attribution.network.model import Model
 from attribution.settings import Configurable, Number, Part, digest, setting
-from attribution.work.analysis import OnAnalysis, PreparedAnalysis, loaded
+from attribution.work.analysis import PageTask, PreparedAnalysis
 from attribution.work.cache import Recent
 from attribution.work.jobs import Job
 
@@ -35,19 +36,16 @@ class Traced:
 
 
 @dataclass(frozen=True, eq=False)
-class PathTask(OnAnalysis):
+class PathTask(PageTask[Traced]):
     """The study of the path from one baseline."""
 
     choice: PathChoice
 
     @cached_property
     def key(self) -> str:
-        """Cache key: SHA-256 of everything that the study depends on."""
         return digest(self.analysis.photo, self.analysis.full, self.analysis.subject, self.choice)
 
-    def compute(self, job: Job[Traced]) -> Traced:
-        """Load the model if necessary, and measure the path."""
-        model = loaded(self.analysis, job)
+    def run(self, model: Model, job: Job[Traced]) -> Traced:
         job.report(0.0, "Measuring the path")
         analysis, choice = self.analysis, self.choice
         path = digest(analysis.subject, choice.baseline)
@@ -60,15 +58,8 @@ class PathTask(OnAnalysis):
             known=_paths.get(path),
             on_progress=job.report,
         )
-        found = Traced(analysis, choice, measured)
         _paths.put(path, measured)
-        _studies.put(self.key, found)
-        return found
-
-    def remembered(self) -> Traced | None:
-        """Return the cached study, or None."""
-        return _studies.get(self.key)
+        return Traced(analysis, choice, measured)
 
 
 _paths: Recent[Study] = Recent("paths")  # by everything but the steps
-_studies: Recent[Traced] = Recent("studies")

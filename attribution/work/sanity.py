@@ -4,9 +4,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from attribution.checks.sanity import Randomisation, Sanity, Stage, randomise
+from attribution.network.model import Model
 from attribution.settings import digest
-from attribution.work.analysis import OnAnalysis, PreparedAnalysis, loaded
-from attribution.work.cache import Recent
+from attribution.work.analysis import PageTask, PreparedAnalysis
 from attribution.work.jobs import Job
 
 
@@ -26,20 +26,17 @@ class Tried:
 
 
 @dataclass(frozen=True, eq=False)
-class SanityTask(OnAnalysis):
+class SanityTask(PageTask[Tried]):
     """The sanity checks of an analysis."""
 
     plan: Randomisation
 
     @cached_property
     def key(self) -> str:
-        """Cache key: SHA-256 of everything that the findings depend on."""
         return digest("sanity", self.analysis.key, self.plan)
 
-    def compute(self, job: Job[Tried]) -> Tried:
-        """Load the model if necessary, and run the checks."""
+    def run(self, model: Model, job: Job[Tried]) -> Tried:
         analysis, plan = self.analysis, self.plan
-        model = loaded(analysis, job)
         tried = Tried(analysis, Sanity(analysis.methods, plan, (), {}))
 
         def progressed(fraction: float) -> None:
@@ -53,13 +50,4 @@ class SanityTask(OnAnalysis):
         found = randomise(
             model, analysis.x, analysis.methods, analysis.target, plan, on_progress=progressed, on_stage=staged
         )
-        tried = Tried(analysis, found, finished=True)
-        _tried.put(self.key, tried)
-        return tried
-
-    def remembered(self) -> Tried | None:
-        """Return the cached findings, or None."""
-        return _tried.get(self.key)
-
-
-_tried: Recent[Tried] = Recent("sanity")
+        return Tried(analysis, found, finished=True)
