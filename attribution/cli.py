@@ -24,7 +24,7 @@ from attribution.photo.decode import open_image
 from attribution.refusal import Refusal
 from attribution.result import VERSION, Attribution, Results
 from attribution.selftest import check
-from attribution.settings import Configurable, Index, Setting, Several, default, described, read, restore
+from attribution.settings import Configurable, Index, Setting, Several, Text, default, described, read, restore
 from attribution.system.memory import budget
 from attribution.system.serve import serve
 
@@ -128,7 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     _device(health)
     health.set_defaults(run=_check)
     server = commands.add_parser("serve", help="start the dashboard", description="Start the dashboard.")
-    server.add_argument("--port", type=int, default=8501, help="TCP port; default: 8501")
+    server.add_argument("--port", type=_port, default=8501, help="TCP port; default: 8501")
     server.add_argument(
         "--address", default="localhost", help="address to listen on; default: localhost, this machine only"
     )
@@ -136,6 +136,12 @@ def _parser() -> argparse.ArgumentParser:
     for command, run in (("models", _models), ("methods", _methods), ("baselines", _baselines)):
         commands.add_parser(command, help=f"list the {command}").set_defaults(run=run)
     return parser
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 1 << 16:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to 65535, got {text!r}")
+    return int(text)
 
 
 def _photos(commands: Any, name: str, does: str, serve: Serve) -> argparse.ArgumentParser:
@@ -174,7 +180,8 @@ def _flags(command: argparse.ArgumentParser, cls: type[Configurable]) -> None:
 def _flag(command: argparse.ArgumentParser, names: Sequence[str], kind: Setting, value: Any, **extra: Any) -> None:
     """Add one option for a setting; its value is None if it is not given."""
     usual = str(kind.plain(value))
-    text = f"{kind.help} Must be {kind.range}." + (f" Default: {usual}." if usual else "")
+    limits = "" if isinstance(kind, Text) else f" Must be {kind.range}."
+    text = f"{kind.help}{limits}" + (f" Default: {usual}." if usual else "")
     command.add_argument(*names, **{"metavar": "VALUE", "help": text.replace("%", "%%"), **extra})
 
 
@@ -273,7 +280,7 @@ def _summary(maps: Sequence[Attribution]) -> list[str]:
     index, name, probability = maps[0].prediction[0]
     return [
         f"Predicted: {name} ({index}), probability {probability:.3f}",
-        f"Explaining: {maps[0].explained}, {maps[0].target.quantity(maps[0].score)}",
+        f"Explaining: {maps[0].statement}",
         *(f"{result.method}: {result.account}" for result in maps if result.account),
     ]
 

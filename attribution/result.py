@@ -92,7 +92,7 @@ class Attribution:
 
     @property
     def account(self) -> str | None:
-        """A sentence on how much of the score difference the map accounts for; None without a delta."""
+        """A sentence that compares the sum of the map with the score difference; None without a delta."""
         if self.delta is None or self.baseline_score is None:
             return None
         difference = self.score - self.baseline_score
@@ -101,10 +101,19 @@ class Attribution:
                 f"The score differs from the baseline's by only {difference:.1g}, so there is little to explain "
                 f"(delta {self.delta:+.1g})."
             )
-        share = f"The map accounts for {difference + self.delta:#.3g} of the {difference:#.3g} score difference"
+        decimals = max(0, 2 - math.floor(math.log10(abs(difference))))  # three significant digits
         relative = abs(self.delta / difference)
         more = "; more steps would reduce the error" if relative > IMPROVABLE_DELTA and self.converges else ""
-        return f"{share}, {relative:.1%} off{more}."
+        return (
+            f"The map sums to {difference + self.delta:.{decimals}f}; the score difference is "
+            f"{difference:.{decimals}f} ({relative:.1%} off{more})."
+        )
+
+    @property
+    def statement(self) -> str:
+        """The explained class with its score, such as "German shepherd (probability 0.997)"."""
+        name = self.explained.removesuffix(f", {self.target.kind.title.lower()}")
+        return f"{name} ({self.target.quantity(self.score)})"
 
     def facts(self) -> dict[str, Any]:
         """Return all fields except the arrays, as JSON-compatible values."""

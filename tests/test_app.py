@@ -63,7 +63,7 @@ def test_it_opens_with_the_shepherd_and_four_maps(app: AppTest) -> None:
     assert outcome.prediction[0][1] == "German shepherd"
     assert "German shepherd" in texts(app)
     assert "25 forward passes, 25 backward passes" in texts(app)
-    assert re.search(r"The map accounts for [\d.]+ of the 0\.997 score difference", texts(app))
+    assert re.search(r"The map sums to [\d.]+; the score difference is 0\.997 ", texts(app))
     assert "Images along the integration path" in texts(app)
 
 
@@ -318,8 +318,8 @@ def test_the_sanity_page_takes_the_network_apart(app: AppTest) -> None:
     assert [len(stage.results) for stage in tried.sanity.stages] == [2, 2, 2, 2]
     assert re.search(r"Guided backpropagation: similarity after randomising all weights, 0\.\d\d", texts(app))
     assert tried.sanity.swap.results[0].target.index != tried.sanity.stages[0].results[0].target.index
-    assert f"Similarity to its map of another class, {tried.sanity.swap.results[1].explained}: " in texts(app)
-    assert "no map to compare" not in texts(app)
+    assert "Similarity between its logit maps of this class and " in texts(app)
+    assert "constant map" not in texts(app)
     app.selectbox(key="sanity.target_class").set_value("picked_again").run()
     until(app, lambda: not app.session_state["session"].watches["sanity"].job.active)
     again = app.session_state["session"].watches["sanity"].outcome.sanity

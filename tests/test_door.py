@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from dashboard import serving
-from session import Session, memory
+from session import Session, memory, run
 from starlette.exceptions import HTTPException
 from streamlit.runtime.uploaded_file_manager import UploadedFileRec
 from test_forged import TOKEN, WAIT, put
@@ -83,7 +83,7 @@ def test_many_uploads_of_one_session_take_the_memory_of_two(server: tuple[str, i
                 assert await asyncio.to_thread(put, address, eve.name, f"file-{number}", os.urandom(LARGE)) == 204
             assert memory(process) - held < 8 * LARGE / MB  # of 500 MB: two that are kept, and what is freed late
 
-    asyncio.run(visit())
+    run(visit())
 
 
 def test_uploads_of_all_sessions_are_bounded(server: tuple[str, int, Path]) -> None:
@@ -99,7 +99,7 @@ def test_uploads_of_all_sessions_are_bounded(server: tuple[str, int, Path]) -> N
         assert statuses.count(204) <= door.MAX_STORED_BYTES // LARGE
         assert statuses[-1] == 507
 
-    asyncio.run(visit())
+    run(visit())
 
 
 def test_uploads_are_kept_for_connected_sessions_only(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,7 +144,7 @@ def test_one_address_cannot_open_all_sockets(monkeypatch: pytest.MonkeyPatch) ->
         await asyncio.gather(*people)
         assert not guard.sockets
 
-    asyncio.run(visit())
+    run(visit())
 
 
 def stalled(address: str, session: str, file: str, sent: int) -> tuple[http.client.HTTPConnection, int]:
@@ -186,7 +186,7 @@ def test_stalled_uploads_are_bounded(server: tuple[str, int, Path]) -> None:
             await asyncio.sleep(1)
             assert await asyncio.to_thread(put, address, sessions[0].name, "photo", b"a photo") == 204
 
-    asyncio.run(visit())
+    run(visit())
 
 
 @pytest.mark.slow
@@ -201,7 +201,7 @@ def test_a_stalled_upload_is_stopped(server: tuple[str, int, Path]) -> None:
             assert time.monotonic() - started < 2 * door.MAX_SILENCE
             line.close()
 
-    asyncio.run(visit())
+    run(visit())
 
 
 @pytest.mark.parametrize("path", ["metrics", "metrics/", "agent/openapi.json", "agent/interact", "agent/mcp"])

@@ -13,7 +13,7 @@ import pytest
 from dashboard import FIRST, serving
 from forged import forged
 from PIL import Image
-from session import Session, memory
+from session import Session, memory, run
 from streamlit.components.v2.bidi_component.main import _make_trigger_id
 from streamlit.proto.BackMsg_pb2 import BackMsg
 
@@ -81,7 +81,7 @@ def test_a_thousand_forged_states_end_in_nothing(server: tuple[str, int, Path]) 
         assert bob.troubles() == []
         await bob.close()
 
-    asyncio.run(visit())
+    run(visit())
     said = log.read_text()
     assert "Traceback" not in said
     assert max(map(len, said.splitlines())) <= 2000
@@ -111,7 +111,7 @@ def test_a_browser_that_empties_the_caches_does_not_replace_the_queue(server: tu
         await ann.close()
         await bob.close()
 
-    asyncio.run(visit())
+    run(visit())
 
 
 def put(address: str, session: str, file: str, content: bytes, name: str = "photo.png") -> int:
@@ -172,5 +172,5 @@ def test_an_upload_changes_no_picture_of_another_session(server: tuple[str, int,
         for session in (eve, ann, bob):
             await session.close()
 
-    asyncio.run(visit())
+    run(visit())
     assert "Traceback" not in log.read_text()

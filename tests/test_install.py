@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 from dashboard import FIRST
-from session import Session
+from session import Session, run
 
 ROOT = Path(__file__).parents[1]
 WAIT = 60.0  # seconds after which a test fails
@@ -137,7 +137,7 @@ def test_serve_starts_the_dashboard_with_its_settings(served: tuple[str, subproc
         assert ann.colour == "#1d4ed8"  # .streamlit/config.toml is in the wheel too
         await ann.close()
 
-    asyncio.run(visit())
+    run(visit())
     with pytest.raises(urllib.error.HTTPError, match="404") as closed:  # the door is in the wheel too
         urllib.request.urlopen(f"http://{address}/_stcore/metrics", timeout=5)
     closed.value.close()

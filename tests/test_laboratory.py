@@ -53,7 +53,7 @@ def test_slider_curve_and_play_button_move_image_map_and_meter(visit: Page) -> N
     assert set(black[0::4] + black[1::4] + black[2::4]) == {0}
     assert set(look(heat)) == {255}  # nothing has been added up
     assert float(meter.evaluate("meter => meter.value")) == 0
-    expect(visit.locator(".said")).to_contain_text("At 0.00 of the path")
+    expect(visit.locator(".said")).to_contain_text("At alpha 0.00")
     slider.fill("0.5")
     half = look(image)
     assert half[0] == pytest.approx(photo[0] / 2, abs=1)
@@ -62,14 +62,14 @@ def test_slider_curve_and_play_button_move_image_map_and_meter(visit: Page) -> N
     box = chart.bounding_box()
     assert box
     visit.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + box["height"] / 2)
-    expect(visit.locator(".said")).not_to_contain_text("At 0.50")
+    expect(visit.locator(".said")).not_to_contain_text("At alpha 0.50")
     assert 0.1 < float(slider.input_value()) < 0.4
     assert look(image) != half
     slider.fill("0.8")
     visit.get_by_role("button", name="Play").click()
-    expect(visit.locator(".said")).to_contain_text("At 1.00 of the path", timeout=10_000)
+    expect(visit.locator(".said")).to_contain_text("At alpha 1.00", timeout=10_000)
     assert (look(image), look(heat)) == (photo, whole)
-    expect(visit.get_by_role("table").or_(visit.get_by_test_id("stTable")).first).to_contain_text("adaptive")
+    expect(visit.get_by_role("table").or_(visit.get_by_test_id("stTable")).first).to_contain_text("Adaptive")
     expect(visit.get_by_text("Map error below 5%")).to_be_visible()
 
 

@@ -136,10 +136,10 @@ def test_the_relative_delta_is_a_share_of_the_score_difference(
 @pytest.mark.parametrize(
     ("score", "delta", "converges", "account", "doubtful"),
     [
-        (0.9, 0.0, True, "The map accounts for 0.700 of the 0.700 score difference, 0.0% off.", False),
-        (0.9, -0.021, True, "accounts for 0.679 of the 0.700 score difference, 3.0% off; more steps", False),
-        (0.9, -0.07, True, "accounts for 0.630 of the 0.700 score difference, 10.0% off; more steps", True),
-        (0.9, -0.07, False, "accounts for 0.630 of the 0.700 score difference, 10.0% off.", True),
+        (0.9, 0.0, True, "The map sums to 0.700; the score difference is 0.700 (0.0% off).", False),
+        (0.9, -0.021, True, "sums to 0.679; the score difference is 0.700 (3.0% off; more steps", False),
+        (0.9, -0.07, True, "sums to 0.630; the score difference is 0.700 (10.0% off; more steps", True),
+        (0.9, -0.07, False, "sums to 0.630; the score difference is 0.700 (10.0% off).", True),
         (0.2001, 0.0, True, "The score differs from the baseline's by only 0.0001, so there is little", False),
     ],
 )

@@ -168,7 +168,7 @@ def test_guided_backpropagation_keeps_its_map_where_the_gradient_loses_it(
     assert found.swap.results[0].target.score == "logit"
     assert found.swap.results[0].target.index != 235
     assert found.swap.likeness[1].absolute > found.swap.likeness[0].absolute
-    assert found.swapped(1).startswith(f"Similarity to its map of another class, {found.swap.results[1].explained}: 0.")
+    assert found.swapped(1).startswith("Similarity between its logit maps of this class and ")
     classes = (235, found.swap.results[1].target.index)
     one, two = (at.attribute(squeezenet, shepherd, methods[1], at.Target(each, "logit")) for each in classes)
     assert found.swap.likeness[1] == likeness(one.values, two.values)
@@ -243,9 +243,11 @@ def test_the_sentences_tell_what_is_kept_and_what_is_not() -> None:
     )
     assert found("top", 1.0, -0.2).sentence(0).startswith("Gradient: similarity after randomising all weights, -0.20")
     assert found("top", None, 0.5).sentence(0).endswith("is constant, so there is nothing to compare.")
-    assert found("top", 1.0, 0.5, None).sentence(0).endswith("constant from stage 2 on, so it keeps no similarity.")
+    assert (
+        found("top", 1.0, 0.5, None).sentence(0).endswith("constant from stage 2 on, so there is nothing to compare.")
+    )
     least = found("single", 1.0, 0.8, 0.3, 0.9).sentence(0)
     assert least.endswith("lowest similarity at stage 2, 0.30.")
     edges = (np.zeros((3, 2, 2), np.float32), (at.sanity.Likeness(0.4, 0.0, None),))
     seen = dataclasses.replace(found("top", 1.0, 0.27), controls={"edges": edges})
-    assert "weights, 0.27 (no more than a control, 0.40)." in seen.sentence(0)
+    assert "weights, 0.27 (no higher than the best control, 0.40)." in seen.sentence(0)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from dashboard import FIRST, serving
-from session import Session, memory
+from session import Session, memory, run
 
 from attribution.photo.samples import SAMPLES, sample_title
 
@@ -45,7 +45,7 @@ async def begin(session: Session, label: str, value: str | float) -> None:
 
 
 def run(test: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(asyncio.wait_for(test(), 4 * WAIT))  # type: ignore[arg-type]
+    run(asyncio.wait_for(test(), 4 * WAIT))  # type: ignore[arg-type]
 
 
 @pytest.mark.slow

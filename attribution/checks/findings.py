@@ -90,7 +90,7 @@ class Faithfulness:
         if beaten[0] == beaten[1]:
             said = f"{this.name} beats {beaten[0]} at deletion and at insertion."
         if this.mean_sensitivity_n is not None and this.mean_sensitivity_n < self.chance:
-            said += " Its sums over random sets of pixels predict the score drop no better than chance."
+            said += " Sensitivity-n: its sums over random sets of pixels predict the score drop no better than chance."
         return said
 
     @property

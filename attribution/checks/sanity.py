@@ -128,14 +128,14 @@ class Sanity:
             return f"{title}: lowest similarity at stage {least + 1}, {self._share(min(kept), place)}."
         flat = next((n for n, each in enumerate(alike) if each is None or each.absolute is None), len(alike))
         if flat < len(alike):
-            return f"{title}: the map is constant from stage {flat} on, so it keeps no similarity."
+            return f"{title}: the map is constant from stage {flat} on, so there is nothing to compare."
         return f"{title}: similarity after randomising all weights, {self._share(kept[-1], place)}."
 
     def _share(self, kept: float, place: int) -> str:
         """Format a similarity, compared with that of the controls."""
         alike = [found[place] for _, found in self.controls.values()]
         most = max((each.absolute or 0.0 for each in alike if each), default=0.0)
-        return f"{kept:.2f}" + (f" (no more than a control, {most:.2f})" if kept <= most else "")
+        return f"{kept:.2f}" + (f" (no higher than the best control, {most:.2f})" if kept <= most else "")
 
     def swapped(self, place: int) -> str:
         """Summarise the similarity of the maps of two classes; empty if unknown."""
@@ -143,8 +143,8 @@ class Sanity:
         if not isinstance(result, Attribution) or alike is None or alike.absolute is None or alike.signed is None:
             return ""
         return (
-            f"Similarity to its map of another class, {result.explained}: {alike.absolute:.2f} (signed "
-            f"{alike.signed:.2f}); 1 means that the map does not depend on the class."
+            f"Similarity between its logit maps of this class and {result.explained.rpartition(', ')[0]}: "
+            f"{alike.absolute:.2f} (signed: {alike.signed:.2f})."
         )
 
 

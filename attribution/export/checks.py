@@ -118,7 +118,7 @@ def _sanity_picture(found: Sanity) -> bytes:
     axis.set_ylim(min(-0.05, axis.get_ylim()[0]), 1.05)
     axis.legend(fontsize=7)
     first = found.stages[0].results.maps[0]
-    sheet.suptitle(f"{first.model}. Explaining: {first.explained}. {write(found.plan)}", fontsize=8, parse_math=False)
+    sheet.suptitle(f"{first.model}. Explaining: {first.statement}. {write(found.plan)}", fontsize=8, parse_math=False)
     return _png(sheet)
 
 
@@ -137,7 +137,7 @@ def _faithfulness_picture(found: Faithfulness) -> bytes:
             colour = LINE_COLOURS[place % len(LINE_COLOURS)]
             axis.plot(curve.counts / each.ranks.size, curve.scores, line, color=colour, label=label)
         axis.set_title({"deletion": "Deletion: lower is better", "insertion": "Insertion: higher is better"}[name])
-        axis.set_xlabel("share of pixels replaced")
+        axis.set_xlabel(f"share of pixels {'replaced' if name == 'deletion' else 'inserted'}")
         axis.set_ylabel(found.target.axis)
         axis.legend(fontsize=6)
     return _png(sheet)

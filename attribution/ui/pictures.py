@@ -15,6 +15,7 @@ from attribution.ui import panels
 from attribution.ui.events import read_point, received
 from attribution.ui.session import rerun_page, session
 from attribution.ui.sidebar import explain_class
+from attribution.ui.theme import text_colour
 from attribution.viewer.message import Place, pack_partial, pack_photo, pack_toolbar
 from attribution.work.analysis import Outcome, Strip
 
@@ -28,8 +29,7 @@ def show_prediction(outcome: Outcome) -> None:
     """Show the most probable classes and the explained class as bars; clicking a bar explains its class."""
     asked = outcome.analysis.target.index
     explained = outcome.prediction[0][0] if asked is None else asked
-    ink = "#fafafa" if st.context.theme.type == "dark" else "#0b0d12"  # the theme's grey has too little contrast
-    figure = _bars(tuple(outcome.prediction), explained, ink)
+    figure = _bars(tuple(outcome.prediction), explained, text_colour())
     spoken = ", ".join(f"{name} {share:.1%}" for _, name, share in outcome.prediction)
 
     def clicked() -> None:
@@ -78,7 +78,7 @@ def show_header(outcome: Outcome) -> None:
     """Show the photo, the predictions and the viewer's controls, no taller than one panel."""
     analysis = outcome.analysis
     explained = next(iter(outcome.finished.maps), None)
-    score = f" Explaining: {explained.explained} ({explained.target.quantity(explained.score)})." if explained else ""
+    score = f" Explaining: {explained.statement}." if explained else ""
     st.text(f"{analysis.heading}{score}")
     photo, beside = st.columns([1, COLUMNS - 1])
     with photo, st.container(key="map-photo", gap="xsmall"):

@@ -27,7 +27,7 @@ class ClassActivation(Method):
 
     group: ClassVar[str] = "activations"
     shares_forward: ClassVar[bool] = True
-    deviation: ClassVar[str] = "The papers use the gradient of the logit; here it is the gradient of the chosen score."
+    deviation: ClassVar[str] = "The paper uses the gradient of the logit; here it is the gradient of the chosen score."
 
     stage: int = setting(STAGE_SETTING, 0)
     negative: str = setting(

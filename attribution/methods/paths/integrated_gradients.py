@@ -17,6 +17,12 @@ from attribution.methods.paths.straight_path import ADAPTIVE_RULE, average, betw
 from attribution.network.scorer import Scorer
 from attribution.settings import Choice, setting
 
+RULE_SETTING = Choice(
+    "Quadrature: positions of the gradients along the path.",
+    (ADAPTIVE_RULE, *RULES),
+    {"gauss_legendre": "Gauss-Legendre"},
+)
+
 
 @dataclass(frozen=True)
 class IntegratedGradients(FromBaseline):
@@ -52,9 +58,7 @@ class IntegratedGradients(FromBaseline):
     blind: ClassVar[bool] = True
     chosen: ClassVar[bool] = True
 
-    rule: str = setting(
-        Choice("Quadrature: positions of the gradients along the path.", (ADAPTIVE_RULE, *RULES)), ADAPTIVE_RULE
-    )
+    rule: str = setting(RULE_SETTING, ADAPTIVE_RULE)
 
     def walk(self, scorer: Scorer, baseline: Tensor, tick: Tick) -> tuple[Tensor, float | None]:
         difference = scorer.x - baseline

@@ -67,7 +67,7 @@ def show_start(start: Start, analysis: PreparedAnalysis, result: Attribution | R
         place = Place(GROUP, start.baseline.key, f"Map for the baseline: {start.baseline.title}", analysis.full)
         panels.show(panels.packed_once(result, place), f"panel-{start.baseline.key}")
         name, share = start.top
-        st.text(f"Baseline: {result.target.quantity(result.baseline_score or 0.0)}")
+        st.text(f"Score of the baseline: {result.target.quantity(result.baseline_score or 0.0)}")
         if (count := start.baseline.count) == 1:
             st.text(f"Entropy {start.entropy:.1f} bits; predicted: {name}, {share:.0%}")
         else:

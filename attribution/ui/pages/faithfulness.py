@@ -12,6 +12,7 @@ from attribution.ui.forms import ask
 from attribution.ui.pictures import MIN_PANEL_WIDTH
 from attribution.ui.session import rerun_page, session
 from attribution.ui.table import show_table
+from attribution.ui.theme import make_legible
 from attribution.ui.watch import show
 from attribution.work.analysis import require_methods
 from attribution.work.faithfulness import Tested, TrialTask
@@ -63,10 +64,11 @@ def show_curves(found: Faithfulness, name: str, finished: bool) -> None:
             unselected={"marker": {"opacity": 1}},
             hovertemplate="%{x:.0f}% replaced: %{y:.3g}",
         )
-    figure.update_xaxes(title="pixels replaced (%)")
+    figure.update_xaxes(title=f"pixels {'replaced' if name == 'deletion' else 'inserted'} (%)")
     figure.update_yaxes(title=found.target.axis)
     legend = {"orientation": "h", "yanchor": "top", "y": -0.25}
     figure.update_layout(height=400, margin={"l": 0, "r": 0, "t": 10, "b": 0}, legend=legend)
+    make_legible(figure)
     st.markdown(f"**{name.capitalize()}**, {BETTER_DIRECTION[name]}")
     spoken = ", ".join(f"{each.name} {getattr(each, name).area:.3f}" for each in found.findings)
 
@@ -158,7 +160,7 @@ def _number(value: float | None, form: str) -> str:
 
 st.header("Does the score depend on the pixels that the map highlights?")
 left, right = st.columns([2, 3])
-with left, st.expander("Check settings"):
+with left, st.expander("Settings"):
     trial = ask(Trial, Trial.key)
 with right:
     st.caption(

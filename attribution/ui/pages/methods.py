@@ -27,11 +27,12 @@ def show_card(method: type[Method], size: tuple[int, int]) -> None:
     if method.deviation:
         st.markdown(f"**Differs from the paper.** {method.deviation}")
     cost = method().cost(size)
+    counts = ((cost.forwards, "forward"), (cost.backwards, "backward"))
+    passes = " and ".join(f"{count} {way} {'pass' if count == 1 else 'passes'}" for count, way in counts if count)
     seconds = estimate(method(), session().chosen.model, st.session_state.device)
     about = f"; about {seconds:.1f} s on this server" if seconds and seconds >= MIN_SHOWN_SECONDS else ""
     st.caption(
-        f"Cost with default settings at {size[0]} x {size[1]} pixels: {cost.forwards} forward and {cost.backwards} "
-        f"backward passes, besides the prediction itself{about}."
+        f"Cost with default settings at {size[0]} x {size[1]} pixels: {passes}, in addition to the prediction{about}."
     )
     for name, kind in described(method).items():
         usual = kind.plain(default(method, name))

@@ -4,12 +4,14 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from attribution.checks.convergence import ERROR_LEVELS, REFERENCE_STEPS, Study
+from attribution.methods.paths.integrated_gradients import RULE_SETTING
 from attribution.methods.paths.quadrature import RULES
 from attribution.methods.paths.straight_path import ADAPTIVE_RULE
 from attribution.ui.forms import ask
 from attribution.ui.player.player import pack, show_player
 from attribution.ui.session import session
 from attribution.ui.table import show_table
+from attribution.ui.theme import make_legible
 from attribution.ui.watch import show
 from attribution.work.path import PathChoice, PathTask, Traced
 
@@ -29,10 +31,10 @@ def draw(traced: Traced) -> None:
     rows = sorted(study.figures, key=lambda figures: figures.error)
     show_table(
         {
-            "Rule": [each.rule.replace("_", " ") for each in rows],
+            "Rule": [RULE_SETTING.label(each.rule) for each in rows],
             "Map error": [f"{each.error:.1%}" for each in rows],
             "Rank correlation": ["\u2013" if each.rank is None else f"{each.rank:.3f}" for each in rows],
-            "Sum error, of the score difference": [
+            "Sum error (% of the score difference)": [
                 "\u2013" if each.delta is None else f"{each.delta:.1%}" for each in rows
             ],
             "Time (s)": [f"{each.seconds:.2f}" for each in rows],
@@ -77,6 +79,7 @@ def show_curves(study: Study) -> None:
     ticks = [1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005]
     figure.update_yaxes(type="log", title="map error", tickvals=ticks, ticktext=[f"{100 * tick:g}%" for tick in ticks])
     figure.update_layout(height=320, margin={"l": 0, "r": 0, "t": 10, "b": 0})
+    make_legible(figure)
     spoken = "; ".join(_enough(study, rule, ERROR_LEVELS[0]) for rule in study.curves)
     st.plotly_chart(figure, key="convergence", alt=f"Map error against steps. Below {ERROR_LEVELS[0]:.0%}: {spoken}.")
 
@@ -89,7 +92,7 @@ with right:
     st.caption(
         "Integrated gradients average the gradient along a straight path from a baseline to the photo. Most of the "
         "map comes from where the score changes steeply; steps where it is flat add little. All numbers below are "
-        "measured on your photo. This page has its own baseline and steps; those in the sidebar apply to Explore."
+        "measured on your photo. The baseline and steps on this page apply only here."
     )
 analysis = session().analysis
 task = analysis if isinstance(analysis, str) else PathTask(analysis, choice)

@@ -12,6 +12,7 @@ from attribution.ui import panels
 from attribution.ui.forms import ask
 from attribution.ui.pictures import COLUMNS, GROUP
 from attribution.ui.session import session
+from attribution.ui.theme import make_legible
 from attribution.ui.watch import show
 from attribution.viewer.message import Place, pack_map, pack_photo, pack_toolbar
 from attribution.work.analysis import require_methods
@@ -63,9 +64,9 @@ def draw(tried: Tried) -> None:
         "layers and on the measure (Binder et al. 2023, arXiv:2211.12486), and on some tasks trained and random "
         "networks respond to the same pixels (Yona and Greenfeld 2021, arXiv:2110.14297). Another class: the logit "
         "map of a random class compared with that of the explained class (Sixt et al. 2020, arXiv:1912.09818); if "
-        "they are similar, the map hardly depends on the class. Random weights are normal with the mean and standard "
-        "deviation of each trained tensor, with a separate seed per layer; batch-norm statistics are shuffled among "
-        "channels."
+        "the similarity is 1, the map does not depend on the class. Random weights are normal with the mean and "
+        "standard deviation of each trained tensor, with a separate seed per layer; batch-norm statistics are "
+        "shuffled among channels."
     )
 
 
@@ -76,7 +77,7 @@ def show_stage(stage: Stage, title: str, key: str, place: int, tried: Tried) -> 
         st.info(f"{title}: {result}")
         return
     kept = "" if stage is tried.sanity.stages[0] else f"\n{_correlation(alike)}"
-    below = f"{result.explained}, {result.target.quantity(result.score)}{kept}"
+    below = f"{result.statement}{kept}"
     panel, label = f"{method.key}-{key}", f"{method.title} map, {title}"
     where = Place(GROUP, panel, label, tried.analysis.full, title=title, below=below)
     panels.show(panels.packed_once(result, where), f"map-{panel}")
@@ -122,6 +123,7 @@ def show_curves(tried: Tried) -> None:
     figure.update_xaxes(title="stage", dtick=1)
     legend = {"orientation": "h", "yanchor": "bottom", "y": 1.0}
     figure.update_layout(height=340, margin={"l": 0, "r": 0, "t": 10, "b": 0}, legend=legend)
+    make_legible(figure)
     said = [sanity.sentence(place) for place in range(len(sanity.methods))] if tried.finished else ["Still running."]
     spoken = " ".join(said)
     st.plotly_chart(
@@ -138,12 +140,12 @@ def _value(alike: Likeness | None, measure: str) -> float | None:
 
 def _correlation(alike: Likeness | None) -> str:
     value = _value(alike, "absolute")
-    return "no map to compare" if value is None else f"correlation {value:.2f}"
+    return "constant map" if value is None else f"correlation {value:.2f}"
 
 
 st.header("Does the map depend on the network?")
 left, right = st.columns([2, 3])
-with left, st.expander("Check settings"):
+with left, st.expander("Settings"):
     plan = ask(Randomisation, Randomisation.key)
 with right:
     st.caption(
