@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 from dashboard import FIRST, serving
-from session import Session, memory, run
+from session import Session, memory
+from session import run as run_visit
 
 from attribution.photo.samples import SAMPLES, sample_title
 
@@ -45,7 +46,7 @@ async def begin(session: Session, label: str, value: str | float) -> None:
 
 
 def run(test: Callable[[], Awaitable[None]]) -> None:
-    run(asyncio.wait_for(test(), 4 * WAIT))  # type: ignore[arg-type]
+    run_visit(asyncio.wait_for(test(), 4 * WAIT))  # type: ignore[arg-type]
 
 
 @pytest.mark.slow
