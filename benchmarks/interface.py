@@ -149,7 +149,8 @@ def measure(browser: Browser, folder: Path) -> dict[str, float]:
         views = ("heat", "signed", "important", "grey") * 3
         found["display only"] = statistics.median(display_only(page, view) for view in views)
         page.close()
-    with serving(folder / "log", "benchmarks/interface_app.py") as (address, _):
+    room = {"STREAMLIT_SERVER_MAX_MESSAGE_SIZE": "200"}  # MB; a grid of Plotly heatmaps is larger than our limit
+    with serving(folder / "log", "benchmarks/interface_app.py", **room) as (address, _):
         viewer, plotly = (next_maps(browser, address, grid) for grid in ("viewer", "plotly"))
         print(f"interface next four maps: viewer {viewer:.0f} ms, Plotly {plotly:.0f} ms")
         found["faster than a Plotly heatmap grid"] = plotly / viewer
