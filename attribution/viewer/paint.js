@@ -13,7 +13,10 @@ export function colourTable(anchors) {
 }
 
 export function paintPhoto(pixels, rgb) {
-  for (let i = 0; 4 * i < pixels.length; i++) pixels.set([rgb[3 * i], rgb[3 * i + 1], rgb[3 * i + 2], 255], 4 * i);
+  for (let i = 0; 4 * i < pixels.length; i++) {
+    for (let c = 0; c < 3; c++) pixels[4 * i + c] = rgb[3 * i + c];
+    pixels[4 * i + 3] = 255;
+  }
 }
 
 /** Paint a map; `photo` is null if the page shows no photo of the same size. */
