@@ -1,4 +1,4 @@
-"""How long a person waits for the sanity checks and for deletion and insertion, in Chromium.
+"""Waiting times for the sanity checks and for deletion and insertion, in Chromium.
 
 SqueezeNet, real weights. Sanity: two methods, 12 stages, from the click on the page's name to the first map, and to all
 maps, curves and controls. Faithfulness: from the same click to the deletion and insertion curves of four maps and three

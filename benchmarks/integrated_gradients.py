@@ -1,4 +1,4 @@
-"""How many gradients, and how long, until no map of integrated gradients is more than 5 % off: ours and Captum's.
+"""Gradients and seconds until no map of integrated gradients is more than 5 % off: ours and Captum's.
 
 Same photos, same process, real weights of both embedded networks; probability of the predicted class, black baseline.
 The error of a map is its L2 distance from a reference of 1500 midpoint evaluations over the reference's norm; the
@@ -40,7 +40,7 @@ FLOOR = {"defaults": 7.0, "tuned": 3.0}
 
 
 class Softmax(nn.Module):
-    """What Captum explains: pixels in, probabilities out, the network as torchvision and timm give it."""
+    """The network that Captum explains: pixels in, probabilities out, as torchvision and timm build it."""
 
     def __init__(self, model: at.Model) -> None:
         """Take the network as it was loaded: nothing folded, frozen or laid out otherwise."""

@@ -1,4 +1,4 @@
-"""How quickly the page answers, and what travels: from a click to painted pixels in Chromium.
+"""Response times of the page and the bytes sent: from a click to painted pixels in Chromium.
 
 Prints medians of several clicks: a cached result, four fresh maps beyond their computing time, a change of the display
 only, the bytes that arrive, and in the same run the linked viewer against a Plotly heatmap grid of the same four maps

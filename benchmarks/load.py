@@ -52,7 +52,7 @@ def settings(choice: Choice) -> dict[str, str | float]:
 
 
 def single_user(choices: Iterator[Choice], model: at.Model) -> dict[Choice, dict[str, NDArray[np.float64]]]:
-    """What each choice must give."""
+    """Return the expected maps of each choice."""
     expected = {}
     for photo, target, steps in choices:
         x = model.prepare(open_sample(photo))
@@ -85,7 +85,7 @@ async def person(session: Session, number: int, until: float, expected: dict[Cho
 
 @dataclass
 class Found:
-    """What all sessions saw."""
+    """The observations of all sessions."""
 
     seconds: list[float] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)

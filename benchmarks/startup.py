@@ -1,4 +1,4 @@
-"""How long a user waits, and what it costs: from starting the server to four painted maps in an open Chromium.
+"""Start-up time and memory: from starting the server to four painted maps in an open Chromium.
 
 Prints the seconds and the memory of the server process then (resident, MB of 10^6 bytes), each the median of five
 starts, and exits with 1 above the floor.

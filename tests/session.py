@@ -1,11 +1,12 @@
 """One person's page without a browser: a client of Streamlit's own protocol, and what the server holds meanwhile."""
 
 import asyncio
+import contextlib
 import json
 import re
 import struct
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,20 @@ from numpy.typing import NDArray
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.proto.WidgetStates_pb2 import WidgetState
+
+WAIT = 60.0  # seconds after which a test fails
+
+
+@contextlib.asynccontextmanager
+async def opening(sessions: Sequence["Session"]) -> AsyncIterator[None]:
+    """Open pages, one after the other, and close them in the end."""
+    try:
+        for session in sessions:
+            await asyncio.wait_for(session.open(), WAIT)
+        yield
+    finally:
+        for session in sessions:
+            await session.close()
 
 
 def run(visit: Coroutine[Any, Any, Any]) -> None:

@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 from dashboard import serving
-from session import Session, memory, run
+from session import WAIT, Session, memory, opening, run
 from starlette.exceptions import HTTPException
 from streamlit.runtime.uploaded_file_manager import UploadedFileRec
-from test_forged import TOKEN, WAIT, put
+from test_forged import TOKEN, put
 
 import door
 
@@ -38,13 +38,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int,
 async def opened(address: str, count: int) -> AsyncIterator[list[Session]]:
     """Open so many pages that wait for an upload."""
     sessions = [Session(address, query="photo=upload&model=constant") for _ in range(count)]
-    try:
-        for session in sessions:
-            await asyncio.wait_for(session.open(), WAIT)
+    async with opening(sessions):
         yield sessions
-    finally:
-        for session in sessions:
-            await session.close()
 
 
 def connected(address: str) -> socket.socket:

@@ -13,13 +13,12 @@ import pytest
 from dashboard import FIRST, serving
 from forged import forged
 from PIL import Image
-from session import Session, memory, run
+from session import WAIT, Session, memory, run
 from streamlit.components.v2.bidi_component.main import _make_trigger_id
 from streamlit.proto.BackMsg_pb2 import BackMsg
 
 from attribution.photo.encode import png
 
-WAIT = 60.0  # seconds after which a test fails
 PAGES = ("", "path", "baselines", "sanity", "faithfulness", "methods")
 BRIEF = "model=constant&faithfulness=faithfulness(steps=3,samples=2,moves=1)&sanity=sanity(stages=2)&path=path(steps=2)"
 

@@ -12,13 +12,12 @@ from pathlib import Path
 
 import pytest
 from dashboard import FIRST, serving
-from session import Session, memory
+from session import WAIT, Session, memory, opening
 from session import run as run_visit
 
 from attribution.photo.samples import SAMPLES, sample_title
 
 LONG = "Steps", 990.0  # minutes
-WAIT = 60.0  # seconds after which a test fails
 ENDED = (0, 1, -signal.SIGTERM, -signal.SIGINT)  # statuses of a server that was told to stop; 1 is Ctrl+C
 
 
@@ -26,13 +25,8 @@ ENDED = (0, 1, -signal.SIGTERM, -signal.SIGINT)  # statuses of a server that was
 async def people(address: str, count: int) -> AsyncIterator[list[Session]]:
     """So many sessions, each with its first maps."""
     sessions = [Session(address.removeprefix("http://")) for _ in range(count)]
-    try:
-        for session in sessions:
-            await asyncio.wait_for(session.open(), WAIT)
+    async with opening(sessions):
         yield sessions
-    finally:
-        for session in sessions:
-            await session.close()
 
 
 async def choose(session: Session, **settings: str | float) -> None:

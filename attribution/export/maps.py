@@ -53,10 +53,11 @@ def settings(result: Attribution) -> str:
 
 def computed(result: Attribution) -> str:
     """Format the cost of the map."""
-    forwards = _count(result.forwards, "forward pass") if result.forwards else "shared forward pass"
-    text = f"{result.seconds:.2f} s, {forwards}, {_count(result.backwards, 'backward pass')}"
-    return f"{text}, {_count(result.rectifiers.count, 'rectifier')} intercepted" if result.rectifiers else text
+    forwards = counted(result.forwards, "forward pass") if result.forwards else "shared forward pass"
+    text = f"{result.seconds:.2f} s, {forwards}, {counted(result.backwards, 'backward pass')}"
+    return f"{text}, {counted(result.rectifiers.count, 'rectifier')} intercepted" if result.rectifiers else text
 
 
-def _count(number: int, word: str) -> str:
+def counted(number: int, word: str) -> str:
+    """Return a number with its word, such as "1 forward pass" or "25 rectifiers"."""
     return f"{number} {word}" if number == 1 else f"{number} {word}{'es' if word.endswith('s') else 's'}"

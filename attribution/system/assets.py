@@ -1,6 +1,5 @@
 """Paths of sample photos, weights and the dashboard's script: inside the package in a wheel, beside it in a clone."""
 
-from functools import cache
 from pathlib import Path
 
 _PACKAGE = Path(__file__).parents[1]
@@ -8,16 +7,11 @@ _PACKAGE = Path(__file__).parents[1]
 
 def asset(name: str) -> Path:
     """Return the path of a file in `assets/`, such as "samples/espresso.jpg"."""
-    return _folder("assets") / name
+    wheel = _PACKAGE / "assets"
+    return (wheel if wheel.is_dir() else _PACKAGE.parent / "assets") / name
 
 
 def dashboard() -> Path:
     """Return the path of the dashboard's script."""
     wheel = _PACKAGE / "dashboard" / "streamlit_app.py"
     return wheel if wheel.exists() else _PACKAGE.parent / "streamlit_app.py"
-
-
-@cache
-def _folder(name: str) -> Path:
-    wheel = _PACKAGE / name
-    return wheel if wheel.is_dir() else _PACKAGE.parent / name

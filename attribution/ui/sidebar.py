@@ -90,7 +90,7 @@ def _prepared(analysis: Analysis, photo: Photo, preprocessing: Preprocessing, de
     left, top, right, bottom = preprocessing.box(photo.image, across, down)
     full = (max(1, round(bottom - top)), max(1, round(right - left)))
     x = preprocessing.prepare(photo.image, across, down)
-    return PreparedAnalysis(analysis, x, full, photo.title, device, analysis.full_target)
+    return PreparedAnalysis(analysis, x, full, photo.title, device)
 
 
 def fill_sidebar(analysis: Analysis) -> None:

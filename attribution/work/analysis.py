@@ -82,7 +82,6 @@ class PreparedAnalysis:
         full: (H, W) of the crop in pixels of the original photo.
         photo: Title of the photo.
         device: Device, as for `attribution.load_model`.
-        target: Class and score.
     """
 
     analysis: Analysis
@@ -90,7 +89,11 @@ class PreparedAnalysis:
     full: tuple[int, int]
     photo: str
     device: str
-    target: Target
+
+    @property
+    def target(self) -> Target:
+        """Class and score."""
+        return self.analysis.full_target
 
     @property
     def model(self) -> str:

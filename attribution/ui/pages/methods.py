@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from attribution.export.maps import counted
 from attribution.methods import METHODS
 from attribution.methods.method import GROUPS, Method
 from attribution.models import MODELS
@@ -28,7 +29,7 @@ def show_card(method: type[Method], size: tuple[int, int]) -> None:
         st.markdown(f"**Differs from the paper.** {method.deviation}")
     cost = method().cost(size)
     counts = ((cost.forwards, "forward"), (cost.backwards, "backward"))
-    passes = " and ".join(f"{count} {way} {'pass' if count == 1 else 'passes'}" for count, way in counts if count)
+    passes = " and ".join(counted(count, f"{way} pass") for count, way in counts if count)
     seconds = estimate(method(), session().chosen.model, st.session_state.device)
     about = f"; about {seconds:.1f} s on this server" if seconds and seconds >= MIN_SHOWN_SECONDS else ""
     st.caption(
