@@ -29,9 +29,10 @@ class Counted(nn.Module):
 def counted() -> tuple[at.Model, Counted]:
     layers = [nn.Conv2d(3, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(36, 5)]
     net = Counted(randomise(nn.Sequential(*layers)))
-    model = at.Model("counted", net, (8, 8), (0, 0, 0), (1, 1, 1), list("abcde"), device="cpu", own=True)
-    net.images = 0
-    return model, net
+    model = at.Model("counted", net, (8, 8), (0, 0, 0), (1, 1, 1), list("abcde"), device="cpu")
+    running = model.running_net
+    running.images = 0
+    return model, running
 
 
 @pytest.mark.parametrize("target", [None, at.Target(2), at.Target(score="logit")])

@@ -279,7 +279,7 @@ def test_dropout_and_batch_norm_are_in_evaluation_mode() -> None:
     assert norm.num_batches_tracked == 0
 
 
-def test_hooks_stay_with_the_caller_and_are_left_out_of_the_copy() -> None:
+def test_hooks_that_only_look_stay_with_the_caller() -> None:
     net = small_net().eval()
     calls: list[str] = []
 
@@ -296,17 +296,11 @@ def test_hooks_stay_with_the_caller_and_are_left_out_of_the_copy() -> None:
     model, x = model_of(net), noise()
     at.attribute(model, x, at.Gradient(), at.Target(0))
     assert calls == []
+    hooks = [hook for each in model.net.modules() for hook in (*each._forward_hooks, *each._forward_pre_hooks)]
+    assert hooks == []
 
     net(x[None].requires_grad_())[0, 0].backward()
     assert calls == names
-
-
-def test_a_hook_that_changes_the_output_does_not_change_the_model() -> None:
-    net, x = small_net().eval(), noise()
-    right = net(x[None])
-    net.register_forward_hook(lambda module, args, output: output * 0)
-    torch.testing.assert_close(model_of(net).logits(x[None]), right)
-    assert not net(x[None]).any()
 
 
 def test_double_precision_is_kept() -> None:

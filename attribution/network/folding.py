@@ -4,7 +4,6 @@ There is no rectifier between the two, so gradients and rectifier rules are unaf
 pass, since some networks, such as timm's, cannot be traced.
 """
 
-import copy
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import fuse_conv_bn_weights, parametrize
 
-FOLDING_TOLERANCE = 1e-4  # largest difference of logits, relative to the largest logit, that counts as rounding
+from attribution.network.admission import same_logits
+from attribution.network.frozen import frozen_copy, held_tensors
 
 Run = Callable[[nn.Module], Tensor]
 
@@ -28,6 +28,10 @@ class _Use:
 
     def count(self, tensor: Tensor) -> None:
         self.calls, self.tensor, self.version = self.calls + 1, tensor, tensor._version
+
+
+class Folded(nn.Identity):
+    """A batch norm that is folded into the module before it, whose output is thus this one's."""
 
 
 def fold(net: nn.Module, run: Run) -> nn.Module:
@@ -53,8 +57,7 @@ def _folded(net: nn.Module, run: Run) -> nn.Module:
     pairs = _pairs(net, run)
     if not pairs:
         return net
-    shared = {id(each): each for each in (*net.parameters(), *net.buffers())}  # deepcopy does not copy these
-    folded = copy.deepcopy(net, shared)
+    folded = frozen_copy(net, shared=held_tensors(net))
     for name, norm_name in pairs.items():
         convolution, norm = folded.get_submodule(name), folded.get_submodule(norm_name)
         assert isinstance(convolution, nn.Conv2d)
@@ -73,14 +76,13 @@ def _folded(net: nn.Module, run: Run) -> nn.Module:
         convolution.requires_grad_(False)
         parent, _, last = norm_name.rpartition(".")
         setattr(folded.get_submodule(parent), last, _rest(norm))
-    after = run(folded)
-    return folded if (after - before).abs().max() <= FOLDING_TOLERANCE * before.abs().max() else net
+    return folded if same_logits(run(folded), before) else net
 
 
 def _rest(norm: nn.BatchNorm2d) -> nn.Module:
     """Return the remaining operations of a batch norm; timm's include an activation."""
     if type(norm) is nn.BatchNorm2d:
-        return nn.Identity()
+        return Folded()
     return nn.Sequential(norm.get_submodule("drop"), norm.get_submodule("act"))
 
 

@@ -1,28 +1,82 @@
-"""Frozen private copies of networks; the caller's network is not changed."""
+"""Frozen private copies of networks; the caller's network is not changed, and its later changes do not reach them."""
 
+import contextlib
 import copy
+import functools
+import gc
+import types
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from attribution.refusal import Refusal
 
-_HOOKS = frozenset(name for name in vars(nn.Module()) if name.startswith(("_forward_", "_backward_")))
+_BACKWARD = frozenset(name for name in vars(nn.Module()) if name.startswith("_backward_"))
+
+
+def held(root: Any) -> Iterator[Any]:
+    """Yield every object that a network holds, once: modules, tensors, attributes, and what its functions enclose.
+
+    Classes, imported modules, the globals of functions, and objects with a way of their own to be copied are not held.
+    """
+    known, waiting = set[int](), [root]
+    while waiting:
+        each: Any = waiting.pop()
+        if id(each) not in known:
+            known.add(id(each))
+            yield each
+            waiting += _parts(each)
+
+
+def _parts(value: Any) -> Iterable[Any]:
+    match value:
+        case type() | types.ModuleType() | Tensor():
+            return ()
+        case types.FunctionType():
+            return _enclosed(value)
+        case dict():
+            return value.values()
+        case list() | tuple() | set() | frozenset():
+            return value
+        case functools.partial():
+            return value.func, value.args, value.keywords
+        case types.MethodType():
+            return value.__self__, value.__func__
+    return gc.get_referents(value) if isinstance(value, nn.Module) or _copied_by_attribute(type(value)) else ()
+
+
+def _copied_by_attribute(kind: type) -> bool:
+    """True if copy.deepcopy copies the attributes of values of a type; loggers and locks have a way of their own."""
+    own = vars(object)
+    return (kind.__reduce__, kind.__reduce_ex__) == (own["__reduce__"], own["__reduce_ex__"]) and not hasattr(
+        kind, "__deepcopy__"
+    )
+
+
+def held_tensors(net: nn.Module) -> list[Tensor]:
+    """Return the tensors that a network holds: its parameters and buffers in their order, then all others."""
+    named = {id(each): each for each in (*net.parameters(), *net.buffers())}
+    return [*named.values(), *(each for each in held(net) if isinstance(each, Tensor) and id(each) not in named)]
 
 
 def freeze(net: nn.Module) -> nn.Module:
-    """Put a network into evaluation mode and disable the gradients of its parameters."""
-    return net.eval().requires_grad_(False)
+    """Put all modules that a network holds into evaluation mode, and disable the gradients of its tensors."""
+    for each in held(net):
+        if isinstance(each, nn.Module):
+            each.training = False
+        elif isinstance(each, Tensor) and each.is_leaf:
+            each.requires_grad_(False)
+    return net.eval()
 
 
-def frozen_copy(net: nn.Module, shared: Iterable[torch.Tensor] = ()) -> nn.Module:
-    """Copy a network and freeze the copy.
+def frozen_copy(net: nn.Module, shared: Iterable[Tensor] = ()) -> nn.Module:
+    """Copy a network, with what its functions enclose, and freeze the copy.
 
-    Hooks are not copied, except those of torch.nn.utils that compute a weight (weight norm, spectral norm, pruning).
-    Modules wrapped by torch.compile, which hides their operators, are unwrapped.
+    Forward hooks are copied, since they are part of the function; backward hooks are not, since the gradient is the
+    derivative of that function. Modules wrapped by torch.compile are unwrapped.
 
     Args:
         net: Any network.
@@ -35,8 +89,16 @@ def frozen_copy(net: nn.Module, shared: Iterable[torch.Tensor] = ()) -> nn.Modul
         raise Refusal(f"The network must be a torch.nn.Module, got {type(net).__name__}; wrap it in one.")
     if any(isinstance(module, torch.jit.ScriptModule) for module in net.modules()):
         raise Refusal("A TorchScript network hides its operators; pass the original torch.nn.Module.")
+    if any(hasattr(module, "_orig_mod") and any(_forward_hooks(module)) for module in net.modules()):
+        raise Refusal("A module wrapped by torch.compile has forward hooks; register them on the module inside it.")
     try:
-        twin = copy.deepcopy(net, _replacements(net) | {id(each): each for each in shared})
+        memo: dict[int, Any] = {id(each): each for each in shared}
+        memo |= _replacements(net)
+        functions = [each for each in held(net) if isinstance(each, types.FunctionType) and _enclosed(each)]
+        memo |= {id(each): _hollow(each) for each in functions}
+        twin = copy.deepcopy(net, memo)
+        for each in functions:
+            _fill(memo[id(each)], each, memo)
     except Exception as error:
         reason = str(error).split(". ")[0]
         raise Refusal(
@@ -45,21 +107,82 @@ def frozen_copy(net: nn.Module, shared: Iterable[torch.Tensor] = ()) -> nn.Modul
     return freeze(_unwrapped(twin))
 
 
+def drop_observers(net: nn.Module, run: Callable[[nn.Module], Tensor]) -> None:
+    """Remove the forward hooks without which the network returns the same logits, such as those that keep features.
+
+    Args:
+        net: A frozen copy; changed.
+        run: Runs a network on fixed images and returns its logits.
+    """
+    hooks = [(each, key) for module in net.modules() for each in _forward_hooks(module) for key in each]
+    if not hooks:
+        return
+    logits = run(net)
+    for registered, key in hooks:
+        hook = registered.pop(key)
+        try:
+            needed = not torch.equal(run(net), logits)
+        except Exception:  # another hook relies on this one
+            needed = True
+        if needed:
+            registered[key] = hook
+
+
 def _replacements(net: nn.Module) -> dict[int, Any]:
-    """Return substitutes for dictionaries of hooks and for computed weights, which deepcopy cannot copy.
+    """Return substitutes for backward hooks and for computed weights, which deepcopy cannot copy.
 
     Returns:
         The `memo` of deepcopy, which maps the id of an object to its copy.
     """
     found: dict[int, Any] = {}
-    for module in net.modules():
-        for name, value in vars(module).items():
-            if name in _HOOKS and isinstance(value, dict):
-                kept = {key: hook for key, hook in value.items() if type(hook).__module__.startswith("torch.nn.utils.")}
-                found[id(value)] = OrderedDict((key, copy.deepcopy(hook)) for key, hook in kept.items())
-            elif isinstance(value, torch.Tensor) and not value.is_leaf:
-                found[id(value)] = value.detach().clone()
+    for each in held(net):
+        if isinstance(each, Tensor) and not each.is_leaf:
+            found[id(each)] = each.detach().clone()
+        elif isinstance(each, nn.Module):
+            hooks = {id(value) for name, value in vars(each).items() if name in _BACKWARD and isinstance(value, dict)}
+            found |= {hook: OrderedDict() for hook in hooks}
     return found
+
+
+def _forward_hooks(module: nn.Module) -> Iterator[dict[int, Any]]:
+    """Yield the dictionaries of a module's forward hooks."""
+    yield module._forward_pre_hooks
+    yield module._forward_hooks
+
+
+def _enclosed(function: types.FunctionType) -> list[Any]:
+    """Return the values that a function encloses: in its closure, its defaults and its attributes."""
+    values = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values(), *vars(function).values()]
+    for cell in function.__closure__ or ():
+        with contextlib.suppress(ValueError):  # an empty cell
+            values.append(cell.cell_contents)
+    return values
+
+
+def _hollow(function: types.FunctionType) -> types.FunctionType:
+    """Return a copy of a function that encloses nothing yet."""
+    cells = tuple(types.CellType() for _ in function.__closure__ or ())
+    return types.FunctionType(function.__code__, function.__globals__, function.__name__, None, cells)
+
+
+def _fill(twin: types.FunctionType, function: types.FunctionType, memo: dict[int, Any]) -> None:
+    """Copy the values that a function encloses into its hollow copy."""
+    twin.__defaults__ = _copied(function.__defaults__, memo)
+    twin.__kwdefaults__ = _copied(function.__kwdefaults__, memo)
+    vars(twin).update({name: _copied(value, memo) for name, value in vars(function).items()})
+    for mine, theirs in zip(twin.__closure__ or (), function.__closure__ or (), strict=True):
+        with contextlib.suppress(ValueError):
+            mine.cell_contents = _copied(theirs.cell_contents, memo)
+
+
+def _copied(value: Any, memo: dict[int, Any]) -> Any:
+    """Copy a value; one that cannot be copied, such as a lock, is shared unless it holds tensors."""
+    try:
+        return copy.deepcopy(value, memo)
+    except Exception:
+        if any(isinstance(each, Tensor) for each in held(value)):
+            raise
+        return value
 
 
 def _unwrapped(net: nn.Module) -> nn.Module:

@@ -1,131 +1,191 @@
-"""Inspection: facts about a network that hold for every photo, determined with two noise images.
+"""Inspection: the way in which a network is served, and facts that hold for every photo.
 
-It takes one forward and one backward pass. Networks that cannot be explained are refused here, before the first photo.
+PyTorch has had kernels whose gradient is wrong for one image or in one memory layout only. So when a model is made, one
+image and a pair are sent in both layouts and back under every rectifier rule. If all agree, the fastest way serves. If
+not, the gradient in float64 decides, which must agree with the finite difference of the logits.
 """
 
-import contextlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from attribution.network.rectifiers import Interception, Rectifiers
+from attribution.network.admission import same_logits
+from attribution.network.frozen import frozen_copy, held_tensors
+from attribution.network.rectifiers import BACKWARD_RULES, Interception, Rectifiers
 from attribution.refusal import Refusal
 
-MIXING_TOLERANCE = 1e-2  # largest difference of logits between single and batched images, relative to the largest logit
-MAP_TOLERANCE = 1e-5  # largest difference between two maps, relative to the largest value, that counts as rounding
+SAME_MAP = 1e-3  # largest distance of two maps, relative to their length, that counts as rounding
+WRONG_MAP = 0.05  # distance from float64 at which no way serves
+PROBED_STEP = 1e-5  # half the step of the finite difference, in units of the pixel value
+CONSTANT_MAP = (
+    1e-5  # largest difference between the maps of two images, relative to the largest value, if they are equal
+)
 BACKWARD_FACTOR = 1.25  # peak memory of both passes, relative to the saved tensors; measured on ResNet-50
 
-Send = Callable[[nn.Module, Tensor, torch.memory_format], Tensor]  # (network, pixels, memory format) -> logits
+
+class Send(Protocol):
+    """A function that runs a network on pixels in a memory format."""
+
+    def __call__(self, net: nn.Module, pixels: Tensor, memory_format: torch.memory_format) -> Tensor: ...
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """Facts about one network.
+    """The way in which a network runs, and facts about it.
 
     Attributes:
-        memory_format: Memory format of the input: channels last if the network accepts it, otherwise contiguous.
-        operators: Rectifiers and other activations in a forward pass.
+        memory_format: Memory format of the input and of the convolutions' weights.
+        least: Smallest number of images per pass; 2 if a single image must be sent twice.
+        operators: Rectifiers and other operators that bend the signal.
         image_memory: Bytes per image of a forward and backward pass: the measured peak on CUDA, elsewhere an estimate
             from the tensors saved for the backward pass.
         fixed_adjoint: True if two images have the same Zeiler-Fergus map: no max-pooling, no gates, no norms.
     """
 
     memory_format: torch.memory_format
+    least: int
     operators: Interception
     image_memory: int
     fixed_adjoint: bool
 
 
-def inspect(name: str, net: nn.Module, classes: int, x: Tensor, send: Send) -> Inspection:
-    """Run noise images through a network, forward and backward.
+@dataclass(frozen=True)
+class _Probe:
+    """A forward pass of one or two images, and the maps of a random combination of the logits, by rule."""
+
+    logits: Tensor  # (N, K)
+    maps: dict[str, Tensor]  # (N, 3, H, W)
+    operators: Interception
+    memory: int
+
+
+def inspect(
+    name: str, variants: dict[torch.memory_format, nn.Module], net: nn.Module, x: Tensor, logits: Tensor, send: Send
+) -> Inspection:
+    """Choose the fastest way of serving a network in which its gradients are right.
 
     Args:
         name: The model's name, for refusals.
-        net: The frozen network; its weights are converted to the chosen memory format.
-        classes: Number of classes.
-        x: (N, 3, H, W), at least two different images.
+        variants: Networks that compute the same function, by memory format, the fastest first.
+        net: The given network.
+        x: (2, 3, H, W), different images.
+        logits: (2, K), computed by the given network.
         send: Runs a network on pixels in a memory format.
 
     Raises:
-        Refusal: If the network fails on such images or in the backward pass, does not return one logit per class,
-            passes no gradient back, or mixes the images of a batch.
+        Refusal: If the network passes no gradient back, or no way is right.
     """
-    x = x.detach().requires_grad_()
-    memory = _Memory(x.device)
-    with torch.autograd.graph.saved_tensors_hooks(memory.save, lambda tensor: tensor):
-        memory_format, logits, rectifiers = _first_pass(name, net, classes, x, send)
-    if bool((logits > 0).all()) and bool(((logits.sum(1) - 1).abs() < 1e-4).all()):
-        raise Refusal(f"{name} returns probabilities (positive values that sum to 1); return the logits instead.")
-    if not logits.requires_grad:
-        raise Refusal(f"{name} passes no gradient back to its input; remove detach, no_grad or quantisation.")
-    with torch.no_grad():
-        alone = expect_logits(name, send(net, x[:1], memory_format), 1, classes)
-    if (alone - logits[:1]).abs().max() > MIXING_TOLERANCE * logits.abs().max():
-        raise Refusal(f"{name} mixes the images of a batch; make batch norm use its running statistics.")
-    operators = rectifiers.seen(logits)  # before the backward pass frees the graph
-    maps = _zeiler_fergus_maps(name, x, logits, rectifiers)
+    probes: dict[tuple[int, torch.memory_format], _Probe] = {}
+    for least in (1, 2):
+        for memory_format, variant in variants.items():
+            try:
+                probe = _probe(name, variant, x[:least], partial(send, memory_format=memory_format))
+            except RuntimeError as error:  # such as view(N, -1) on channels last
+                failure = error
+                continue
+            if same_logits(probe.logits, logits[:least]):
+                probes[least, memory_format] = probe
+    if not probes:
+        raise Refusal(f"{name} fails in the forward pass with gradients: {failure}; use a plain torch.nn.Module.")
+    least, memory_format = _agreeing(name, probes, net, x, send)
+    pair = probes.get((2, memory_format), probes[least, memory_format])
+    fixed = pair.maps.get("zeiler_fergus", pair.maps["gradient"])
     return Inspection(
         memory_format=memory_format,
-        operators=operators,
-        image_memory=memory.peak([*net.parameters(), *net.buffers()]) // len(x),
-        fixed_adjoint=bool((maps[0] - maps[1]).abs().max() <= MAP_TOLERANCE * maps.abs().max()) and bool(maps.any()),
+        least=least,
+        operators=pair.operators,
+        image_memory=pair.memory // len(pair.logits),
+        fixed_adjoint=bool((fixed[0] - fixed[-1]).abs().max() <= CONSTANT_MAP * fixed.abs().max())
+        and bool(fixed.any()),
     )
 
 
-def expect_logits(name: str, logits: object, images: int, classes: int) -> Tensor:
-    """Return logits of shape (images, classes) unchanged.
-
-    Raises:
-        Refusal: If they are anything else.
-    """
-    if isinstance(logits, Tensor) and logits.shape == (images, classes):
-        return logits
-    given = f"shape {_shape(logits, images)}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
-    raise Refusal(
-        f"{name} returns {given}, but {classes} class names need logits of shape (N, {classes}); "
-        "wrap it so that it returns one logit per class."
-    )
-
-
-def _shape(tensor: Tensor, images: int) -> str:
-    """Write a shape with N for the number of images."""
-    sides = ["N" if i == 0 and side == images else str(side) for i, side in enumerate(tensor.shape)]
-    return f"({', '.join(sides)}{',' if len(sides) == 1 else ''})"
-
-
-def _first_pass(
-    name: str, net: nn.Module, classes: int, x: Tensor, send: Send
-) -> tuple[torch.memory_format, Tensor, Rectifiers]:
-    """Run in the fastest memory format that the network accepts; operators like view(N, -1) fail on channels last."""
-
-    def attempt(memory_format: torch.memory_format) -> tuple[torch.memory_format, Tensor, Rectifiers]:
-        net.to(memory_format=memory_format)
-        with torch.inference_mode(False), torch.enable_grad(), Rectifiers() as rectifiers:
-            logits = send(net, x, memory_format)
-        return memory_format, expect_logits(name, logits, len(x), classes), rectifiers
-
-    with contextlib.suppress(RuntimeError):
-        return attempt(torch.channels_last)
-    try:
-        return attempt(torch.contiguous_format)
-    except RuntimeError as error:
-        reason = str(error).split("\n")[0]
+def _agreeing(
+    name: str, probes: dict[tuple[int, torch.memory_format], _Probe], net: nn.Module, x: Tensor, send: Send
+) -> tuple[int, torch.memory_format]:
+    """Return the first way whose maps are those of all others, or else of float64."""
+    first = next(iter(probes.values()))
+    if len(probes) > 1 and all(_distance(each, first) <= SAME_MAP for each in probes.values()):
+        return next(iter(probes))
+    exact = _exact(name, net, x, send)
+    distances = {way: _distance(probe, exact) for way, probe in probes.items()}
+    best = min(distances.values())
+    if best > WRONG_MAP:
         raise Refusal(
-            f"{name} fails on images of shape {tuple(x.shape)}: {reason}; check its input size and layers."
-        ) from error
+            f"{name} has a gradient that differs between one image, a pair and memory layouts, and nowhere agrees with "
+            f"float64 ({best:.0%} off at best); replace the operator that causes it."
+        )
+    return next(way for way, distance in distances.items() if distance <= max(SAME_MAP, 2 * best))
 
 
-def _zeiler_fergus_maps(name: str, x: Tensor, logits: Tensor, rectifiers: Rectifiers) -> Tensor:
-    """Return the Zeiler-Fergus maps of a random linear combination of the logits, (N, 3, H, W)."""
-    rectifiers.rule = "zeiler_fergus"
-    signal = torch.randn(logits.shape[1], generator=torch.Generator().manual_seed(0)).to(logits)
-    try:
-        (maps,) = torch.autograd.grad((logits * signal).sum(), x)
-    except Exception as error:
-        raise Refusal(f"{name} fails in the backward pass ({type(error).__name__}); disable checkpointing.") from error
-    return maps
+def _distance(found: _Probe, expected: _Probe) -> float:
+    """Return the largest distance of the first image's maps under any rule, relative to the length of the expected."""
+    pairs = [(_finite(found.maps[rule]), _finite(maps)) for rule, maps in expected.maps.items()]
+    return max(float((one - other).norm() / other.norm().clamp(min=1e-30)) for one, other in pairs)
+
+
+def _finite(maps: Tensor) -> Tensor:
+    """Return the first of several maps in float64 on the CPU, with zeros where it overflows."""
+    return maps[0].cpu().double().nan_to_num(0, 0, 0)
+
+
+def _exact(name: str, net: nn.Module, x: Tensor, send: Send) -> _Probe:
+    """Return the maps in float64 that agree with the finite difference of the logits."""
+    twin, x = frozen_copy(net), x.detach().double()
+    for tensor in held_tensors(twin):
+        if tensor.is_floating_point():
+            tensor.data = tensor.data.double()
+
+    def run(net: nn.Module, pixels: Tensor) -> Tensor:
+        return send(net, pixels, torch.contiguous_format)
+
+    step = PROBED_STEP * torch.randn(x.shape[1:], generator=torch.Generator().manual_seed(1)).to(x)
+    with torch.no_grad():
+        ends = [run(twin, x[:1] + sign * step)[0] for sign in (1, -1)]
+    slope = float((ends[0] - ends[1]) @ _signal(ends[0]))
+    for images in (x, x[:1]):
+        probe = _probe(name, twin, images, run)
+        if abs(2 * float((probe.maps["gradient"][0] * step).sum()) - slope) <= WRONG_MAP * abs(slope):
+            return probe
+    raise Refusal(
+        f"{name} has a gradient that is not the derivative of its logits, also in float64; replace the operator that "
+        "causes it."
+    )
+
+
+def _probe(name: str, net: nn.Module, x: Tensor, run: Callable[[nn.Module, Tensor], Tensor]) -> _Probe:
+    """Send images forward, and a random combination of their logits back under every rule that serves."""
+    x = x.detach().requires_grad_()
+    memory = _Memory(x.device)
+    with (
+        torch.autograd.graph.saved_tensors_hooks(memory.save, lambda tensor: tensor),
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        Rectifiers() as rectifiers,
+    ):
+        logits = run(net, x)
+    if not logits.requires_grad:
+        raise Refusal(f"{name} passes no gradient back to its input; remove detach, no_grad or quantisation.")
+    operators = rectifiers.seen(logits)
+    maps = {}
+    for rule in BACKWARD_RULES if operators.count else ("gradient",):
+        rectifiers.rule = rule
+        try:
+            (maps[rule],) = torch.autograd.grad((logits @ _signal(logits)).sum(), x, retain_graph=True)
+        except Exception as error:
+            raise Refusal(
+                f"{name} fails in the backward pass ({type(error).__name__}); disable checkpointing."
+            ) from error
+    return _Probe(logits.detach(), maps, operators, memory.peak(held_tensors(net)))
+
+
+def _signal(logits: Tensor) -> Tensor:
+    """Return a seeded random combination of logits, (K,)."""
+    return torch.randn(logits.shape[-1], generator=torch.Generator().manual_seed(0)).to(logits)
 
 
 class _Memory:

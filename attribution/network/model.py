@@ -1,8 +1,10 @@
 """Model: a frozen network with its preprocessing and class names."""
 
+import contextlib
 import copy
 import difflib
 import hashlib
+import sys
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -10,10 +12,12 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from attribution.network.admission import admit, expect_logits, same_logits
+from attribution.network.batch_norm import AffineBatchNorm
 from attribution.network.device import choose_device, full_precision
 from attribution.network.folding import fold
-from attribution.network.frozen import freeze, frozen_copy
-from attribution.network.inspection import expect_logits, inspect
+from attribution.network.frozen import drop_observers, freeze, frozen_copy, held_tensors
+from attribution.network.inspection import inspect
 from attribution.network.layers import Layer, outputs, stages, watch
 from attribution.photo.preprocessing import Interpolation, Preprocessing
 from attribution.refusal import Refusal
@@ -22,8 +26,10 @@ from attribution.refusal import Refusal
 class Model:
     """A network that can be explained: pixels in [0, 1] go in, logits come out.
 
-    The caller's network is copied and the copy frozen: evaluation mode, no gradients for its parameters, no hooks.
-    Normalisation happens inside, so black is black and a gradient is per unit of pixel value.
+    The caller's network is copied and the copy frozen: evaluation mode, no gradients for its parameters. What runs is
+    derived from the copy, with batch norms folded and a fast memory format; for every photo that is explained, the
+    derived network's logits are compared with the copy's. Normalisation happens inside, so black is black and a
+    gradient is per unit of pixel value.
 
     Attributes:
         name: For titles and manifests.
@@ -32,7 +38,8 @@ class Model:
         device: Device of the network.
         dtype: Data type of the network's parameters, in which everything is computed.
         net: The frozen copy of the given network.
-        running_net: The network that runs: `net` with its batch norms folded into convolutions where possible.
+        running_net: The network that runs: `net` with its batch norms folded into convolutions where possible, in the
+            memory format of the inspection.
         inspection: Facts about the network that hold for every photo.
     """
 
@@ -66,7 +73,8 @@ class Model:
 
         Raises:
             Refusal: If the network cannot be copied or differentiated, hides its operators (TorchScript), mixes the
-                images of a batch, has another dtype than float32 or float64, or does not return one logit per class;
+                images of a batch, is random, uses weights that it does not hold, computes in another dtype than float32
+                or float64, or does not return one logit per class; if its gradient is wrong in every way of running it;
                 or if the device is not available.
         """
         self.name = name
@@ -76,7 +84,9 @@ class Model:
         if self.device.type == "cuda":
             full_precision()
         self.net = (freeze(net) if own else frozen_copy(net)).to(self.device)
-        tensors = [*self.net.parameters(), *self.net.buffers()]
+        tensors = held_tensors(self.net)
+        for tensor in tensors:  # those that are no parameters
+            tensor.data = tensor.data.to(self.device)
         self.dtype = next((each.dtype for each in tensors if each.is_floating_point()), torch.get_default_dtype())
         if self.dtype not in (torch.float32, torch.float64):
             raise Refusal(f"{name} computes in {self.dtype}; gradient maps need float32 or float64; use net.float().")
@@ -85,15 +95,31 @@ class Model:
         self._mean, self._std = (
             torch.tensor(values, dtype=self.dtype, device=self.device).view(3, 1, 1) for values in (mean, std)
         )
-        self.inspection = inspect(name, self.net, len(self.classes), self._noise(), self._send)
-        self.running_net = self._derive()
+        x = self._images()
+        logits = admit(name, self.net, len(self.classes), x, self._send)
+        with torch.no_grad():
+            drop_observers(self.net, lambda net: self._send(net, x))
+        variants = self._variants()
+        self.inspection = inspect(name, variants, self.net, x[:2], logits[:2], self._send)
+        self.running_net = self._watched(variants[self.inspection.memory_format])
 
-    def _derive(self) -> nn.Module:
-        """Return `net` with its batch norms folded where that is exact, and its modules hooked."""
-        x = self._noise()
-        derived = fold(self.net, lambda net: self.send(net, x))
-        watch(derived)
-        return derived
+    def _variants(self) -> dict[torch.memory_format, nn.Module]:
+        """Return `net` with its batch norms folded where that is exact, by memory format, the fastest first."""
+        x = self._images()
+        contiguous = fold(self.net, lambda net: self._send(net, x))
+        weights = [each for each in contiguous.parameters() if each.ndim == 4]
+        others = [each for each in held_tensors(contiguous) if not any(each is weight for weight in weights)]
+        channels_last = frozen_copy(contiguous, shared=others)
+        for each in channels_last.parameters():
+            if each.ndim == 4:
+                each.data = each.data.contiguous(memory_format=torch.channels_last)
+        return {torch.channels_last: channels_last, torch.contiguous_format: contiguous}
+
+    def _watched(self, net: nn.Module) -> nn.Module:
+        """Return a copy of a network that shares its tensors, and whose modules are hooked."""
+        twin = frozen_copy(net, shared=held_tensors(net))
+        watch(twin)
+        return twin
 
     def with_net(self, net: nn.Module) -> "Model":
         """Return this model with another network of the same structure, such as one with random weights.
@@ -102,10 +128,10 @@ class Model:
             net: Network on the same device, not used elsewhere. It is not inspected again.
         """
         twin = copy.copy(self)
-        for name in ("weights", "stages"):
+        for name in ("weights", "stages", "_given"):
             twin.__dict__.pop(name, None)
-        twin.net = freeze(net).to(memory_format=self.inspection.memory_format)
-        twin.running_net = twin._derive()
+        twin.net = freeze(net)
+        twin.running_net = twin._watched(twin._variants()[self.inspection.memory_format])
         return twin
 
     def prepare(self, image: Image.Image) -> Tensor:
@@ -113,7 +139,7 @@ class Model:
         return self.preprocessing.prepare(image)
 
     def logits(self, pixels: Tensor) -> Tensor:
-        """Send images through the network; gradients flow if they are enabled.
+        """Send images through the derived network; gradients flow if they are enabled.
 
         Args:
             pixels: (N, 3, H, W), on the model's device and in its dtype.
@@ -124,8 +150,27 @@ class Model:
         Raises:
             Refusal: If the network does not return one logit per class.
         """
-        logits = self.send(self.running_net, pixels)
-        return expect_logits(self.name, logits, len(pixels), len(self.classes))
+        return self._logits(self.running_net, pixels, self.inspection.memory_format)
+
+    def given_logits(self, pixels: Tensor) -> Tensor:
+        """Send images through the given network; otherwise like `logits`."""
+        return self._logits(self._given, pixels, torch.contiguous_format)
+
+    def _logits(self, net: nn.Module, pixels: Tensor, memory_format: torch.memory_format) -> Tensor:
+        missing = self.inspection.least - len(pixels)
+        sent = torch.cat([pixels, *[pixels[:1]] * missing]) if missing > 0 else pixels
+        logits = self._send(net, sent, memory_format)
+        return expect_logits(self.name, logits, len(sent), len(self.classes))[: len(pixels)]
+
+    def agrees(self, pixels: Tensor, logits: Tensor) -> bool:
+        """True if the given network computes the same logits for images, up to rounding.
+
+        Args:
+            pixels: (N, 3, H, W), on the model's device and in its dtype.
+            logits: (N, K), computed by the derived network.
+        """
+        with torch.inference_mode():
+            return same_logits(logits, self._send(self.net, pixels))
 
     def send(self, net: nn.Module, pixels: Tensor) -> Tensor:
         """Run a variant of this model's network, with the same normalisation and memory format.
@@ -139,11 +184,18 @@ class Model:
         """
         return self._send(net, pixels, self.inspection.memory_format)
 
-    def _send(self, net: nn.Module, pixels: Tensor, memory_format: torch.memory_format) -> Tensor:
-        with torch.autocast(self.device.type, enabled=False):  # the caller's autocast would change the dtype
+    def _send(
+        self, net: nn.Module, pixels: Tensor, memory_format: torch.memory_format = torch.contiguous_format
+    ) -> Tensor:
+        # The caller's autocast would change the dtype, and compiled functions would hide their operators.
+        with torch.autocast(self.device.type, enabled=False), _uncompiled(), AffineBatchNorm():
             normalised = (pixels - self._mean) / self._std
             logits: Tensor = net(normalised.contiguous(memory_format=memory_format))
         return logits
+
+    @cached_property
+    def _given(self) -> nn.Module:
+        return self._watched(self.net)
 
     def predict(self, x: Tensor, k: int = 5, also: int | None = None) -> list[tuple[int, str, float]]:
         """Return the most probable classes.
@@ -170,16 +222,18 @@ class Model:
     @cached_property
     def stages(self) -> tuple[Layer, ...]:
         """The last layer of each resolution at which the network has feature maps, the coarsest first."""
-        x = self._noise().requires_grad_()
+        x = self._images()[:2].requires_grad_()
         with torch.inference_mode(False), torch.enable_grad(), outputs() as found:
             logits = self.logits(x)
         return stages(self.running_net, found, logits, self.preprocessing.size)
 
     @cached_property
     def weights(self) -> str:
-        """SHA-256 of all parameters and buffers: their names, shapes and values."""
+        """SHA-256 of all tensors: the names, shapes and values of parameters and buffers, then what else is held."""
         digest = hashlib.sha256()
-        for name, tensor in (*self.net.named_parameters(), *self.net.named_buffers()):
+        named = {id(each): name for name, each in (*self.net.named_parameters(), *self.net.named_buffers())}
+        for tensor in held_tensors(self.net):
+            name = named.get(id(tensor), "")
             digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
             digest.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy().data)
         return digest.hexdigest()
@@ -207,8 +261,15 @@ class Model:
         hint = f"did you mean {' or '.join(near)}?" if near else f"use an index from 0 to {len(names) - 1}."
         raise Refusal(f"{self.name} has no class {text!r}; {hint}")
 
-    def _noise(self) -> Tensor:
-        """Return two noise images, (2, 3, H, W), the second one darker."""
+    def _images(self) -> Tensor:
+        """Return test images, (4, 3, H, W): noise, darker noise, black and white."""
         noise = torch.rand((2, 3, *self.preprocessing.size), generator=torch.Generator().manual_seed(0))
         noise[1] *= 0.3
-        return noise.to(self.device, self.dtype)
+        return torch.cat([noise, torch.zeros_like(noise[:1]), torch.ones_like(noise[:1])]).to(self.device, self.dtype)
+
+
+def _uncompiled() -> contextlib.AbstractContextManager[None]:
+    """Return a context in which functions wrapped by torch.compile run as written."""
+    if "torch._dynamo" not in sys.modules:  # nothing was compiled, and importing it takes a second
+        return contextlib.nullcontext()
+    return torch.compiler.set_stance("force_eager")  # type: ignore[no-any-return]

@@ -11,7 +11,6 @@ a rectifier is intercepted in PyTorch's dispatch, so the network's modules are n
 """
 
 import math
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,6 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
+
+from attribution.network.bends import Gates, bend, nodes
 
 
 def _gated(signal: Tensor, y: Tensor, hi: float) -> Tensor:
@@ -38,12 +39,12 @@ BACKWARD_RULES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {  # (sig
 
 @dataclass(frozen=True)
 class Interception:
-    """The rectifiers and other activations in a forward pass.
+    """The rectifiers and the other operators that bend the signal in a forward pass.
 
     Attributes:
-        count: Number of rectifier calls that were intercepted.
-        others: Sorted names of the other activations, which keep their plain derivative. They include rectifiers that
-            could not be intercepted, such as those inside a custom autograd.Function.
+        count: Number of intercepted rectifiers on the way from the image to the logits.
+        others: Sorted names of the other operators that bend the signal, which keep their plain derivative. They
+            include rectifiers that could not be intercepted, such as those inside a custom or scripted function.
     """
 
     count: int
@@ -69,22 +70,31 @@ class Rectifiers(TorchFunctionMode):
         """Start with no interceptions."""
         super().__init__()
         self.rule = "gradient"
-        self._count = 0
+        self._gates = Gates()
+        self._wrapped = 0  # rectifiers in place on a view, which the graph does not show
 
     def seen(self, logits: Tensor) -> Interception:
-        """Return the activations in the forward pass that produced these logits, read from their graph."""
-        return Interception(self._count, tuple(sorted(_other_activations(logits))))
+        """Return what bends the signal in the forward pass that produced these logits, read from their graph."""
+        count, others = self._wrapped, set(self._gates.names)
+        for node in nodes(logits):
+            if node.name() == _REACHED and node.rectifiers is self:
+                count += 1
+            elif name := bend(node):
+                others.add(name)
+        return Interception(count, tuple(sorted(others)))
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Replace a rectifier by one that follows `rule`; forward all other calls."""
         kwargs = kwargs or {}
-        differentiated = torch.is_grad_enabled() and _carries_gradient(*args, *kwargs.values())
-        found = _RECTIFIER_FUNCTIONS[func](*args, **kwargs) if differentiated and func in _RECTIFIER_FUNCTIONS else None
+        family = _RECTIFIER_FUNCTIONS.get(func) if torch.is_grad_enabled() else None
+        found = family(*args, **kwargs) if family and _carries_gradient(*args, *kwargs.values()) else None
         if found is None:
-            return func(*args, **kwargs)
-        self._count += 1
+            result = func(*args, **kwargs)
+            self._gates.follow(func, args, kwargs, result)
+            return result
+        self._wrapped += found.in_place and found.x._is_view()
         return _Rectify.apply(found.x, found.hi, found.in_place, found.saved, self)
 
 
@@ -138,15 +148,21 @@ def _threshold(input: Tensor, threshold: float, value: float, inplace: bool = Fa
 
 
 def _clamp(input: Tensor, min: Any = None, max: Any = None, **others: Any) -> _Rectifier | None:
-    if others:
+    hi = math.inf if max is None else _constant(max)
+    if others or not _is_zero(min) or hi is None or hi <= 0:
         return None
-    return _Rectifier(input, saved=False) if _is_zero(min) and max is None else None
+    return _Rectifier(input, hi, saved=False)
 
 
 def _is_zero(value: Any) -> bool:
+    return _constant(value) == 0
+
+
+def _constant(value: Any) -> float | None:
+    """Return a number, also one in a tensor; None for everything else."""
     if isinstance(value, Tensor):
-        return value.ndim == 0 and not value.requires_grad and float(value) == 0
-    return isinstance(value, int | float) and value == 0
+        return float(value) if value.ndim == 0 and not value.requires_grad else None
+    return float(value) if isinstance(value, int | float) else None
 
 
 def _carries_gradient(*values: Any) -> bool:
@@ -184,27 +200,4 @@ def _in_place(family: Callable[..., _Rectifier | None]) -> Callable[..., _Rectif
 
 
 _RECTIFIER_FUNCTIONS = dict(_rectifier_functions())
-
-# Names of autograd nodes, without "Backward", whose derivative depends on their input; except pooling, attention and
-# norms, which the rules do not concern.
-_ACTIVATIONS = frozenset(
-    """Abs Celu Clamp ClampMax ClampMin Elu Gelu Glu Hardsigmoid Hardswish Hardtanh LeakyRelu LogSigmoid MaskedFill
-    Maximum Minimum Mish PreluKernel Relu RreluWithNoise Sigmoid Silu Softplus Tanh Threshold Where""".split()
-)
-
-
-def _other_activations(logits: Tensor) -> set[str]:
-    """Return the names of the activations in a graph that were not intercepted, and of opaque custom functions."""
-    found: set[str] = set()
-    known, waiting = set(), [logits.grad_fn]
-    while waiting:
-        node = waiting.pop()
-        if node is None or node in known:
-            continue
-        known.add(node)
-        name = re.sub(r"Backward\d*$", "", node.name().rpartition("::")[2])
-        hidden = isinstance(node, torch.autograd.function.BackwardCFunction) and name != _Rectify.__name__
-        if name in _ACTIVATIONS or hidden:
-            found.add(name if hidden else re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower())
-        waiting += [following for following, _ in node.next_functions]
-    return found
+_REACHED = f"{_Rectify.__name__}Backward"  # name of its node in a graph

@@ -45,6 +45,7 @@ class Scorer:
         chunk: Maximum images per chunk; reduced when memory runs out.
         forwards: Forward passes so far, counted per image.
         backwards: Backward passes so far, counted per image.
+        given: True if the given network runs, since the derived one computes other logits for this photo.
     """
 
     def __init__(self, model: Model, x: Tensor, target: Target, chunk: int | None = None) -> None:
@@ -63,6 +64,8 @@ class Scorer:
         self.chunk = chunk or _chunk(model)
         self.forwards = 0
         self.backwards = 0
+        self.given = self._compared = False
+        self._run = model.logits
         self._tape: Tape | None = None
 
     @cached_property
@@ -113,7 +116,7 @@ class Scorer:
     def _gradients(self, images: Tensor) -> tuple[Tensor, NDArray[np.float64]]:
         x = images.detach().requires_grad_()
         with torch.enable_grad():
-            logits = self.model.logits(x)
+            logits = self._run(x)
             (gradients,) = torch.autograd.grad(self.target.potential(logits).sum(), x)
         self.forwards += len(x)
         self.backwards += len(x)
@@ -134,12 +137,17 @@ class Scorer:
     def record(self) -> Tape:
         """Run the photo's forward pass and keep its graph; return the existing one if there is one."""
         if self._tape is None:
-            x = self.x[None].detach().requires_grad_()
-            with torch.enable_grad(), Rectifiers() as rectifiers, outputs() as found:
-                logits = self.model.logits(x)
-            self.forwards += 1
-            self._tape = Tape(x, logits, rectifiers, found)
+            self._tape = self._taped()
+            if not self._holds(self._tape.logits):
+                self._tape = self._taped()
         return self._tape
+
+    def _taped(self) -> Tape:
+        x = self.x[None].detach().requires_grad_()
+        with torch.enable_grad(), Rectifiers() as rectifiers, outputs() as found:
+            logits = self._run(x)
+        self.forwards += 1
+        return Tape(x, logits, rectifiers, found)
 
     def backward(self, rule: str) -> Tensor:
         """Backpropagate the photo's score to its pixels under a rectifier rule.
@@ -194,11 +202,27 @@ class Scorer:
     @cached_property
     def _logits(self) -> Tensor:
         """The photo's logits, (K,), float64 on the CPU; taken from the recorded pass if there is one."""
-        return _double(self._tape.logits if self._tape else self._forward(self.x[None]))[0]
+        if self._tape:
+            return _double(self._tape.logits)[0]
+        logits = self._forward(self.x[None])
+        return _double(logits if self._holds(logits) else self._forward(self.x[None]))[0]
+
+    def _holds(self, logits: Tensor) -> bool:
+        """True if the photo's logits are the given network's; if not, that network runs from now on.
+
+        They are compared once. The given network's pass is a check, and not counted.
+        """
+        if self._compared:
+            return True
+        self._compared = True
+        self.given = not self.model.agrees(self.x[None], logits)
+        if self.given:
+            self._run = self.model.given_logits
+        return not self.given
 
     def _forward(self, images: Tensor) -> Tensor:
         with torch.no_grad():
-            logits = self.model.logits(images)
+            logits = self._run(images)
         self.forwards += len(images)
         return logits
 

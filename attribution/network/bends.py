@@ -1,0 +1,132 @@
+"""Operators of a forward pass that bend the signal: those whose derivative depends on the photo.
+
+They are found by what is known not to bend. Every node of the graph counts that is neither linear in its inputs nor
+max-pooling, whose switches are part of the rectifier rules. Two kinds of bend cannot be read from a graph, and are met
+in the calls: a factor or a choice that is computed from the photo without a gradient, as in x * (x > 0), and an
+activation in place on a view, which autograd wraps.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+# Names of autograd nodes, without "Backward" and its number, that are linear in every single input; and max-pooling.
+_LINEAR = frozenset(
+    """AccumulateGrad Add Addbmm Addcdiv Addcmul Addmm Addmv Alias AsStrided Baddbmm Bmm Cat ChannelShuffle Clone
+    Col2Im Complex Conj Convolution ConvolutionOverrideable Copy CopySlices CudnnConvolution
+    CudnnConvolutionTranspose Cumsum Diagonal Div Dot Expand FftC2C FftC2R FftR2C Flip Gather GridSampler2D
+    Im2Col Imag Index IndexAdd IndexCopy IndexPut IndexSelect Lerp Lift LiftFresh Linear MaskedFill Mean
+    MkldnnConvolution MkldnnLinear Mm Mul Mv Narrow NativeChannelShuffle Neg Permute PixelShuffle PixelUnshuffle
+    Real Repeat Reshape ReshapeAlias Roll Rot90 Rsub Scatter ScatterAdd Select SelectScatter Slice SliceScatter
+    Split SplitWithSizes Squeeze Stack Sub Sum SumToSize T ToCopy Transpose Tril Triu Unbind Unfold UnsafeSplit
+    UnsafeSplitWithSizes UnsafeView Unsqueeze View ViewAsComplex ViewAsReal Where""".split()
+)
+_LINEAR_FAMILIES = re.compile(
+    "(Mkldnn|Cudnn|Adaptive|Fractional)*((Avg|Max)Pool|ReflectionPad|ReplicationPad|ConstantPad|Upsample|MaxUnpool)"
+)
+_NORMS = re.compile("(Native|Cudnn|Miopen)BatchNorm")  # linear if they use running statistics
+
+# Places of the inputs of which at most one may depend on the photo if the node is to be linear.
+_FACTORS = {
+    "Mul": (0, 1),
+    "Mm": (0, 1),
+    "Bmm": (0, 1),
+    "Mv": (0, 1),
+    "Dot": (0, 1),
+    "Linear": (0, 1),
+    "MkldnnLinear": (0, 1),
+    "Convolution": (0, 1),
+    "ConvolutionOverrideable": (0, 1),
+    "MkldnnConvolution": (0, 1),
+    "CudnnConvolution": (0, 1),
+    "Addmm": (1, 2),
+    "Addmv": (1, 2),
+    "Baddbmm": (1, 2),
+    "Addbmm": (1, 2),
+    "Addcmul": (1, 2),
+}
+_DIVISORS = {"Div": 1, "Addcdiv": 2, "GridSampler2D": 1, "Lerp": 2}  # of which none may, from this place on
+
+# Calls whose result is linear in each input, also where another input was computed from the photo.
+_JOINS = frozenset("add sub cat concat concatenate stack hstack vstack copy fill zero setitem".split())
+# Calls that change their first input.
+_IN_PLACE = re.compile(r"\w*[^_]_$|__i(add|sub|mul|truediv|pow)__$|__setitem__$")
+# Calls that read only the shape, type or device of their inputs, or of all but the first.
+_BLIND = re.compile(r"\w+_like$|new_\w+$|size$|stride$|dim$|is_\w+$")
+_BLIND_BUT_FIRST = frozenset("expand_as view_as reshape_as type_as to".split())
+
+
+class Gates:
+    """The gates of one forward pass: calls in which a tensor computed from the photo without a gradient takes part.
+
+    Attributes:
+        names: Names of the calls.
+    """
+
+    def __init__(self) -> None:
+        """Start with no gates."""
+        self.names: set[str] = set()
+
+    def follow(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
+        """Mark what a call computes from the photo without a gradient, and note the call if it is a gate."""
+        name = re.sub("^[ir](?=add$|sub$|mul$|truediv$|pow$)", "", func.__name__.strip("_"))
+        if _BLIND.match(name):
+            return
+        inputs = list(tensors(args[:1] if name in _BLIND_BUT_FIRST else (args, kwargs)))
+        marked = any(map(self._is_marked, inputs))
+        if not marked and not any(each.requires_grad for each in inputs):
+            return
+        changed = list(tensors(args[:1])) if _IN_PLACE.match(func.__name__) else []
+        for output in (*tensors(result), *changed):
+            if not output.requires_grad:
+                output._photo = self  # type: ignore[attr-defined]
+            elif marked and name not in _JOINS:
+                self.names.add(name)
+        if name not in (*_JOINS, "mul", "div", "truediv") and any(
+            each.requires_grad and each._is_view() for each in changed
+        ):
+            self.names.add(name)
+
+    def _is_marked(self, tensor: Tensor) -> bool:
+        return not tensor.requires_grad and getattr(tensor, "_photo", None) is self
+
+
+def tensors(values: Any) -> Iterator[Tensor]:
+    """Yield the tensors in nested tuples, lists and dictionaries."""
+    if isinstance(values, Tensor):
+        yield values
+    elif isinstance(values, dict):
+        yield from tensors(list(values.values()))
+    elif isinstance(values, tuple | list):
+        for value in values:
+            yield from tensors(value)
+
+
+def nodes(output: Tensor) -> Iterator[Any]:
+    """Yield every node of the graph that leads to a tensor, once."""
+    known, waiting = set(), [output.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is not None and node not in known:
+            known.add(node)
+            yield node
+            waiting += [following for following, _ in node.next_functions]
+
+
+def bend(node: Any) -> str | None:
+    """Return the name of a node's operator if it bends the signal; None if it is linear or max-pooling."""
+    name = re.sub(r"Backward\d*$", "", node.name().rpartition("::")[2])
+    if isinstance(node, torch.autograd.function.BackwardCFunction):  # a custom function, opaque
+        return name
+    if _NORMS.match(name):
+        linear = not node._saved_training
+    elif name in _FACTORS or name in _DIVISORS:
+        differentiable = [following is not None for following, _ in node.next_functions]
+        linear = sum(differentiable[place] for place in _FACTORS.get(name, ())) < 2
+        linear = linear and not any(differentiable[_DIVISORS.get(name, len(differentiable)) :])
+    else:
+        linear = name in _LINEAR or bool(_LINEAR_FAMILIES.match(name))
+    return None if linear else re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
