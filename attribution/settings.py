@@ -173,6 +173,15 @@ class Text(Setting):
 
 
 @dataclass(frozen=True)
+class LayerName(Text):
+    """The name of a layer of the network, or nothing for the usual one."""
+
+    @property
+    def range(self) -> str:
+        return "the name of a layer, such as layer4.1"
+
+
+@dataclass(frozen=True)
 class Index(Setting):
     """A class index, or None; its text is empty for None."""
 

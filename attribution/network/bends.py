@@ -125,7 +125,7 @@ def bend(node: Any) -> str | None:
         linear = not node._saved_training
     elif name in _FACTORS or name in _DIVISORS:
         differentiable = [following is not None for following, _ in node.next_functions]
-        linear = sum(differentiable[place] for place in _FACTORS.get(name, ())) < 2
+        linear = sum(differentiable[place : place + 1] == [True] for place in _FACTORS.get(name, ())) < 2
         linear = linear and not any(differentiable[_DIVISORS.get(name, len(differentiable)) :])
     else:
         linear = name in _LINEAR or bool(_LINEAR_FAMILIES.match(name))

@@ -1,68 +1,40 @@
-"""Layers whose outputs are feature maps: detected in a forward pass, and read from it."""
+"""Layers whose outputs are feature maps, found in a forward pass.
 
+A layer of the trunk is preferred (see `trunk`), since everything passes it; its cells must follow the image's raster
+(see `raster`).
+"""
+
+import difflib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from attribution.network.bends import bend, tensors
+from attribution.network.folding import Folded
+from attribution.network.layer import Layer, readings
+from attribution.network.raster import ALIGNED, alignment, may_reorder
+from attribution.network.trunk import above, ordered, trunk
 from attribution.refusal import Refusal
 
-MAX_PREFIX_TOKENS = 8  # most tokens that may precede those of the image: class tokens and registers
+MOST_LISTED = 8  # layers in the sentence of a refusal
+MOST_TRIED = 3  # layers of a resolution whose cells are traced back before it is given up
 
 _outputs: ContextVar[dict[str, "Output"] | None] = ContextVar("outputs", default=None)
 
 
 @dataclass(frozen=True, eq=False)
 class Output:
-    """The output of a module, and its version: how often it had been overwritten by then."""
+    """The output of a module, its first tensor if there are several, and how often it had been overwritten by then."""
 
     tensor: Tensor
     version: int
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A layer whose output is a stack of feature maps.
-
-    Attributes:
-        name: Name of the outermost module that returns the output.
-        channels: Number of features.
-        height: Height of the maps.
-        width: Width of the maps.
-        prefix: Number of tokens that precede those of the image if the output is (N, tokens, C); None if the output is
-            (N, C, H, W).
-    """
-
-    name: str
-    channels: int
-    height: int
-    width: int
-    prefix: int | None = None
-
-    def maps(self, output: Tensor) -> Tensor:
-        """Arrange an output of this layer, or its gradient, as (N, C, H, W).
-
-        Raises:
-            Refusal: If the output consists of tokens and the image has another size than the model's.
-        """
-        if self.prefix is None:
-            return output
-        if output.shape[1] != self.prefix + self.height * self.width:
-            raise Refusal(
-                f"The layer {self.name} returns {output.shape[1]} tokens for this image, and their grid is unknown; "
-                "use an image of the model's own size."
-            )
-        maps = output[:, self.prefix :].transpose(1, 2)  # (N, C, H * W)
-        return maps.reshape(len(maps), self.channels, self.height, self.width)
-
-    def __str__(self) -> str:
-        tokens = "" if self.prefix is None else ", image tokens"
-        return f"{self.name} ({self.channels} x {self.height} x {self.width}{tokens})"
 
 
 def watch(net: nn.Module) -> None:
@@ -84,76 +56,137 @@ def outputs() -> Iterator[dict[str, Output]]:
 
 
 def _record(name: str, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-    if (found := _outputs.get()) is not None and isinstance(output, Tensor):
+    if (found := _outputs.get()) is not None and (tensor := next(tensors(output), None)) is not None:
         found.pop(name, None)  # the last of several calls counts
-        found[name] = Output(output, output._version)
+        found[name] = Output(tensor, tensor._version)
 
 
-def stages(net: nn.Module, found: Mapping[str, Output], logits: Tensor, size: tuple[int, int]) -> tuple[Layer, ...]:
-    """Return the last layer of each resolution, the coarsest first.
+class LayerSearch:
+    """A search for layers in one forward pass of the same image twice."""
 
-    Pooling layers are excluded, and so is the layer of class logits, if there are others.
+    def __init__(self, net: nn.Module, x: Tensor, logits: Tensor, found: Mapping[str, Output]) -> None:
+        """Keep a forward pass.
 
-    Args:
-        net: The network.
-        found: Its outputs in a forward pass, as gathered by `outputs`.
-        logits: (N, K), the logits of that pass.
-        size: (H, W) of the input.
-    """
-    modules = dict(net.named_modules())
-    left_out = {
-        id(found[name].tensor) for name, module in modules.items() if name in found and "Pool" in type(module).__name__
-    }
-    grid, layers = size, dict[tuple[int, int], dict[int, Layer]]()
-    versions: dict[int, int] = {}  # version of each tensor when its layer was named
-    for name, output in found.items():
-        layer, key = _layer(name, output.tensor, grid, patches=grid != size), id(output.tensor)
-        if layer and key not in left_out:
-            grid = layer.height, layer.width
-            known = layers.setdefault(grid, {})
-            inner = known.get(key)
-            if inner is None or inner.name.startswith(f"{name}.") or output.version > versions[key]:
-                known[key], versions[key] = layer, output.version
+        Args:
+            net: The network.
+            x: (2, 3, H, W), the same image twice, a leaf that requires a gradient.
+            logits: (2, K).
+            found: The outputs of the modules, as gathered by `outputs`.
+        """
+        self._net, self._x, self._logits, self._found = net, x, logits, found
+        self._modules = dict(net.named_modules())
+        self._size = (x.shape[2], x.shape[3])
+        self._order = ordered(logits.grad_fn)
+        self._trunk = trunk(self._order, x)
+        signal = torch.randn(logits.shape, generator=torch.Generator().manual_seed(0)).to(logits)
+        self._score = (logits * signal).sum()
 
-    def bypassed(layer: Layer) -> bool:
-        """True if the layer is inside a block with a coarser output, so that another branch may bypass it."""
-        above = [layer.name[:end] for end, letter in enumerate(layer.name) if letter == "."]
-        blocks = [
-            found[name].tensor for name in above if name in found and not isinstance(modules[name], nn.Sequential)
-        ]
-        return any(block.ndim == 4 and block.shape[2:].numel() < layer.height * layer.width for block in blocks)
+    def stages(self) -> tuple[Layer, ...]:
+        """Return the last layer of each resolution, the coarsest first; of the trunk, if it has any."""
+        on_trunk = [name for name in self._candidates if self._is_on_trunk(name)]
+        found = self._last_of_each([each for each in on_trunk if not self._is_bypassed(each)])
+        if not found:  # several trunks side by side: their outermost modules
+            found = self._last_of_each(sorted(self._candidates, key=lambda name: -name.count(".")))
+        return tuple(found)
 
-    chosen = []
-    for _, each in sorted(layers.items()):
-        ends = list(each.values())
-        ends = [
-            layer for layer in ends if layer.channels != logits.shape[1]
-        ] or ends  # exclude the layer of class logits
-        ends = [layer for layer in ends if not bypassed(layer)] or ends
-        stream = ends[-1].channels  # width of the token stream; inside, attention widens it
-        ends = [layer for layer in ends if layer.prefix is None or layer.channels == stream]
-        chosen.append(_last(ends, found, logits))
-    return tuple(layer for layer in chosen if layer)
+    def named(self, name: str) -> Layer:
+        """Return a layer by the name of its module.
 
+        Raises:
+            Refusal: If there is no such module, or its output is not a stack of feature maps; names others.
+        """
+        others = [str(layer) for layer in self.stages()]
+        near = [each for each in difflib.get_close_matches(name, self._candidates, 3) if each != name]
+        choice = f"choose one of {', '.join([*others, *near][:MOST_LISTED])}." if others else "choose another method."
+        if name not in self._modules:
+            raise Refusal(f"The network has no layer {name!r}; {choice}")
+        layer = self._layer(name) if name in self._found and self._readings(name) and self._affects(name) else None
+        if layer is None:
+            raise Refusal(f"The output of the layer {name!r} is not a stack of feature maps; {choice}")
+        return layer
 
-def _layer(name: str, output: Tensor, grid: tuple[int, int], patches: bool) -> Layer | None:
-    """Interpret an output as feature maps on the previous layer's grid or a coarser one; None if that is impossible."""
-    if output.ndim == 4:
-        _, channels, height, width = output.shape
-        coarser = 1 < height * width <= grid[0] * grid[1]  # false for most other axis orders
-        alike = 0.5 < (height * grid[1]) / (width * grid[0]) < 2  # unpadded convolutions shorten one side more
-        return Layer(name, channels, height, width) if coarser and alike else None
-    if output.ndim == 3 and patches and 0 <= (prefix := output.shape[1] - grid[0] * grid[1]) <= MAX_PREFIX_TOKENS:
-        return Layer(name, output.shape[2], *grid, prefix)
-    return None
+    @cached_property
+    def _reordered(self) -> set[Any]:
+        return above(self._order, may_reorder)
 
+    @cached_property
+    def _candidates(self) -> list[str]:
+        """Names of the modules whose outputs may be features of several places, in call order."""
+        bent = above(self._order, bend)
+        found: dict[int, str] = {}  # by tensor
+        for name, output in self._found.items():
+            node = output.tensor.grad_fn
+            if not self._readings(name) or "Pool" in node.name():  # type: ignore[union-attr]
+                continue
+            if bent and node not in bent:  # an embedding of patches
+                continue
+            inner = found.get(id(output.tensor))
+            renamed = isinstance(self._modules[name], Folded) or (inner and inner.startswith(f"{name}."))
+            if inner is None or renamed or output.version > self._found[inner].version:
+                found[id(output.tensor)] = name
+        named = set(found.values())
+        return [name for name in self._found if name in named]
 
-def _last(layers: list[Layer], found: Mapping[str, Output], logits: Tensor) -> Layer | None:
-    """Return the last layer whose maps affect the logits; a transformer often ignores its last image tokens."""
-    for layer in reversed(layers):
-        output = found[layer.name].tensor
-        if output.requires_grad:
-            (gradient,) = torch.autograd.grad(logits.sum(), output, retain_graph=True, allow_unused=True)
-            if gradient is not None and layer.maps(gradient).any():
-                return layer
-    return None
+    def _readings(self, name: str) -> list[Layer]:
+        tensor = self._found[name].tensor
+        if tensor.grad_fn not in self._places or len(tensor) != len(self._x):
+            return []
+        return list(readings(name, tuple(tensor.shape), self._size))
+
+    @cached_property
+    def _places(self) -> set[Any]:
+        return set(self._order)
+
+    def _is_on_trunk(self, name: str) -> bool:
+        """True if everything passes a module's output, or it is a norm that only reads such an output.
+
+        If the logits read a class token, the tokens of the image reach it through the norm before the last attention.
+        """
+        node: Any = self._found[name].tensor.grad_fn
+        return node in self._trunk or ("LayerNorm" in node.name() and node.next_functions[0][0] in self._trunk)
+
+    def _last_of_each(self, names: list[str]) -> list[Layer]:
+        """Return the last layer of each resolution among the candidates, the coarsest first."""
+        chosen: dict[tuple[int, int], Layer] = {}
+        tried = Counter[tuple[int, int]]()
+        for name in reversed(names):
+            grids = {(each.height, each.width) for each in self._readings(name)}
+            if any(grid not in chosen and tried[grid] < MOST_TRIED for grid in grids) and self._affects(name):
+                if (layer := self._layer(name)) is None:
+                    tried.update(grids)
+                elif not self._is_class_map(layer):
+                    chosen.setdefault((layer.height, layer.width), layer)
+        return [layer for _, layer in sorted(chosen.items())]
+
+    def _affects(self, name: str) -> bool:
+        """True if the maps in a module's output affect the logits; often the last image tokens do not."""
+        gradient = self._gradient(self._found[name].tensor)
+        return gradient is not None and any(bool(each.maps(gradient).any()) for each in self._readings(name))
+
+    def _layer(self, name: str) -> Layer | None:
+        """Return the layer of a module if its cells follow the image's raster."""
+        tensor, found = self._found[name].tensor, self._readings(name)
+        if tensor.grad_fn not in self._reordered:
+            return next((layer for layer in found if not layer.channels_last), None)
+        aligned = [(alignment(layer, tensor, self._x), layer) for layer in found]
+        best, layer = max(aligned, key=lambda pair: pair[0])
+        return layer if best >= ALIGNED else None
+
+    def _gradient(self, tensor: Tensor) -> Tensor | None:
+        return torch.autograd.grad(self._score, tensor, retain_graph=True, allow_unused=True)[0]
+
+    def _is_class_map(self, layer: Layer) -> bool:
+        """True if each channel affects the logit of its own class only."""
+        if layer.channels != self._logits.shape[1]:
+            return False
+        (gradient,) = torch.autograd.grad(self._logits[:, 0].sum(), self._found[layer.name].tensor, retain_graph=True)
+        return not layer.maps(gradient)[:, 1:].any()
+
+    def _is_bypassed(self, name: str) -> bool:
+        """True if a module is inside a block with a coarser output: the block before it ends the stage."""
+        cells = min(each.height * each.width for each in self._readings(name))
+        above = [name[:end] for end, letter in enumerate(name) if letter == "."]
+        blocks = [each for each in above if each in self._found and not isinstance(self._modules[each], nn.Sequential)]
+        return any(
+            cells > max((each.height * each.width for each in self._readings(block)), default=cells) for block in blocks
+        )

@@ -18,7 +18,8 @@ from attribution.network.device import choose_device, full_precision
 from attribution.network.folding import fold
 from attribution.network.frozen import drop_observers, freeze, frozen_copy, held_tensors
 from attribution.network.inspection import inspect
-from attribution.network.layers import Layer, outputs, stages, watch
+from attribution.network.layer import Layer
+from attribution.network.layers import LayerSearch, outputs, watch
 from attribution.photo.preprocessing import Interpolation, Preprocessing
 from attribution.refusal import Refusal
 
@@ -102,6 +103,8 @@ class Model:
         variants = self._variants()
         self.inspection = inspect(name, variants, self.net, x[:2], logits[:2], self._send)
         self.running_net = self._watched(variants[self.inspection.memory_format])
+        self._stages: dict[tuple[int, int], tuple[Layer, ...]] = {}  # by size; shared with other weights
+        self._layers: dict[tuple[str, tuple[int, int]], Layer] = {}
 
     def _variants(self) -> dict[torch.memory_format, nn.Module]:
         """Return `net` with its batch norms folded where that is exact, by memory format, the fastest first."""
@@ -128,7 +131,7 @@ class Model:
             net: Network on the same device, not used elsewhere. It is not inspected again.
         """
         twin = copy.copy(self)
-        for name in ("weights", "stages", "_given"):
+        for name in ("weights", "_given"):
             twin.__dict__.pop(name, None)
         twin.net = freeze(net)
         twin.running_net = twin._watched(twin._variants()[self.inspection.memory_format])
@@ -219,13 +222,38 @@ class Model:
             top.append(also)
         return [(i, self.classes[i], float(probabilities[i])) for i in top]
 
-    @cached_property
+    @property
     def stages(self) -> tuple[Layer, ...]:
         """The last layer of each resolution at which the network has feature maps, the coarsest first."""
-        x = self._images()[:2].requires_grad_()
+        return self.stages_at(self.preprocessing.size)
+
+    def stages_at(self, size: tuple[int, int]) -> tuple[Layer, ...]:
+        """Return the stages for images of (H, W) pixels."""
+        if size not in self._stages:
+            self._stages[size] = self._search(size).stages()
+        return self._stages[size]
+
+    def layer(self, name: str, size: tuple[int, int] | None = None) -> Layer:
+        """Return a layer with feature maps by the name of its module.
+
+        Args:
+            name: As in the network's `named_modules`.
+            size: (H, W) of the image. Default: the model's own.
+
+        Raises:
+            Refusal: If there is no such module, or its output is not a stack of feature maps; names others.
+        """
+        key = name, size or self.preprocessing.size
+        if key not in self._layers:
+            self._layers[key] = self._search(key[1]).named(name)
+        return self._layers[key]
+
+    def _search(self, size: tuple[int, int]) -> LayerSearch:
+        noise = torch.rand((1, 3, *size), generator=torch.Generator().manual_seed(0))
+        x = noise.to(self.device, self.dtype).repeat(2, 1, 1, 1).requires_grad_()
         with torch.inference_mode(False), torch.enable_grad(), outputs() as found:
             logits = self.logits(x)
-        return stages(self.running_net, found, logits, self.preprocessing.size)
+        return LayerSearch(self.running_net, x, logits, found)
 
     @cached_property
     def weights(self) -> str:

@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from attribution.network.layers import Layer, Output, outputs
+from attribution.network.layer import Layer
+from attribution.network.layers import Output, outputs
 from attribution.network.model import Model
 from attribution.network.rectifiers import Interception, Rectifiers
 from attribution.system.memory import exhausted, share

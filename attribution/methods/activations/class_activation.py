@@ -1,19 +1,21 @@
 """Base class of the class activation maps: the feature maps of one layer, weighted by their gradients."""
 
 from abc import abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor
 from torch.nn import functional
 
 from attribution.methods.method import Computed, Cost, Method, Tick, per_pixel
+from attribution.network.layer import Layer
 from attribution.network.model import Model
 from attribution.network.scorer import Scorer
 from attribution.refusal import Refusal
-from attribution.settings import Choice, Number, setting
+from attribution.settings import Choice, LayerName, Number, setting
 
 STAGE_SETTING = Number("Stage of the layer: 0 is the last and coarsest resolution, 1 the next finer one.", 0, 9)
+LAYER_SETTING = LayerName("Layer whose feature maps are used. Default: the last one.")
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class ClassActivation(Method):
     Attributes:
         stage: Resolution, counted from the coarsest; its last layer is used. Default: 0.
         negative: Negative values are "cut" to zero, as by the papers' rectifier (default), or "kept".
+        layer: Name of the layer, as in the network's `named_modules`; it takes precedence over the stage. Default: "".
     """
 
     group: ClassVar[str] = "activations"
@@ -33,6 +36,7 @@ class ClassActivation(Method):
     negative: str = setting(
         Choice("Negative values, which lower the score: cut to zero, or kept.", ("cut", "kept")), "cut"
     )
+    layer: str = setting(LAYER_SETTING, "")
 
     @staticmethod
     @abstractmethod
@@ -43,19 +47,33 @@ class ClassActivation(Method):
         return Cost(0, 1)
 
     def refusal(self, model: Model) -> str | None:
-        if not model.stages:
-            return f"{self.title} needs a layer with feature maps, but {model.name} has none; choose another method."
-        if self.stage >= len(model.stages):
-            return f"{model.name} has no stage {self.stage}; choose one from 0 to {len(model.stages) - 1}."
+        try:
+            self.layer_of(model, model.preprocessing.size)
+        except Refusal as refusal:
+            return str(refusal)
         return None
 
+    def layer_of(self, model: Model, size: tuple[int, int]) -> Layer:
+        """Return the layer for images of (H, W) pixels.
+
+        Raises:
+            Refusal: If the network has no such layer.
+        """
+        if self.layer:
+            return model.layer(self.layer, size)
+        stages = model.stages_at(size)
+        if not stages:
+            raise Refusal(
+                f"{self.title} needs a layer with feature maps, but {model.name} has none; choose another method."
+            )
+        if self.stage >= len(stages):
+            raise Refusal(f"{model.name} has no stage {self.stage}; choose one from 0 to {len(stages) - 1}.")
+        return stages[self.stage]
+
     def compute(self, scorer: Scorer, tick: Tick) -> Computed:
-        if reason := self.refusal(scorer.model):
-            raise Refusal(reason)
-        layer = scorer.model.stages[self.stage]
+        layer = self.layer_of(scorer.model, (scorer.x.shape[1], scorer.x.shape[2]))
         maps, gradient = scorer.features(layer)  # (C, h, w)
         cells = self.weigh(maps, gradient)
         cells = cells.clamp(min=0) if self.negative == "cut" else cells
         heat = functional.interpolate(cells[None, None], scorer.x.shape[1:], mode="bilinear")[0, 0]
-        seen = replace(layer, height=maps.shape[1], width=maps.shape[2])  # at this photo's size, not the model's
-        return Computed(per_pixel(heat), notes=(f"Layer {seen}.",))
+        return Computed(per_pixel(heat), notes=(f"Layer {layer}.",))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from attribution.methods.activations.class_activation import STAGE_SETTING
+from attribution.methods.activations.class_activation import LAYER_SETTING, STAGE_SETTING
 from attribution.methods.activations.grad_cam import GradCAM
 from attribution.methods.citation import Citation
 from attribution.methods.gradients.guided_backprop import GuidedBackprop
@@ -19,6 +19,7 @@ class GuidedGradCAM(Method):
 
     Attributes:
         stage: Stage of Grad-CAM. Default: 0.
+        layer: Layer of Grad-CAM. Default: "".
     """
 
     key: ClassVar[str] = "guided_grad_cam"
@@ -43,14 +44,19 @@ class GuidedGradCAM(Method):
     source: ClassVar[Citation] = GradCAM.source
 
     stage: int = setting(STAGE_SETTING, 0)
+    layer: str = setting(LAYER_SETTING, "")
+
+    @property
+    def _region(self) -> GradCAM:
+        return GradCAM(self.stage, layer=self.layer)
 
     def cost(self, size: tuple[int, int]) -> Cost:
         return Cost(0, 2)
 
     def refusal(self, model: Model) -> str | None:
-        return GradCAM(self.stage).refusal(model) or GuidedBackprop().refusal(model)
+        return self._region.refusal(model) or GuidedBackprop().refusal(model)
 
     def compute(self, scorer: Scorer, tick: Tick) -> Computed:
-        region, guided = GradCAM(self.stage).compute(scorer, tick), GuidedBackprop().compute(scorer, tick)
+        region, guided = self._region.compute(scorer, tick), GuidedBackprop().compute(scorer, tick)
         values = region.values.sum(0) * guided.values
         return replace(guided, values=values, notes=(*region.notes, *guided.notes))
