@@ -69,7 +69,7 @@ def readings(name: str, shape: tuple[int, ...], size: tuple[int, int]) -> Iterat
     if len(shape) == 3:
         found = [
             Layer(name, shape[2], *_grid(shape[1] - prefix, size), prefix)
-            for prefix in range(min(MAX_PREFIX_TOKENS, shape[1] - 2) + 1)
+            for prefix in range(min(MAX_PREFIX_TOKENS, shape[1] // 3) + 1)
         ]
         least = min((_stretch((layer.height, layer.width), size) for layer in found), default=0)
         found = [layer for layer in found if _stretch((layer.height, layer.width), size) < least + SAME_STRETCH]

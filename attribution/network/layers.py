@@ -5,8 +5,8 @@ A layer of the trunk is preferred (see `trunk`), since everything passes it; its
 """
 
 import difflib
-from collections import Counter
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -16,22 +16,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from attribution.network.bends import bend, tensors
+from attribution.network.bends import bend
 from attribution.network.folding import Folded
 from attribution.network.layer import Layer, readings
-from attribution.network.raster import ALIGNED, alignment, may_reorder
+from attribution.network.raster import ALIGNED, alignment, boxes, change, changed, may_reorder
 from attribution.network.trunk import above, ordered, trunk
 from attribution.refusal import Refusal
 
 MOST_LISTED = 8  # layers in the sentence of a refusal
-MOST_TRIED = 3  # layers of a resolution whose cells are traced back before it is given up
 
 _outputs: ContextVar[dict[str, "Output"] | None] = ContextVar("outputs", default=None)
 
 
 @dataclass(frozen=True, eq=False)
 class Output:
-    """The output of a module, its first tensor if there are several, and how often it had been overwritten by then."""
+    """The output of a module, and its version: how often it had been overwritten by then."""
 
     tensor: Tensor
     version: int
@@ -56,24 +55,26 @@ def outputs() -> Iterator[dict[str, Output]]:
 
 
 def _record(name: str, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-    if (found := _outputs.get()) is not None and (tensor := next(tensors(output), None)) is not None:
+    if (found := _outputs.get()) is not None and isinstance(output, Tensor):
         found.pop(name, None)  # the last of several calls counts
-        found[name] = Output(tensor, tensor._version)
+        found[name] = Output(output, output._version)
 
 
 class LayerSearch:
-    """A search for layers in one forward pass of the same image twice."""
+    """A search for layers in the forward pass of an image."""
 
-    def __init__(self, net: nn.Module, x: Tensor, logits: Tensor, found: Mapping[str, Output]) -> None:
-        """Keep a forward pass.
+    def __init__(self, net: nn.Module, x: Tensor, run: Callable[[Tensor], Tensor]) -> None:
+        """Run an image through a network.
 
         Args:
-            net: The network.
-            x: (2, 3, H, W), the same image twice, a leaf that requires a gradient.
-            logits: (2, K).
-            found: The outputs of the modules, as gathered by `outputs`.
+            net: The network, whose modules are hooked.
+            x: (N, 3, H, W), an image as often as the network needs it, pixels in [0, 1].
+            run: Sends images through the network and returns the logits.
         """
-        self._net, self._x, self._logits, self._found = net, x, logits, found
+        x = x.detach().requires_grad_()
+        with torch.inference_mode(False), torch.enable_grad(), outputs() as found:
+            logits = run(x)
+        self._x, self._run, self._logits, self._found = x, run, logits, found
         self._modules = dict(net.named_modules())
         self._size = (x.shape[2], x.shape[3])
         self._order = ordered(logits.grad_fn)
@@ -82,12 +83,18 @@ class LayerSearch:
         self._score = (logits * signal).sum()
 
     def stages(self) -> tuple[Layer, ...]:
-        """Return the last layer of each resolution, the coarsest first; of the trunk, if it has any."""
-        on_trunk = [name for name in self._candidates if self._is_on_trunk(name)]
-        found = self._last_of_each([each for each in on_trunk if not self._is_bypassed(each)])
-        if not found:  # several trunks side by side: their outermost modules
-            found = self._last_of_each(sorted(self._candidates, key=lambda name: -name.count(".")))
-        return tuple(found)
+        """Return the last layer of each resolution, the coarsest first.
+
+        They are on the trunk. Beyond its coarsest resolution, where branches run side by side, the last of the
+        outermost modules are used.
+        """
+        on_trunk = [name for name in self._candidates if self._is_on_trunk(name) and not self._is_bypassed(name)]
+        found = self._last_of_each(on_trunk)
+        depth = max((_depth(layer.name) for layer in found), default=math.inf)
+        least = min((layer.height * layer.width for layer in found), default=math.inf)
+        outer = [name for name in self._candidates if _depth(name) <= depth]
+        others = self._last_of_each(sorted(outer, key=_depth, reverse=True))
+        return (*(layer for layer in others if layer.height * layer.width < least), *found)
 
     def named(self, name: str) -> Layer:
         """Return a layer by the name of its module.
@@ -111,21 +118,21 @@ class LayerSearch:
 
     @cached_property
     def _candidates(self) -> list[str]:
-        """Names of the modules whose outputs may be features of several places, in call order."""
-        bent = above(self._order, bend)
+        """Names of the modules whose outputs may be features of several places, in call order.
+
+        Those that are linear in the pixels, such as an embedding of patches, are left out if there are others.
+        """
         found: dict[int, str] = {}  # by tensor
         for name, output in self._found.items():
-            node = output.tensor.grad_fn
-            if not self._readings(name) or "Pool" in node.name():  # type: ignore[union-attr]
-                continue
-            if bent and node not in bent:  # an embedding of patches
+            if not self._readings(name) or "Pool" in output.tensor.grad_fn.name():  # type: ignore[union-attr]
                 continue
             inner = found.get(id(output.tensor))
             renamed = isinstance(self._modules[name], Folded) or (inner and inner.startswith(f"{name}."))
             if inner is None or renamed or output.version > self._found[inner].version:
                 found[id(output.tensor)] = name
-        named = set(found.values())
-        return [name for name in self._found if name in named]
+        bent, named = above(self._order, bend), set(found.values())
+        names = [name for name in self._found if name in named]
+        return [name for name in names if self._found[name].tensor.grad_fn in bent] or names
 
     def _readings(self, name: str) -> list[Layer]:
         tensor = self._found[name].tensor
@@ -148,14 +155,11 @@ class LayerSearch:
     def _last_of_each(self, names: list[str]) -> list[Layer]:
         """Return the last layer of each resolution among the candidates, the coarsest first."""
         chosen: dict[tuple[int, int], Layer] = {}
-        tried = Counter[tuple[int, int]]()
         for name in reversed(names):
             grids = {(each.height, each.width) for each in self._readings(name)}
-            if any(grid not in chosen and tried[grid] < MOST_TRIED for grid in grids) and self._affects(name):
-                if (layer := self._layer(name)) is None:
-                    tried.update(grids)
-                elif not self._is_class_map(layer):
-                    chosen.setdefault((layer.height, layer.width), layer)
+            layer = self._layer(name) if not grids <= chosen.keys() and self._affects(name) else None
+            if layer and not self._is_class_map(layer):
+                chosen.setdefault((layer.height, layer.width), layer)
         return [layer for _, layer in sorted(chosen.items())]
 
     def _affects(self, name: str) -> bool:
@@ -165,12 +169,29 @@ class LayerSearch:
 
     def _layer(self, name: str) -> Layer | None:
         """Return the layer of a module if its cells follow the image's raster."""
-        tensor, found = self._found[name].tensor, self._readings(name)
-        if tensor.grad_fn not in self._reordered:
+        found = self._readings(name)
+        if self._found[name].tensor.grad_fn not in self._reordered:
             return next((layer for layer in found if not layer.channels_last), None)
-        aligned = [(alignment(layer, tensor, self._x), layer) for layer in found]
+        aligned = [(alignment(self._changes[layer]), layer) for layer in found]
         best, layer = max(aligned, key=lambda pair: pair[0])
         return layer if best >= ALIGNED else None
+
+    @cached_property
+    def _changes(self) -> dict[Layer, Tensor]:
+        """The changes of the cells of all possible layers when boxes of the image are changed, (BOXES, h, w)."""
+        layers = [
+            layer
+            for name, output in self._found.items()
+            if output.tensor.grad_fn in self._reordered
+            for layer in self._readings(name)
+        ]
+        parts: dict[Layer, list[Tensor]] = {layer: [] for layer in layers}
+        for box in boxes():
+            with torch.no_grad(), outputs() as found:
+                self._run(torch.stack([self._x[0], changed(self._x[0], box)]))
+            for layer in layers:
+                parts[layer].append(change(layer, found[layer.name].tensor))
+        return {layer: torch.cat(changes) for layer, changes in parts.items()}
 
     def _gradient(self, tensor: Tensor) -> Tensor | None:
         return torch.autograd.grad(self._score, tensor, retain_graph=True, allow_unused=True)[0]
@@ -190,3 +211,7 @@ class LayerSearch:
         return any(
             cells > max((each.height * each.width for each in self._readings(block)), default=cells) for block in blocks
         )
+
+
+def _depth(name: str) -> int:
+    return name.count(".")

@@ -19,7 +19,7 @@ from attribution.network.folding import fold
 from attribution.network.frozen import drop_observers, freeze, frozen_copy, held_tensors
 from attribution.network.inspection import inspect
 from attribution.network.layer import Layer
-from attribution.network.layers import LayerSearch, outputs, watch
+from attribution.network.layers import LayerSearch, watch
 from attribution.photo.preprocessing import Interpolation, Preprocessing
 from attribution.refusal import Refusal
 
@@ -250,10 +250,8 @@ class Model:
 
     def _search(self, size: tuple[int, int]) -> LayerSearch:
         noise = torch.rand((1, 3, *size), generator=torch.Generator().manual_seed(0))
-        x = noise.to(self.device, self.dtype).repeat(2, 1, 1, 1).requires_grad_()
-        with torch.inference_mode(False), torch.enable_grad(), outputs() as found:
-            logits = self.logits(x)
-        return LayerSearch(self.running_net, x, logits, found)
+        x = noise.to(self.device, self.dtype).repeat(self.inspection.least, 1, 1, 1)
+        return LayerSearch(self.running_net, x, self.logits)
 
     @cached_property
     def weights(self) -> str:

@@ -1,7 +1,7 @@
 """The order of a layer's cells: an output is a stack of feature maps only if its cells follow the image's raster.
 
-Shapes alone do not tell: attention weights look like maps, and tokens may be in any order. So cells are traced back:
-what one depends on more than others do must be where the raster places it.
+Shapes alone do not tell: attention weights look like maps, and tokens may be in any order. So boxes of an image are
+changed, one at a time: the cells that change most must be where the raster places them.
 """
 
 import re
@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from attribution.network.layer import Layer
 
-CELLS = 8  # traced back; they take half as many backward passes, since there are two images
-ALIGNED = 0.5  # smallest share of what cells depend on that is where the raster places them
+BOXES = 8  # changed, one at a time
+BOX_SIDE = 0.2  # of a box, relative to the image's
+ALIGNED = 0.3  # smallest change where the raster places the boxes, relative to that of as many cells that change most
 
 # Nodes that may change the order of the cells; without them, maps (N, C, H, W) follow the raster.
 _REORDERING = re.compile(
@@ -31,31 +31,51 @@ def may_reorder(node: Any) -> bool:
     return bool(_REORDERING.match(name)) or isinstance(node, torch.autograd.function.BackwardCFunction)
 
 
-def alignment(layer: Layer, output: Tensor, x: Tensor) -> float:
-    """Return how well the cells of a layer are where the raster places them, from 0 to 1.
+def boxes() -> list[tuple[float, float]]:
+    """Return the top left corners of the boxes, relative to the image's sides."""
+    places = torch.rand((BOXES, 2), generator=torch.Generator().manual_seed(0)) * (1 - BOX_SIDE)
+    return [(float(top), float(left)) for top, left in places]
 
-    It is what cells depend on within one cell of their places, relative to the most within any 3 x 3 cells.
+
+def changed(x: Tensor, box: tuple[float, float]) -> Tensor:
+    """Return an image, (3, H, W), with the pixels of a box inverted."""
+    x = x.clone()
+    rows, columns = _inside(box, (x.shape[1], x.shape[2]))
+    x[:, rows, columns] = 1 - x[:, rows, columns]
+    return x
+
+
+def change(layer: Layer, output: Tensor) -> Tensor:
+    """Return by how much each cell of a layer changes, (N - 1, h, w).
 
     Args:
         layer: A way to read the output.
-        output: The output for `x`.
-        x: (2, 3, H, W), the same image twice, which requires a gradient.
+        output: The output for N images, of which the first one is unchanged.
     """
-    random = torch.Generator().manual_seed(0)
-    height, width = layer.height, layer.width
-    feature = torch.randn(layer.channels, generator=random).to(output)  # a random combination of the features
-    cells = torch.randperm(height * width, generator=random)[:CELLS]
-    powers = []
-    for pair in torch.split(cells, len(x)):
-        maps = layer.maps(output)
-        signal = torch.zeros_like(maps)
-        for image, cell in enumerate(pair.tolist()):
-            signal[image, :, cell // width, cell % width] = feature
-        (gradient,) = torch.autograd.grad(maps, x, signal, retain_graph=True)
-        powers.append(gradient[: len(pair)].double().square().sum(1).cpu())
-    power = functional.interpolate(torch.cat(powers)[:, None], (height, width), mode="area")[:, 0]  # (cells, h, w)
-    power = power / power.sum((1, 2), keepdim=True).clamp(min=1e-300)
-    own = (power - power.mean(0)).clamp(min=0)  # more than the others depend on it
-    near = functional.avg_pool2d(own[:, None], 3, 1, 1)[:, 0]  # (cells, h, w)
-    placed = near[torch.arange(len(cells)), cells // width, cells % width]
-    return float(placed.sum() / near.amax((1, 2)).sum().clamp(min=1e-300))
+    maps = layer.maps(output).double()
+    distance: Tensor = torch.linalg.vector_norm(maps[1:] - maps[:1], dim=1)
+    return distance.cpu()
+
+
+def alignment(changes: Tensor) -> float:
+    """Return how well the cells of a layer are where the raster places them, from 0 to 1.
+
+    Args:
+        changes: For each of the boxes, (BOXES, h, w), as returned by `change`.
+    """
+    own = (changes - changes.mean(0)).clamp(min=0)  # more than by the other boxes
+    placed, most = torch.zeros(()), torch.zeros(())
+    for each, box in zip(own, boxes(), strict=True):
+        inside = each[_inside(box, (each.shape[0], each.shape[1]))]
+        placed, most = placed + inside.sum(), most + each.flatten().topk(inside.numel()).values.sum()
+    return float(placed / most.clamp(min=1e-300))
+
+
+def _inside(box: tuple[float, float], size: tuple[int, int]) -> tuple[slice, slice]:
+    """Return the rows and columns of a box in an image or a grid of (H, W)."""
+    starts = [min(round(start * side), side - 1) for start, side in zip(box, size, strict=True)]
+    rows, columns = (
+        slice(start, max(start + 1, round((place + BOX_SIDE) * side)))
+        for start, place, side in zip(starts, box, size, strict=True)
+    )
+    return rows, columns

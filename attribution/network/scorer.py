@@ -14,6 +14,7 @@ from attribution.network.layer import Layer
 from attribution.network.layers import Output, outputs
 from attribution.network.model import Model
 from attribution.network.rectifiers import Interception, Rectifiers
+from attribution.refusal import Refusal
 from attribution.system.memory import exhausted, share
 from attribution.targets.target import Target
 
@@ -165,6 +166,8 @@ class Scorer:
 
     def features(self, layer: Layer) -> tuple[Tensor, Tensor]:
         """Return a layer's output for the photo and the score's gradient with respect to it, both (C, h, w)."""
+        if layer.name not in self.record().outputs:
+            raise Refusal(f"The layer {layer.name!r} does not run for this photo; name another layer.")
         output = self.record().outputs[layer.name].tensor
         return layer.maps(output.detach())[0], layer.maps(self._back(output, "gradient"))[0]
 
