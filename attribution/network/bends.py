@@ -76,18 +76,16 @@ class Gates:
         if _BLIND.match(name):
             return
         inputs = list(tensors(args[:1] if name in _BLIND_BUT_FIRST else (args, kwargs)))
-        marked = any(map(self._is_marked, inputs))
-        if not marked and not any(each.requires_grad for each in inputs):
+        if not any(each.requires_grad or self._is_marked(each) for each in inputs):
             return
         changed = list(tensors(args[:1])) if _IN_PLACE.match(func.__name__) else []
-        for output in (*tensors(result), *changed):
+        outputs = [*tensors(result), *changed]
+        for output in outputs:
             if not output.requires_grad:
                 output._photo = self  # type: ignore[attr-defined]
-            elif marked and name not in _JOINS:
-                self.names.add(name)
-        if name not in (*_JOINS, "mul", "div", "truediv") and any(
-            each.requires_grad and each._is_view() for each in changed
-        ):
+        factors = tensors(args[1:2]) if name == "setitem" else () if name in _JOINS else inputs
+        hidden = name not in (*_JOINS, "mul", "div", "truediv") and any(each._is_view() for each in changed)
+        if any(each.requires_grad for each in outputs) and (hidden or any(map(self._is_marked, factors))):
             self.names.add(name)
 
     def _is_marked(self, tensor: Tensor) -> bool:
