@@ -23,9 +23,15 @@ Colour = tuple[float, float, float]  # red, green, blue in [0, 1]
 
 @dataclass(frozen=True)
 class Setting(ABC):
-    """A kind of setting: the values that a field may have."""
+    """A kind of setting: the values that a field may have.
+
+    Attributes:
+        help: One or two sentences.
+        shown: True if forms show it; if not, only links, code and the command line set it. Default: True.
+    """
 
     help: str
+    shown: bool = field(default=True, kw_only=True)
 
     @property
     @abstractmethod

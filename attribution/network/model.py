@@ -227,6 +227,11 @@ class Model:
         """The last layer of each resolution at which the network has feature maps, the coarsest first."""
         return self.stages_at(self.preprocessing.size)
 
+    @property
+    def known_layers(self) -> tuple[str, ...]:
+        """The names of the stages' layers, if the stages were determined before."""
+        return tuple(layer.name for layer in self._stages.get(self.preprocessing.size, ()))
+
     def stages_at(self, size: tuple[int, int]) -> tuple[Layer, ...]:
         """Return the stages for images of (H, W) pixels."""
         if size not in self._stages:

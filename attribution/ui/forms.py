@@ -1,32 +1,49 @@
 """Forms for values with settings: the widget depends on the kind of setting, never on its name."""
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from functools import singledispatch
 from typing import Any, TypeVar
 
 import streamlit as st
 
 from attribution.refusal import Refusal
-from attribution.settings import Choice, ColourSetting, Configurable, Number, Part, Setting, default, described
+from attribution.settings import (
+    Choice,
+    ColourSetting,
+    Configurable,
+    LayerName,
+    Number,
+    Part,
+    Setting,
+    default,
+    described,
+)
 
 C = TypeVar("C", bound=Configurable)
 
+USUAL_LAYER = "Last layer"
 MAX_SLIDER_RANGE = 100  # largest range shown as a slider; wider ranges get a number input
 
 
-def ask(cls: type[C], key: str) -> C:
+def ask(cls: type[C], key: str, layers: Sequence[str] = ()) -> C:
     """Show the settings of a class and return the value that they define. Widgets without a value take the default.
 
     Args:
         cls: Any class with settings, such as a method or a baseline.
         key: Prefix of the widgets' keys, unique on the page.
+        layers: Names of layers to offer. Default: none; any name can be typed.
     """
     values = {}
     for name, kind in described(cls).items():
         usual, place = default(cls, name), f"{key}.{name}"
         if place not in st.session_state or not _offered(kind, st.session_state[place]):
             st.session_state[place] = _shown(kind, usual)
-        values[name] = _widget(kind, name.replace("_", " ").capitalize(), usual, place)
+        if isinstance(kind, LayerName):
+            values[name] = _layer(kind, layers, place)
+        elif not kind.shown:
+            values[name] = st.session_state[place]
+        else:
+            values[name] = _widget(kind, name.replace("_", " ").capitalize(), usual, place)
     return cls(**values)
 
 
@@ -89,6 +106,21 @@ def _shown(kind: Setting, value: Any) -> Any:
     if isinstance(kind, ColourSetting):
         return "#" + "".join(f"{round(255 * part):02x}" for part in value)
     return value
+
+
+def _layer(kind: LayerName, layers: Sequence[str], key: str) -> str:
+    """Show a picker of layers, where any other name can be typed."""
+    chosen = st.session_state[key]
+    options = ["", *layers, *([chosen] if chosen and chosen not in layers else [])]
+    return st.selectbox(
+        "Layer",
+        options,
+        format_func=lambda name: name or USUAL_LAYER,
+        key=key,
+        help=f"{kind.help} Type the name of any other.",
+        accept_new_options=True,
+        persist_state="session",
+    )
 
 
 @singledispatch

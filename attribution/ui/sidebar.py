@@ -23,7 +23,7 @@ from attribution.targets.target import SCORES
 from attribution.ui.crop.crop import show_crop
 from attribution.ui.forms import ask, fill, held, reset
 from attribution.ui.session import Upload, session
-from attribution.work.analysis import PreparedAnalysis, estimate
+from attribution.work.analysis import PreparedAnalysis, estimate, layers
 from attribution.work.cache import PHOTO_STORE, Recent
 
 MIN_SHOWN_SECONDS = 2  # shortest estimate, in seconds per map, that the method picker shows
@@ -320,4 +320,4 @@ def _settings(method: type[Method]) -> Method:
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
             st.markdown(f"**{method.title}**")
             st.button("Reset", key=f"reset-{method.key}", on_click=reset, args=(method, method.key), type="tertiary")
-    return ask(method, method.key)
+    return ask(method, method.key, layers(st.session_state.model, st.session_state.device))

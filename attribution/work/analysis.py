@@ -173,6 +173,7 @@ class PreparedAnalysis:
 
         methods = [self.methods[place] for place in missing]
         compare(model, self.x, methods, self.target, on_progress=progressed, on_result=finished)
+        _ = model.stages  # so that forms can offer them
         return outcome
 
     def remembered(self) -> Outcome | None:
@@ -257,6 +258,12 @@ def estimate(method: Method, model: str, device: str) -> float | None:
     """Return the estimated seconds of a map, from the pace of the last one; None if this model has not been timed."""
     pace = _pace.get((model, device))
     return pace and pace * method.cost(MODELS[model].facts().preprocessing.size).passes
+
+
+def layers(model: str, device: str) -> tuple[str, ...]:
+    """Return the names of a model's layers with feature maps, the coarsest first; none before its first analysis."""
+    known = _models.get((model, device))
+    return known.known_layers if known else ()
 
 
 def loaded(analysis: PreparedAnalysis, job: Job[Any]) -> Model:

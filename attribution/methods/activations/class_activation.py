@@ -14,7 +14,9 @@ from attribution.network.scorer import Scorer
 from attribution.refusal import Refusal
 from attribution.settings import Choice, LayerName, Number, setting
 
-STAGE_SETTING = Number("Stage of the layer: 0 is the last and coarsest resolution, 1 the next finer one.", 0, 9)
+STAGE_SETTING = Number(
+    "Stage of the layer: 0 is the last and coarsest resolution, 1 the next finer one.", 0, 9, shown=False
+)
 LAYER_SETTING = LayerName("Layer whose feature maps are used. Default: the last one.")
 
 
