@@ -6,6 +6,7 @@ Expected scores come from the given network itself, run as its owner would; expe
 import contextlib
 import copy
 import functools
+import gc
 import types
 from collections.abc import Callable
 
@@ -317,3 +318,17 @@ def test_networks_of_the_field_are_served_one_image_at_a_time(name: str) -> None
 def test_maps_that_overflow_do_not_keep_a_network_from_being_served() -> None:
     with contextlib.suppress(at.Refusal):
         model(small(Apply(lambda x: torch.sqrt(x - 1))))
+
+
+def test_a_model_is_freed_with_its_last_reference() -> None:
+    def living() -> int:
+        gc.collect()
+        return sum(issubclass(type(each), Tensor) for each in gc.get_objects())
+
+    model(small())
+    before = living()
+    for _ in range(3):
+        mine = model(small())
+        at.compare(mine, noise(3, SIDE, SIDE), [at.Gradient(), at.GuidedBackprop(), at.GradCAM()])
+    del mine
+    assert living() <= before

@@ -85,7 +85,7 @@ def inspect(
             try:
                 probe = _probe(name, variant, x[:least], partial(send, memory_format=memory_format))
             except RuntimeError as error:  # such as view(N, -1) on channels last
-                failure = error
+                failure = str(error).split("\n")[0]
                 continue
             if same_logits(probe.logits, logits[:least]):
                 probes[least, memory_format] = probe
@@ -171,11 +171,12 @@ def _probe(name: str, net: nn.Module, x: Tensor, run: Callable[[nn.Module, Tenso
     if not logits.requires_grad:
         raise Refusal(f"{name} passes no gradient back to its input; remove detach, no_grad or quantisation.")
     operators = rectifiers.seen(logits)
-    maps = {}
-    for rule in BACKWARD_RULES if operators.count else ("gradient",):
+    maps, rules = {}, list(BACKWARD_RULES) if operators.count else ["gradient"]
+    for rule in rules:
         rectifiers.rule = rule
+        more = rule != rules[-1]  # the last pass frees the graph, which the hooks above would otherwise keep for good
         try:
-            (maps[rule],) = torch.autograd.grad((logits @ _signal(logits)).sum(), x, retain_graph=True)
+            (maps[rule],) = torch.autograd.grad((logits @ _signal(logits)).sum(), x, retain_graph=more)
         except Exception as error:
             raise Refusal(
                 f"{name} fails in the backward pass ({type(error).__name__}); disable checkpointing."
