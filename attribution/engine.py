@@ -207,10 +207,10 @@ class _Run:
         low, high = (float(each) for each in self.scorer.x.aminmax())
         if low < -1 or high > 2:
             notes.append(f"The image's values range from {low:.3g} to {high:.3g}, but pixels should be in [0, 1].")
-        if self.scorer.given:
+        if self.scorer.uses_given:
             notes.append(
-                "For this photo, the folded network in its fast memory format computes other logits than the given "
-                "network, which was used instead."
+                "For this photo, the derived network (batch norms folded, faster memory format) returns other logits "
+                "than the given network, so the given network was used."
             )
         if self.scorer.saturated:
             notes.append("The probability is so close to 0 or 1 that its gradient underflows; choose log-odds.")

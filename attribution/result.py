@@ -44,7 +44,7 @@ class Attribution:
         backwards: Backward passes, counted per image.
         chunk: Maximum images per chunk.
         seconds: Wall time in seconds.
-        rectifiers: Rectifiers and other activations in the map's forward pass; None if they were not recorded.
+        rectifiers: Rectifiers and other nonlinear operators in the map's forward pass; None if they were not recorded.
         notes: Warnings, as sentences.
         explained: Description of the target.
         prediction: The five most probable classes and the explained class, as returned by `Model.predict`.

@@ -46,7 +46,7 @@ class Softmax(nn.Module):
         """Take the network as it was loaded: nothing folded, frozen or laid out otherwise."""
         super().__init__()
         self.model = model
-        self.net = copy.deepcopy(model.net).to(memory_format=torch.contiguous_format).requires_grad_(True)
+        self.net = copy.deepcopy(model.net).requires_grad_(True)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """(N, 3, H, W) to (N, K)."""

@@ -39,7 +39,7 @@ class Normalised(nn.Module):
 
     def __init__(self, model: at.Model) -> None:
         super().__init__()
-        self.net = frozen_copy(model.net).to(memory_format=torch.contiguous_format).requires_grad_(True)
+        self.net = frozen_copy(model.net).requires_grad_(True)
         self.mean, self.std = model._mean, model._std
         for module in self.net.modules():
             if isinstance(module, nn.ReLU):  # Captum cannot hook one in place

@@ -1,4 +1,4 @@
-"""Facts about a network, found before the first photo."""
+"""The configuration in which a network runs, and facts about it, found before the first photo."""
 
 import dataclasses
 from collections.abc import Callable

@@ -15,6 +15,7 @@ from attribution.settings import (
     Choice,
     ColourSetting,
     Configurable,
+    LayerName,
     Number,
     Part,
     Setting,
@@ -62,6 +63,8 @@ def contents(kind: Setting) -> st.SearchStrategy[Any]:
             return st.sampled_from(options)
         case ColourSetting():
             return st.tuples(*[st.floats(0, 1)] * 3)
+        case LayerName():
+            return st.text("abcxyz019_.", max_size=12)
         case Part(registry=registry):
             return st.one_of([values_of(cls) for cls in registry.values()])
     raise NotImplementedError(f"Say here what a {type(kind).__name__} may hold.")

@@ -27,7 +27,7 @@ from attribution.checks.controls import edges, noise
 from attribution.checks.likeness import Likeness, likeness
 from attribution.engine import compare, exact_gradients
 from attribution.methods.method import Method
-from attribution.network.frozen import frozen_copy
+from attribution.network.frozen import frozen_copy, held_tensors
 from attribution.network.model import Model
 from attribution.refusal import Refusal
 from attribution.result import Attribution, Results
@@ -162,10 +162,16 @@ def layers(model: Model, most: int = 12) -> tuple[tuple[str, ...], ...]:
     Raises:
         Refusal: If the network has no weights.
     """
-    net, order = frozen_copy(model.net, shared=[*model.net.parameters(), *model.net.buffers()]), list[str]()
+    net, order = frozen_copy(model.net, shared=held_tensors(model.net)), list[str]()
     weighted = {name for name, module in net.named_modules() if _tensors(module)}
     if not weighted:
         raise Refusal(f"{model.name} has no weights to randomise; choose another model.")
+    registered = {id(each) for each in net.parameters()}
+    if any(isinstance(each, nn.Parameter) and id(each) not in registered for each in held_tensors(net)):
+        raise Refusal(
+            f"{model.name} has weights that are not randomised, since they belong to no module of its own; make their "
+            "module an attribute of the network."
+        )
     for name, module in net.named_modules():
         module.register_forward_pre_hook(lambda *_, name=name: order.append(name) if name not in order else None)
     with torch.no_grad():
@@ -192,7 +198,7 @@ def randomised(model: Model, names: Sequence[str], seed: int = 0) -> Model:
         seed: Random seed.
     """
     changed = {id(each) for name in names for each in _tensors(model.net.get_submodule(name))}
-    tensors = (*model.net.parameters(), *model.net.buffers())
+    tensors = held_tensors(model.net)
     net, drawn = frozen_copy(model.net, shared=[each for each in tensors if id(each) not in changed]), set[int]()
     for place, (name, module) in enumerate(model.net.named_modules()):
         random, twin = torch.Generator().manual_seed(seed * SEED_FACTOR + place), net.get_submodule(name)

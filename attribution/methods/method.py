@@ -46,7 +46,7 @@ class Computed:
     Attributes:
         values: (3, H, W), signed, in the method's unit.
         baseline_score: Score of the baseline; None without a baseline.
-        rectifiers: Rectifiers and other activations in the pass; None if they were not recorded.
+        rectifiers: Rectifiers and other nonlinear operators in the pass; None if they were not recorded.
         notes: Warnings, as sentences.
     """
 

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from attribution.network.bends import tensors
 from attribution.network.frozen import held_tensors
+from attribution.network.nonlinear import tensors
 from attribution.refusal import Refusal
+from attribution.system.memory import exhausted
 
 SAME_LOGITS = 1e-4  # largest difference of two networks' logits, relative to their spread, that counts as rounding
 MIXING_TOLERANCE = 1e-2  # the same for an image alone and in a batch
@@ -42,6 +43,8 @@ def admit(name: str, net: nn.Module, classes: int, images: Tensor, run: Run) -> 
             alone = torch.cat([expect_logits(name, run(net, each), 1, classes) for each in torch.split(images, 1)])
             together = expect_logits(name, run(net, images), len(images), classes)
         except RuntimeError as error:
+            if exhausted(error):
+                raise
             reason = str(error).split("\n")[0]
             raise Refusal(
                 f"{name} fails on images of shape {tuple(images.shape)}: {reason}; check its input size and layers."

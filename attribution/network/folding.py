@@ -106,9 +106,10 @@ def _pairs(net: nn.Module, run: Run) -> dict[str, str]:
 
     handles = []
     for module in net.modules():
-        # A weight that is recomputed in every call cannot be replaced.
-        computed = parametrize.is_parametrized(module) or bool(module._forward_pre_hooks)
-        if isinstance(module, nn.Conv2d) and not computed:
+        # A weight that is recomputed in every call cannot be replaced, nor a hook be left between the two.
+        if parametrize.is_parametrized(module) or module._forward_pre_hooks or module._forward_hooks:
+            continue
+        if isinstance(module, nn.Conv2d):
             handles.append(module.register_forward_hook(after_convolution))
         elif _foldable(module):
             handles.append(module.register_forward_pre_hook(before_norm))

@@ -87,16 +87,22 @@ def frozen_copy(net: nn.Module, shared: Iterable[Tensor] = ()) -> nn.Module:
     """
     if not isinstance(net, nn.Module):
         raise Refusal(f"The network must be a torch.nn.Module, got {type(net).__name__}; wrap it in one.")
-    if any(isinstance(module, torch.jit.ScriptModule) for module in net.modules()):
+    modules = [each for each in held(net) if isinstance(each, nn.Module)]
+    if any(isinstance(module, torch.jit.ScriptModule) for module in modules):
         raise Refusal("A TorchScript network hides its operators; pass the original torch.nn.Module.")
-    if any(hasattr(module, "_orig_mod") and any(_forward_hooks(module)) for module in net.modules()):
+    if any(hasattr(module, "_orig_mod") and any(_forward_hooks(module)) for module in modules):
         raise Refusal("A module wrapped by torch.compile has forward hooks; register them on the module inside it.")
     try:
         memo: dict[int, Any] = {id(each): each for each in shared}
         memo |= _replacements(net)
         functions = [each for each in held(net) if isinstance(each, types.FunctionType) and _enclosed(each)]
         memo |= {id(each): _hollow(each) for each in functions}
+        methods = [each for each in held(net) if isinstance(each, types.MethodType) and id(each.__func__) in memo]
+        memo |= {id(each): functools.partial(memo[id(each.__func__)]) for each in methods}  # deepcopy keeps __func__
         twin = copy.deepcopy(net, memo)
+        for method in methods:
+            owner = copy.deepcopy(method.__self__, memo)
+            memo[id(method)].__setstate__((memo[id(method.__func__)], (owner,), {}, None))
         for each in functions:
             _fill(memo[id(each)], each, memo)
     except Exception as error:
@@ -188,7 +194,7 @@ def _copied(value: Any, memo: dict[int, Any]) -> Any:
 def _unwrapped(net: nn.Module) -> nn.Module:
     """Replace every module wrapped by torch.compile with the original."""
     net = getattr(net, "_orig_mod", net)
-    for parent in list(net.modules()):
+    for parent in [each for each in held(net) if isinstance(each, nn.Module)]:
         for name, child in parent.named_children():
             if hasattr(child, "_orig_mod"):
                 setattr(parent, name, child._orig_mod)

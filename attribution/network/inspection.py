@@ -1,8 +1,9 @@
-"""Inspection: the way in which a network is served, and facts that hold for every photo.
+"""Inspection: the batch size and memory format in which a network runs, and facts that hold for every photo.
 
-PyTorch has had kernels whose gradient is wrong for one image or in one memory layout only. So when a model is made, one
-image and a pair are sent in both layouts and back under every rectifier rule. If all agree, the fastest way serves. If
-not, the gradient in float64 decides, which must agree with the finite difference of the logits.
+PyTorch has had kernels whose gradient is wrong for one image or in one memory format only. So when a model is made, an
+image and a pair are sent in both formats and back under every rectifier rule. If all maps agree, the fastest
+configuration is used. If not, the gradient in float64 decides, which must agree with the finite difference of the
+logits.
 """
 
 from collections.abc import Callable, Iterable
@@ -17,9 +18,12 @@ from attribution.network.admission import same_logits
 from attribution.network.frozen import frozen_copy, held_tensors
 from attribution.network.rectifiers import BACKWARD_RULES, Interception, Rectifiers
 from attribution.refusal import Refusal
+from attribution.system.memory import exhausted
 
-SAME_MAP = 1e-3  # largest distance of two maps, relative to their length, that counts as rounding
-WRONG_MAP = 0.05  # distance from float64 at which no way serves
+# Largest distance of two maps, relative to their length, that counts as rounding: a rectifier that rounding opens or
+# closes changes the map of a random ResNet-50 by 0.005.
+SAME_MAP = 0.02
+WRONG_MAP = 0.05  # distance from float64 at which no configuration is used
 PROBED_STEP = 1e-5  # half the step of the finite difference, in units of the pixel value
 CONSTANT_MAP = (
     1e-5  # largest difference between the maps of two images, relative to the largest value, if they are equal
@@ -35,19 +39,19 @@ class Send(Protocol):
 
 @dataclass(frozen=True)
 class Inspection:
-    """The way in which a network runs, and facts about it.
+    """The configuration in which a network runs, and facts about it.
 
     Attributes:
         memory_format: Memory format of the input and of the convolutions' weights.
-        least: Smallest number of images per pass; 2 if a single image must be sent twice.
-        operators: Rectifiers and other operators that bend the signal.
+        min_batch: Smallest number of images per pass; 2 if a single image must be sent twice.
+        operators: Rectifiers and other nonlinear operators.
         image_memory: Bytes per image of a forward and backward pass: the measured peak on CUDA, elsewhere an estimate
             from the tensors saved for the backward pass.
         fixed_adjoint: True if two images have the same Zeiler-Fergus map: no max-pooling, no gates, no norms.
     """
 
     memory_format: torch.memory_format
-    least: int
+    min_batch: int
     operators: Interception
     image_memory: int
     fixed_adjoint: bool
@@ -66,7 +70,7 @@ class _Probe:
 def inspect(
     name: str, variants: dict[torch.memory_format, nn.Module], net: nn.Module, x: Tensor, logits: Tensor, send: Send
 ) -> Inspection:
-    """Choose the fastest way of serving a network in which its gradients are right.
+    """Choose the fastest configuration in which a network's gradients are right.
 
     Args:
         name: The model's name, for refusals.
@@ -77,26 +81,27 @@ def inspect(
         send: Runs a network on pixels in a memory format.
 
     Raises:
-        Refusal: If the network passes no gradient back, or no way is right.
+        Refusal: If the network passes no gradient back, or no configuration is right.
     """
     probes: dict[tuple[int, torch.memory_format], _Probe] = {}
-    for least in (1, 2):
+    failure = Refusal(f"{name} returns other logits when gradients are enabled; use a plain torch.nn.Module.")
+    for min_batch in (1, 2):
         for memory_format, variant in variants.items():
             try:
-                probe = _probe(name, variant, x[:least], partial(send, memory_format=memory_format))
-            except RuntimeError as error:  # such as view(N, -1) on channels last
-                failure = str(error).split("\n")[0]
+                probe = _probe(name, variant, x[:min_batch], partial(send, memory_format=memory_format))
+            except Refusal as refusal:  # such as view(N, -1) on channels last
+                failure = refusal.with_traceback(None)  # which would keep the graph
                 continue
-            if same_logits(probe.logits, logits[:least]):
-                probes[least, memory_format] = probe
+            if same_logits(probe.logits, logits[:min_batch]):
+                probes[min_batch, memory_format] = probe
     if not probes:
-        raise Refusal(f"{name} fails in the forward pass with gradients: {failure}; use a plain torch.nn.Module.")
-    least, memory_format = _agreeing(name, probes, net, x, send)
-    pair = probes.get((2, memory_format), probes[least, memory_format])
+        raise failure
+    min_batch, memory_format = _agreeing(name, probes, net, x, send)
+    pair = probes.get((2, memory_format), probes[min_batch, memory_format])
     fixed = pair.maps.get("zeiler_fergus", pair.maps["gradient"])
     return Inspection(
         memory_format=memory_format,
-        least=least,
+        min_batch=min_batch,
         operators=pair.operators,
         image_memory=pair.memory // len(pair.logits),
         fixed_adjoint=bool((fixed[0] - fixed[-1]).abs().max() <= CONSTANT_MAP * fixed.abs().max())
@@ -107,19 +112,19 @@ def inspect(
 def _agreeing(
     name: str, probes: dict[tuple[int, torch.memory_format], _Probe], net: nn.Module, x: Tensor, send: Send
 ) -> tuple[int, torch.memory_format]:
-    """Return the first way whose maps are those of all others, or else of float64."""
+    """Return the first configuration whose maps are those of all others, or else of float64."""
     first = next(iter(probes.values()))
     if len(probes) > 1 and all(_distance(each, first) <= SAME_MAP for each in probes.values()):
         return next(iter(probes))
     exact = _exact(name, net, x, send)
-    distances = {way: _distance(probe, exact) for way, probe in probes.items()}
+    distances = {each: _distance(probe, exact) for each, probe in probes.items()}
     best = min(distances.values())
     if best > WRONG_MAP:
         raise Refusal(
-            f"{name} has a gradient that differs between one image, a pair and memory layouts, and nowhere agrees with "
+            f"{name} has a gradient that differs between one image, a pair and memory formats, and never agrees with "
             f"float64 ({best:.0%} off at best); replace the operator that causes it."
         )
-    return next(way for way, distance in distances.items() if distance <= max(SAME_MAP, 2 * best))
+    return next(each for each, distance in distances.items() if distance <= max(SAME_MAP, 2 * best))
 
 
 def _distance(found: _Probe, expected: _Probe) -> float:
@@ -135,17 +140,23 @@ def _finite(maps: Tensor) -> Tensor:
 
 def _exact(name: str, net: nn.Module, x: Tensor, send: Send) -> _Probe:
     """Return the maps in float64 that agree with the finite difference of the logits."""
-    twin, x = frozen_copy(net), x.detach().double()
+    twin, x = frozen_copy(net).cpu(), x.detach().cpu().double()  # MPS has no float64
     for tensor in held_tensors(twin):
-        if tensor.is_floating_point():
-            tensor.data = tensor.data.double()
+        tensor.data = tensor.data.cpu().double() if tensor.is_floating_point() else tensor.data.cpu()
 
     def run(net: nn.Module, pixels: Tensor) -> Tensor:
         return send(net, pixels, torch.contiguous_format)
 
     step = PROBED_STEP * torch.randn(x.shape[1:], generator=torch.Generator().manual_seed(1)).to(x)
-    with torch.no_grad():
-        ends = [run(twin, x[:1] + sign * step)[0] for sign in (1, -1)]
+    try:
+        with torch.no_grad():
+            ends = [run(twin, x[:1] + sign * step)[0] for sign in (1, -1)]
+    except RuntimeError as error:
+        reason = str(error).split("\n")[0]
+        raise Refusal(
+            f"{name} has a gradient that differs between one image, a pair and memory formats, and cannot run in "
+            f"float64 to decide ({reason}); remove what converts to float32 in it."
+        ) from error
     slope = float((ends[0] - ends[1]) @ _signal(ends[0]))
     for images in (x, x[:1]):
         probe = _probe(name, twin, images, run)
@@ -158,16 +169,24 @@ def _exact(name: str, net: nn.Module, x: Tensor, send: Send) -> _Probe:
 
 
 def _probe(name: str, net: nn.Module, x: Tensor, run: Callable[[nn.Module, Tensor], Tensor]) -> _Probe:
-    """Send images forward, and a random combination of their logits back under every rule that serves."""
+    """Send images forward, and a random combination of their logits back under every rule that applies.
+
+    Raises:
+        Refusal: If either pass fails.
+    """
     x = x.detach().requires_grad_()
     memory = _Memory(x.device)
-    with (
-        torch.autograd.graph.saved_tensors_hooks(memory.save, lambda tensor: tensor),
-        torch.inference_mode(False),
-        torch.enable_grad(),
-        Rectifiers() as rectifiers,
-    ):
-        logits = run(net, x)
+    hooks = torch.autograd.graph.saved_tensors_hooks(memory.save, lambda tensor: tensor)
+    try:
+        with hooks, Rectifiers() as rectifiers:
+            logits = run(net, x)
+    except RuntimeError as error:
+        if exhausted(error):
+            raise
+        reason = str(error).split("\n")[0]
+        raise Refusal(
+            f"{name} fails in the forward pass with gradients: {reason}; use a plain torch.nn.Module."
+        ) from error
     if not logits.requires_grad:
         raise Refusal(f"{name} passes no gradient back to its input; remove detach, no_grad or quantisation.")
     operators = rectifiers.seen(logits)
@@ -178,6 +197,8 @@ def _probe(name: str, net: nn.Module, x: Tensor, run: Callable[[nn.Module, Tenso
         try:
             (maps[rule],) = torch.autograd.grad((logits @ _signal(logits)).sum(), x, retain_graph=more)
         except Exception as error:
+            if exhausted(error):
+                raise
             raise Refusal(
                 f"{name} fails in the backward pass ({type(error).__name__}); disable checkpointing."
             ) from error

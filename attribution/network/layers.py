@@ -1,7 +1,7 @@
 """Layers whose outputs are feature maps, found in a forward pass.
 
-A layer of the trunk is preferred (see `trunk`), since everything passes it; its cells must follow the image's raster
-(see `raster`).
+A layer of the trunk is preferred (see `dominators`), since everything passes it; its cells must follow the image's
+raster (see `raster`).
 """
 
 import difflib
@@ -16,14 +16,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from attribution.network.bends import bend
+from attribution.network.dominators import dominators, leading_to, ordered
 from attribution.network.folding import Folded
 from attribution.network.layer import Layer, readings
+from attribution.network.nonlinear import nonlinearity
 from attribution.network.raster import ALIGNED, alignment, boxes, change, changed, may_reorder
-from attribution.network.trunk import above, ordered, trunk
 from attribution.refusal import Refusal
 
 MOST_LISTED = 8  # layers in the sentence of a refusal
+LONGEST_NAME = 80  # letters of a name that a refusal repeats
 
 _outputs: ContextVar[dict[str, "Output"] | None] = ContextVar("outputs", default=None)
 
@@ -72,15 +73,16 @@ class LayerSearch:
             run: Sends images through the network and returns the logits.
         """
         x = x.detach().requires_grad_()
-        with torch.inference_mode(False), torch.enable_grad(), outputs() as found:
+        with torch.enable_grad(), outputs() as found:
             logits = run(x)
+            signal = torch.randn(logits.shape, generator=torch.Generator().manual_seed(0)).to(logits)
+            self._score = (logits * signal).sum()
         self._x, self._run, self._logits, self._found = x, run, logits, found
         self._modules = dict(net.named_modules())
         self._size = (x.shape[2], x.shape[3])
+        self._read: dict[str, list[Layer]] = {}
         self._order = ordered(logits.grad_fn)
-        self._trunk = trunk(self._order, x)
-        signal = torch.randn(logits.shape, generator=torch.Generator().manual_seed(0)).to(logits)
-        self._score = (logits * signal).sum()
+        self._trunk = dominators(self._order, x)
 
     def stages(self) -> tuple[Layer, ...]:
         """Return the last layer of each resolution, the coarsest first.
@@ -102,19 +104,21 @@ class LayerSearch:
         Raises:
             Refusal: If there is no such module, or its output is not a stack of feature maps; names others.
         """
-        others = [str(layer) for layer in self.stages()]
-        near = [each for each in difflib.get_close_matches(name, self._candidates, 3) if each != name]
-        choice = f"choose one of {', '.join([*others, *near][:MOST_LISTED])}." if others else "choose another method."
-        if name not in self._modules:
-            raise Refusal(f"The network has no layer {name!r}; {choice}")
+        known = name in self._modules
         layer = self._layer(name) if name in self._found and self._readings(name) and self._affects(name) else None
-        if layer is None:
-            raise Refusal(f"The output of the layer {name!r} is not a stack of feature maps; {choice}")
-        return layer
+        if layer:
+            return layer
+        near = [each for each in difflib.get_close_matches(name, self._candidates, 3) if each != name]
+        others = [*map(str, self.stages()), *near][:MOST_LISTED]
+        choice = f"choose one of {', '.join(others)}." if others else "choose another method."
+        shown = repr(name[:LONGEST_NAME])
+        if known:
+            raise Refusal(f"The output of the layer {shown} is not a stack of feature maps; {choice}")
+        raise Refusal(f"The network has no layer {shown}; {choice}")
 
     @cached_property
     def _reordered(self) -> set[Any]:
-        return above(self._order, may_reorder)
+        return leading_to(self._order, may_reorder)
 
     @cached_property
     def _candidates(self) -> list[str]:
@@ -130,15 +134,16 @@ class LayerSearch:
             renamed = isinstance(self._modules[name], Folded) or (inner and inner.startswith(f"{name}."))
             if inner is None or renamed or output.version > self._found[inner].version:
                 found[id(output.tensor)] = name
-        bent, named = above(self._order, bend), set(found.values())
+        bent, named = leading_to(self._order, nonlinearity), set(found.values())
         names = [name for name in self._found if name in named]
         return [name for name in names if self._found[name].tensor.grad_fn in bent] or names
 
     def _readings(self, name: str) -> list[Layer]:
-        tensor = self._found[name].tensor
-        if tensor.grad_fn not in self._places or len(tensor) != len(self._x):
-            return []
-        return list(readings(name, tuple(tensor.shape), self._size))
+        if name not in self._read:
+            tensor = self._found[name].tensor
+            fits = tensor.grad_fn in self._places and len(tensor) == len(self._x)
+            self._read[name] = list(readings(name, tuple(tensor.shape), self._size)) if fits else []
+        return self._read[name]
 
     @cached_property
     def _places(self) -> set[Any]:
@@ -206,8 +211,8 @@ class LayerSearch:
     def _is_bypassed(self, name: str) -> bool:
         """True if a module is inside a block with a coarser output: the block before it ends the stage."""
         cells = min(each.height * each.width for each in self._readings(name))
-        above = [name[:end] for end, letter in enumerate(name) if letter == "."]
-        blocks = [each for each in above if each in self._found and not isinstance(self._modules[each], nn.Sequential)]
+        outer = [name[:end] for end, letter in enumerate(name) if letter == "."]
+        blocks = [each for each in outer if each in self._found and not isinstance(self._modules[each], nn.Sequential)]
         return any(
             cells > max((each.height * each.width for each in self._readings(block)), default=cells) for block in blocks
         )

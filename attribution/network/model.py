@@ -1,10 +1,8 @@
 """Model: a frozen network with its preprocessing and class names."""
 
-import contextlib
 import copy
 import difflib
 import hashlib
-import sys
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -13,15 +11,18 @@ from PIL import Image
 from torch import Tensor, nn
 
 from attribution.network.admission import admit, expect_logits, same_logits
-from attribution.network.batch_norm import AffineBatchNorm
+from attribution.network.compiled import uncompiled
 from attribution.network.device import choose_device, full_precision
 from attribution.network.folding import fold
 from attribution.network.frozen import drop_observers, freeze, frozen_copy, held_tensors
 from attribution.network.inspection import inspect
 from attribution.network.layer import Layer
 from attribution.network.layers import LayerSearch, watch
+from attribution.network.norms import PlainNorms
 from attribution.photo.preprocessing import Interpolation, Preprocessing
 from attribution.refusal import Refusal
+
+REMEMBERED = 256  # photos whose logits need not be compared again
 
 
 class Model:
@@ -85,8 +86,8 @@ class Model:
         if self.device.type == "cuda":
             full_precision()
         self.net = (freeze(net) if own else frozen_copy(net)).to(self.device)
-        tensors = held_tensors(self.net)
-        for tensor in tensors:  # those that are no parameters
+        self._tensors = tensors = held_tensors(self.net)  # before a forward pass adds others
+        for tensor in tensors:
             tensor.data = tensor.data.to(self.device)
         self.dtype = next((each.dtype for each in tensors if each.is_floating_point()), torch.get_default_dtype())
         if self.dtype not in (torch.float32, torch.float64):
@@ -96,20 +97,24 @@ class Model:
         self._mean, self._std = (
             torch.tensor(values, dtype=self.dtype, device=self.device).view(3, 1, 1) for values in (mean, std)
         )
-        x = self._images()
-        logits = admit(name, self.net, len(self.classes), x, self._send)
-        with torch.no_grad():
-            drop_observers(self.net, lambda net: self._send(net, x))
-        variants = self._variants()
-        self.inspection = inspect(name, variants, self.net, x[:2], logits[:2], self._send)
-        self.running_net = self._watched(variants[self.inspection.memory_format])
+        with torch.inference_mode(False), torch.enable_grad():  # whatever the caller's context
+            x = self._images()
+            logits = admit(name, self.net, len(self.classes), x, self._send)
+            variants = self._variants()
+            self.inspection = inspect(name, variants, self.net, x[:2], logits[:2], self._send)
+            self.running_net = self._watched(variants[self.inspection.memory_format])
+        self._has_hooks = any(each._forward_hooks or each._forward_pre_hooks for each in self.net.modules())
+        self._agreed: dict[bytes, bool] = {}  # by SHA-256 of the pixels
         self._stages: dict[tuple[int, int], tuple[Layer, ...]] = {}  # by size; shared with other weights
         self._layers: dict[tuple[str, tuple[int, int]], Layer] = {}
 
     def _variants(self) -> dict[torch.memory_format, nn.Module]:
         """Return `net` with its batch norms folded where that is exact, by memory format, the fastest first."""
         x = self._images()
-        contiguous = fold(self.net, lambda net: self._send(net, x))
+        plain = self._twin(self.net)
+        with torch.no_grad():
+            drop_observers(plain, lambda net: self._send(net, x))
+        contiguous = fold(plain, lambda net: self._send(net, x))
         weights = [each for each in contiguous.parameters() if each.ndim == 4]
         others = [each for each in held_tensors(contiguous) if not any(each is weight for weight in weights)]
         channels_last = frozen_copy(contiguous, shared=others)
@@ -118,9 +123,14 @@ class Model:
                 each.data = each.data.contiguous(memory_format=torch.channels_last)
         return {torch.channels_last: channels_last, torch.contiguous_format: contiguous}
 
+    @staticmethod
+    def _twin(net: nn.Module) -> nn.Module:
+        """Return a copy of a network that shares its tensors."""
+        return frozen_copy(net, shared=held_tensors(net))
+
     def _watched(self, net: nn.Module) -> nn.Module:
         """Return a copy of a network that shares its tensors, and whose modules are hooked."""
-        twin = frozen_copy(net, shared=held_tensors(net))
+        twin = self._twin(net)
         watch(twin)
         return twin
 
@@ -133,7 +143,7 @@ class Model:
         twin = copy.copy(self)
         for name in ("weights", "_given"):
             twin.__dict__.pop(name, None)
-        twin.net = freeze(net)
+        twin.net, twin._tensors, twin._agreed = freeze(net), held_tensors(net), {}
         twin.running_net = twin._watched(twin._variants()[self.inspection.memory_format])
         return twin
 
@@ -160,20 +170,26 @@ class Model:
         return self._logits(self._given, pixels, torch.contiguous_format)
 
     def _logits(self, net: nn.Module, pixels: Tensor, memory_format: torch.memory_format) -> Tensor:
-        missing = self.inspection.least - len(pixels)
+        missing = self.inspection.min_batch - len(pixels)
         sent = torch.cat([pixels, *[pixels[:1]] * missing]) if missing > 0 else pixels
         logits = self._send(net, sent, memory_format)
         return expect_logits(self.name, logits, len(sent), len(self.classes))[: len(pixels)]
 
     def agrees(self, pixels: Tensor, logits: Tensor) -> bool:
-        """True if the given network computes the same logits for images, up to rounding.
+        """True if the given network computes the same logits for an image, up to rounding.
 
         Args:
-            pixels: (N, 3, H, W), on the model's device and in its dtype.
-            logits: (N, K), computed by the derived network.
+            pixels: (1, 3, H, W), on the model's device and in its dtype.
+            logits: (1, K), computed by the derived network.
         """
-        with torch.inference_mode():
-            return same_logits(logits, self._send(self.net, pixels))
+        key = hashlib.sha256(pixels.cpu().numpy().tobytes()).digest()
+        if key not in self._agreed:
+            with torch.no_grad():
+                given = self._twin(self.net) if self._has_hooks else self.net  # hooks may keep what they see
+                self._agreed[key] = same_logits(logits, self._logits(given, pixels, torch.contiguous_format))
+            for old in list(self._agreed)[:-REMEMBERED]:
+                self._agreed.pop(old, None)
+        return self._agreed[key]
 
     def send(self, net: nn.Module, pixels: Tensor) -> Tensor:
         """Run a variant of this model's network, with the same normalisation and memory format.
@@ -191,8 +207,8 @@ class Model:
         self, net: nn.Module, pixels: Tensor, memory_format: torch.memory_format = torch.contiguous_format
     ) -> Tensor:
         # The caller's autocast would change the dtype, and compiled functions would hide their operators.
-        with torch.autocast(self.device.type, enabled=False), _uncompiled(), AffineBatchNorm():
-            normalised = (pixels - self._mean) / self._std
+        with torch.autocast(pixels.device.type, enabled=False), uncompiled(), PlainNorms():
+            normalised = (pixels - self._mean.to(pixels)) / self._std.to(pixels)
             logits: Tensor = net(normalised.contiguous(memory_format=memory_format))
         return logits
 
@@ -211,8 +227,10 @@ class Model:
         Returns:
             (index, class name, probability), the most probable first.
         """
+        pixels = x.to(self.device, self.dtype)[None]
         with torch.no_grad():
-            return self.rank(self.logits(x.to(self.device, self.dtype)[None])[0], k, also)
+            logits = self.logits(pixels)
+            return self.rank((logits if self.agrees(pixels, logits) else self.given_logits(pixels))[0], k, also)
 
     def rank(self, logits: Tensor, k: int = 5, also: int | None = None) -> list[tuple[int, str, float]]:
         """Return the most probable classes from the logits of one image, (K,); otherwise like `predict`."""
@@ -255,15 +273,16 @@ class Model:
 
     def _search(self, size: tuple[int, int]) -> LayerSearch:
         noise = torch.rand((1, 3, *size), generator=torch.Generator().manual_seed(0))
-        x = noise.to(self.device, self.dtype).repeat(self.inspection.least, 1, 1, 1)
-        return LayerSearch(self.running_net, x, self.logits)
+        x = noise.to(self.device, self.dtype).repeat(self.inspection.min_batch, 1, 1, 1)
+        with torch.inference_mode(False):
+            return LayerSearch(self.running_net, x, self.logits)
 
     @cached_property
     def weights(self) -> str:
         """SHA-256 of all tensors: the names, shapes and values of parameters and buffers, then what else is held."""
         digest = hashlib.sha256()
         named = {id(each): name for name, each in (*self.net.named_parameters(), *self.net.named_buffers())}
-        for tensor in held_tensors(self.net):
+        for tensor in self._tensors:
             name = named.get(id(tensor), "")
             digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
             digest.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy().data)
@@ -297,10 +316,3 @@ class Model:
         noise = torch.rand((2, 3, *self.preprocessing.size), generator=torch.Generator().manual_seed(0))
         noise[1] *= 0.3
         return torch.cat([noise, torch.zeros_like(noise[:1]), torch.ones_like(noise[:1])]).to(self.device, self.dtype)
-
-
-def _uncompiled() -> contextlib.AbstractContextManager[None]:
-    """Return a context in which functions wrapped by torch.compile run as written."""
-    if "torch._dynamo" not in sys.modules:  # nothing was compiled, and importing it takes a second
-        return contextlib.nullcontext()
-    return torch.compiler.set_stance("force_eager")  # type: ignore[no-any-return]

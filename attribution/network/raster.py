@@ -52,9 +52,9 @@ def change(layer: Layer, output: Tensor) -> Tensor:
         layer: A way to read the output.
         output: The output for N images, of which the first one is unchanged.
     """
-    maps = layer.maps(output).double()
+    maps = layer.maps(output).cpu().double()
     distance: Tensor = torch.linalg.vector_norm(maps[1:] - maps[:1], dim=1)
-    return distance.cpu()
+    return distance
 
 
 def alignment(changes: Tensor) -> float:

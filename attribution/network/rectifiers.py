@@ -20,7 +20,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from attribution.network.bends import Gates, bend, nodes
+from attribution.network.dominators import ordered
+from attribution.network.nonlinear import Gates, nonlinearity
 
 
 def _gated(signal: Tensor, y: Tensor, hi: float) -> Tensor:
@@ -39,11 +40,11 @@ BACKWARD_RULES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {  # (sig
 
 @dataclass(frozen=True)
 class Interception:
-    """The rectifiers and the other operators that bend the signal in a forward pass.
+    """The rectifiers and the other nonlinear operators in a forward pass.
 
     Attributes:
         count: Number of intercepted rectifiers on the way from the image to the logits.
-        others: Sorted names of the other operators that bend the signal, which keep their plain derivative. They
+        others: Sorted names of the other nonlinear operators, which keep their plain derivative. They
             include rectifiers that could not be intercepted, such as those inside a custom or scripted function.
     """
 
@@ -74,12 +75,12 @@ class Rectifiers(TorchFunctionMode):
         self._wrapped = 0  # rectifiers in place on a view, which the graph does not show
 
     def seen(self, logits: Tensor) -> Interception:
-        """Return what bends the signal in the forward pass that produced these logits, read from their graph."""
+        """Return the rectifiers and other nonlinear operators that lead to these logits."""
         count, others = self._wrapped, set(self._gates.names)
-        for node in nodes(logits):
+        for node in ordered(logits.grad_fn):
             if node.name() == _REACHED and node.rectifiers is self:
                 count += 1
-            elif name := bend(node):
+            elif name := nonlinearity(node):
                 others.add(name)
         return Interception(count, tuple(sorted(others)))
 

@@ -1,4 +1,4 @@
-"""Scorer: the only code that runs the network for a photo; computes scores and gradients in chunks, counting passes."""
+"""Scorer: methods run the network only through it; it computes scores and gradients in chunks, counting passes."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ class Scorer:
         chunk: Maximum images per chunk; reduced when memory runs out.
         forwards: Forward passes so far, counted per image.
         backwards: Backward passes so far, counted per image.
-        given: True if the given network runs, since the derived one computes other logits for this photo.
+        uses_given: True if the given network runs, since the derived one computes other logits for this photo.
     """
 
     def __init__(self, model: Model, x: Tensor, target: Target, chunk: int | None = None) -> None:
@@ -66,7 +66,7 @@ class Scorer:
         self.chunk = chunk or _chunk(model)
         self.forwards = 0
         self.backwards = 0
-        self.given = self._compared = False
+        self.uses_given = self._settled = False
         self._run = model.logits
         self._tape: Tape | None = None
 
@@ -99,8 +99,9 @@ class Scorer:
         Returns:
             Scores, (N,).
         """
+        target = self.target  # first, since the photo decides which network runs
         logits = torch.cat([part for chunk in self.chunks(images) for part in self._fitting(self._forward, chunk)])
-        return self.target.value(self._potential(logits)).numpy()
+        return target.value(self._potential(logits)).numpy()
 
     def gradients(self, images: Tensor) -> tuple[Tensor, NDArray[np.float64]]:
         """Compute the gradient of the score for every image, in chunks that fit into memory.
@@ -116,10 +117,11 @@ class Scorer:
         return torch.cat(gradients) if len(gradients) > 1 else gradients[0], np.concatenate(scores)
 
     def _gradients(self, images: Tensor) -> tuple[Tensor, NDArray[np.float64]]:
+        target = self.target  # first, since the photo decides which network runs
         x = images.detach().requires_grad_()
         with torch.enable_grad():
             logits = self._run(x)
-            (gradients,) = torch.autograd.grad(self.target.potential(logits).sum(), x)
+            (gradients,) = torch.autograd.grad(target.potential(logits).sum(), x)
         self.forwards += len(x)
         self.backwards += len(x)
         return self._scale(gradients, logits), self.target.value(self._potential(logits)).numpy()
@@ -140,7 +142,8 @@ class Scorer:
         """Run the photo's forward pass and keep its graph; return the existing one if there is one."""
         if self._tape is None:
             self._tape = self._taped()
-            if not self._holds(self._tape.logits):
+            if not self._settle(self._tape.logits):
+                self._tape = None  # frees its graph
                 self._tape = self._taped()
         return self._tape
 
@@ -165,11 +168,22 @@ class Scorer:
         return self._back(self.record().x, rule)[0]
 
     def features(self, layer: Layer) -> tuple[Tensor, Tensor]:
-        """Return a layer's output for the photo and the score's gradient with respect to it, both (C, h, w)."""
+        """Return a layer's output for the photo and the score's gradient with respect to it, both (C, h, w).
+
+        Raises:
+            Refusal: If the layer does not run for this photo, or does not affect its logits.
+        """
         if layer.name not in self.record().outputs:
             raise Refusal(f"The layer {layer.name!r} does not run for this photo; name another layer.")
         output = self.record().outputs[layer.name].tensor
-        return layer.maps(output.detach())[0], layer.maps(self._back(output, "gradient"))[0]
+        try:
+            return layer.maps(output.detach())[0], layer.maps(self._back(output, "gradient"))[0]
+        except RuntimeError as error:
+            if "not have been used in the graph" not in str(error):
+                raise
+            raise Refusal(
+                f"The layer {layer.name!r} does not affect the logits of this photo; name another layer."
+            ) from error
 
     def _back(self, tensor: Tensor, rule: str) -> Tensor:
         """Backpropagate the score to a tensor of the recorded pass."""
@@ -183,7 +197,7 @@ class Scorer:
 
     @property
     def interception(self) -> Interception:
-        """The rectifiers and other activations in the photo's forward pass."""
+        """The rectifiers and other nonlinear operators in the photo's forward pass."""
         tape = self.record()
         return tape.rectifiers.seen(tape.logits)
 
@@ -209,20 +223,23 @@ class Scorer:
         if self._tape:
             return _double(self._tape.logits)[0]
         logits = self._forward(self.x[None])
-        return _double(logits if self._holds(logits) else self._forward(self.x[None]))[0]
+        return _double(logits if self._settle(logits) else self._forward(self.x[None]))[0]
 
-    def _holds(self, logits: Tensor) -> bool:
-        """True if the photo's logits are the given network's; if not, that network runs from now on.
+    def _settle(self, logits: Tensor) -> bool:
+        """Compare the photo's logits once with the given network's, which runs from then on if they differ.
 
-        They are compared once. The given network's pass is a check, and not counted.
+        Its pass is not counted, since no map uses it.
+
+        Returns:
+            True if the logits are right.
         """
-        if self._compared:
+        if self._settled:
             return True
-        self._compared = True
-        self.given = not self.model.agrees(self.x[None], logits)
-        if self.given:
+        self._settled = True
+        self.uses_given = not self.model.agrees(self.x[None], logits)
+        if self.uses_given:
             self._run = self.model.given_logits
-        return not self.given
+        return not self.uses_given
 
     def _forward(self, images: Tensor) -> Tensor:
         with torch.no_grad():

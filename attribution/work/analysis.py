@@ -28,7 +28,7 @@ from attribution.work.jobs import Job
 
 R = TypeVar("R")
 PATH_IMAGES = 6  # images shown along a path
-MEMORY_FACTOR = 2.2  # memory of a loaded model relative to its weights file; it holds the original and a folded network
+MEMORY_FACTOR = 3.0  # memory of a model relative to its weights file while it is made: given, folded, channels last
 COMPUTING_MESSAGE = "Computing maps"
 MIN_TIMED_PASSES = 20  # fewest passes of a map whose duration is used for estimates
 UPDATE_INTERVAL = 0.5  # seconds between two updates of a partial map

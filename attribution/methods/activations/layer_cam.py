@@ -20,7 +20,7 @@ class LayerCAM(ClassActivation):
         "This keeps maps of early, fine layers clean."
     )
     formula: ClassVar[str] = r"\max\Big(0,\ \sum_k A^k \odot \max\big(0, \frac{\partial F}{\partial A^k}\big)\Big)"
-    shows: ClassVar[str] = "Where features support the class, also at fine layers: try stage 1 or 2."
+    shows: ClassVar[str] = "Where features support the class, also at fine layers: try an earlier layer."
     cannot: ClassVar[str] = "Evidence against the class: negative gradients are dropped."
     passes: ClassVar[str] = "At early layers its maps localise the object better than Grad-CAM's (Jiang et al. 2021)."
     fails: ClassVar[str] = (

@@ -43,7 +43,7 @@ class BackwardRule(Method):
     def _refusal(self, seen: Interception) -> str | None:
         if not self.needs_rectifiers or seen.count:
             return None
-        instead = f"only {', '.join(seen.others)}" if seen.others else "no known activations"
+        instead = f"only {', '.join(seen.others)}" if seen.others else "it is linear"
         return (
             f"{self.title} modifies the backward pass of rectifiers, but this network has none ({instead}); its map "
             "would equal the plain gradient, so choose Gradient instead."

@@ -27,7 +27,7 @@ class GuidedBackprop(BackwardRule):
     fails: ClassVar[str] = (
         "The map hardly changes with the class or when upper layers are randomised (Adebayo et al. 2018)."
     )
-    deviation: ClassVar[str] = "Activations other than rectifiers keep their derivative, as stated in a note."
+    deviation: ClassVar[str] = "Other nonlinear operators keep their derivative, as stated in a note."
     source: ClassVar[Citation] = Citation(
         ("Jost Tobias Springenberg", "Alexey Dosovitskiy", "Thomas Brox", "Martin Riedmiller"),
         2015,

@@ -25,7 +25,7 @@ class ZeilerFergus(BackwardRule):
     fails: ClassVar[str] = (
         "The map hardly changes when upper layers are randomised and, without max-pooling, hardly with the photo."
     )
-    deviation: ClassVar[str] = "Activations other than rectifiers keep their derivative, as stated in a note."
+    deviation: ClassVar[str] = "Other nonlinear operators keep their derivative, as stated in a note."
     source: ClassVar[Citation] = Citation(
         ("Matthew D. Zeiler", "Rob Fergus"),
         2014,

@@ -1,8 +1,10 @@
-"""What bends the signal is met, named, or makes the methods refuse: decided by what is linear."""
+"""Nonlinear operators are met, named, or make the methods refuse: decided by what is linear."""
 
 import math
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +13,6 @@ from torch import Tensor, nn
 from toys import answer, image, model_of, noise, randomise, toy
 
 import attribution as at
-from attribution.network.bends import Gates
 from attribution.network.rectifiers import Interception, Rectifiers
 
 with warnings.catch_warnings():
@@ -46,7 +47,7 @@ def without_gradient(x: Tensor) -> Tensor:
     return x * gate
 
 
-BENDING = {
+NONLINEAR = {
     "mul": [lambda x: x * (x > 0), lambda x: x * x, without_gradient, lambda x: x * x.detach().sigmoid()],
     "fmax": [lambda x: torch.fmax(x, torch.zeros(()).double())],
     "maximum": [lambda x: torch.maximum(x, torch.zeros(()).double())],
@@ -70,8 +71,8 @@ BENDING = {
 }
 
 
-@pytest.mark.parametrize(("name", "function"), [(name, each) for name, some in BENDING.items() for each in some])
-def test_what_bends_the_signal_is_named(name: str, function: Callable[[Tensor], Tensor]) -> None:
+@pytest.mark.parametrize(("name", "function"), [(name, each) for name, some in NONLINEAR.items() for each in some])
+def test_what_is_nonlinear_is_named(name: str, function: Callable[[Tensor], Tensor]) -> None:
     found = seen(function)
     assert found.count == 0
     assert name in found.others
@@ -100,6 +101,7 @@ LINEAR = [
     lambda x: F.batch_norm(x, torch.ones(3).double(), torch.ones(3).double()),
     lambda x: torch.fft.irfft2(torch.fft.rfft2(x) * torch.ones(3).double()),
     lambda x: x + x.detach().sigmoid().expand_as(x),  # a sum is linear, whatever is added
+    lambda x: torch.empty_like(x).copy_(x),
     lambda x: F.max_pool2d(x, 2),  # not linear, but its switches are part of the rules
 ]
 
@@ -116,7 +118,6 @@ def test_the_calls_of_another_pass_are_not_mistaken_for_this_one() -> None:
     with Rectifiers() as rectifiers:
         out = x * gate.double()
     assert rectifiers.seen(out).others == ()  # a constant here
-    assert Gates().names == set()
 
 
 def test_a_rectifier_beside_the_way_to_the_logits_is_not_counted() -> None:
@@ -167,3 +168,20 @@ def test_the_note_of_a_map_names_what_kept_its_derivative() -> None:
     model = toy(lambda x: (F.relu(x) * (x > 0.5)).sum(1), 3)
     (note,) = at.attribute(model, image(1, 0.2, -1), at.GuidedBackprop(), at.Target(0, "logit")).notes
     assert note == "The rule applies to rectifiers only; mul kept the plain derivative."
+
+
+def test_the_stance_of_the_compiler_is_the_callers_again_after_overlapping_passes() -> None:
+    compiled = torch.compile(lambda x: F.relu(x), backend="eager")
+    compiled(torch.ones(1))
+    model, x = toy(lambda x: -compiled(x).sum(1), 3), image(1, -1, 2)
+    with ThreadPoolExecutor(4) as pool:
+        for _ in pool.map(lambda _: at.attribute(model, x, at.IntegratedGradients(30)), range(12)):
+            pass
+    ran = []
+
+    def backend(graph: torch.fx.GraphModule, inputs: list[Tensor]) -> Callable[..., Any]:
+        ran.append(graph)
+        return graph.forward
+
+    torch.compile(lambda x: x + 1, backend=backend)(torch.ones(1))
+    assert ran  # compiled functions are compiled

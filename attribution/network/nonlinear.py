@@ -1,9 +1,9 @@
-"""Operators of a forward pass that bend the signal: those whose derivative depends on the photo.
+"""Nonlinear operators of a forward pass: those whose derivative depends on the photo.
 
-They are found by what is known not to bend. Every node of the graph counts that is neither linear in its inputs nor
-max-pooling, whose switches are part of the rectifier rules. Two kinds of bend cannot be read from a graph, and are met
-in the calls: a factor or a choice that is computed from the photo without a gradient, as in x * (x > 0), and an
-activation in place on a view, which autograd wraps.
+They are found by what is known to be linear. Every node of the graph counts that is neither linear in its inputs nor
+max-pooling, whose switches are part of the rectifier rules. Two kinds cannot be read from a graph, and are met in the
+calls: a factor or a choice that is computed from the photo without a gradient, as in x * (x > 0), and an activation in
+place on a view, which autograd wraps.
 """
 
 import re
@@ -17,12 +17,12 @@ from torch import Tensor
 _LINEAR = frozenset(
     """AccumulateGrad Add Addbmm Addcdiv Addcmul Addmm Addmv Alias AsStrided Baddbmm Bmm Cat ChannelShuffle Clone
     Col2Im Complex Conj Convolution ConvolutionOverrideable Copy CopySlices CudnnConvolution
-    CudnnConvolutionTranspose Cumsum Diagonal Div Dot Expand FftC2C FftC2R FftR2C Flip Gather GridSampler2D
-    Im2Col Imag Index IndexAdd IndexCopy IndexPut IndexSelect Lerp Lift LiftFresh Linear MaskedFill Mean
-    MkldnnConvolution MkldnnLinear Mm Mul Mv Narrow NativeChannelShuffle Neg Permute PixelShuffle PixelUnshuffle
-    Real Repeat Reshape ReshapeAlias Roll Rot90 Rsub Scatter ScatterAdd Select SelectScatter Slice SliceScatter
-    Split SplitWithSizes Squeeze Stack Sub Sum SumToSize T ToCopy Transpose Tril Triu Unbind Unfold UnsafeSplit
-    UnsafeSplitWithSizes UnsafeView Unsqueeze View ViewAsComplex ViewAsReal Where""".split()
+    CudnnConvolutionTranspose CudnnGridSampler Cumsum Diagonal Div Dot Expand FftC2C FftC2R FftR2C Flip Gather
+    GridSampler2D Im2Col Index IndexAdd IndexCopy IndexPut IndexSelect Lerp Lift LiftFresh Linear MaskedFill
+    Mean MkldnnConvolution MkldnnLinear Mm Mul Mv Neg Permute PixelShuffle PixelUnshuffle Repeat ReshapeAlias
+    Roll Rot90 Rsub Scatter ScatterAdd Select SelectScatter Slice SliceScatter Split SplitWithSizes Squeeze
+    Stack Sub Sum T ToCopy Transpose Tril Triu Unbind Unfold UnsafeSplit UnsafeSplitWithSizes UnsafeView
+    Unsqueeze View ViewAsComplex ViewAsReal Where""".split()
 )
 _LINEAR_FAMILIES = re.compile(
     "(Mkldnn|Cudnn|Adaptive|Fractional)*((Avg|Max)Pool|ReflectionPad|ReplicationPad|ConstantPad|Upsample|MaxUnpool)"
@@ -48,7 +48,13 @@ _FACTORS = {
     "Addbmm": (1, 2),
     "Addcmul": (1, 2),
 }
-_DIVISORS = {"Div": 1, "Addcdiv": 2, "GridSampler2D": 1, "Lerp": 2}  # of which none may, from this place on
+_DIVISORS = {
+    "Div": 1,
+    "Addcdiv": 2,
+    "GridSampler2D": 1,
+    "CudnnGridSampler": 1,
+    "Lerp": 2,
+}  # of which none may, from this place on
 
 # Calls whose result is linear in each input, also where another input was computed from the photo.
 _JOINS = frozenset("add sub cat concat concatenate stack hstack vstack copy fill zero setitem".split())
@@ -103,20 +109,9 @@ def tensors(values: Any) -> Iterator[Tensor]:
             yield from tensors(value)
 
 
-def nodes(output: Tensor) -> Iterator[Any]:
-    """Yield every node of the graph that leads to a tensor, once."""
-    known, waiting = set(), [output.grad_fn]
-    while waiting:
-        node = waiting.pop()
-        if node is not None and node not in known:
-            known.add(node)
-            yield node
-            waiting += [following for following, _ in node.next_functions]
-
-
-def bend(node: Any) -> str | None:
-    """Return the name of a node's operator if it bends the signal; None if it is linear or max-pooling."""
-    name = re.sub(r"Backward\d*$", "", node.name().rpartition("::")[2])
+def nonlinearity(node: Any) -> str | None:
+    """Return the name of a node's operator if it is nonlinear; None if it is linear or max-pooling."""
+    name = re.sub(r"Backwards?\d*$", "", node.name().rpartition("::")[2])
     if isinstance(node, torch.autograd.function.BackwardCFunction):  # a custom function, opaque
         return name
     if _NORMS.match(name):

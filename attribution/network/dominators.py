@@ -1,7 +1,7 @@
-"""The graph of a forward pass, and its trunk: the operators that everything passes that reaches the logits.
+"""The graph of a forward pass, and the dominators of the image: nodes that every path from the logits to it passes.
 
-They are the dominators of the image: every path from the logits to it leads through them. The output of a residual
-block is one; what a skip connection bypasses, such as a projection inside an attention, is not.
+The output of a residual block is one; what a skip connection bypasses, such as a projection inside an attention, is
+not.
 """
 
 from collections.abc import Callable
@@ -33,8 +33,8 @@ def ordered(root: Any) -> list[Any]:
     return order
 
 
-def trunk(order: list[Any], x: Tensor) -> set[Any]:
-    """Return the nodes that all paths from the logits to the image pass.
+def dominators(order: list[Any], x: Tensor) -> set[Any]:
+    """Return the nodes that all paths from the logits to the image pass, both ends included.
 
     Args:
         order: Nodes, as returned by `ordered`.
@@ -42,18 +42,18 @@ def trunk(order: list[Any], x: Tensor) -> set[Any]:
     """
     place = {node: index for index, node in enumerate(order)}
     users: list[list[int]] = [[] for _ in order]
-    above: list[int] = []  # for every node, the nearest one that all paths to it pass
+    nearest: list[int] = []  # the nearest dominator of every node
     for index, node in enumerate(order):
-        above.append(_meeting(users[index], above))
+        nearest.append(_common_dominator(users[index], nearest))
         for following in _following(node):
             users[place[following]].append(index)
     found = [index for index, node in enumerate(order) if getattr(node, "variable", None) is x]
     while found and found[-1]:
-        found.append(above[found[-1]])
+        found.append(nearest[found[-1]])
     return {order[index] for index in found}
 
 
-def above(order: list[Any], test: Callable[[Any], object]) -> set[Any]:
+def leading_to(order: list[Any], test: Callable[[Any], object]) -> set[Any]:
     """Return the nodes that pass a test, or lead to one that does.
 
     Args:
@@ -71,12 +71,12 @@ def _following(node: Any) -> list[Any]:
     return [following for following, _ in node.next_functions if following is not None]
 
 
-def _meeting(users: list[int], above: list[int]) -> int:
-    """Return the last node that is passed on all ways to several nodes; the root is 0 (Cooper et al. 2001)."""
+def _common_dominator(users: list[int], nearest: list[int]) -> int:
+    """Return the nearest common dominator of several nodes; the root is 0 (Cooper et al. 2001)."""
     if not users:
         return 0
     first = users[0]
     for other in users[1:]:
         while first != other:
-            first, other = (above[first], other) if first > other else (first, above[other])
+            first, other = (nearest[first], other) if first > other else (first, nearest[other])
     return first
