@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 import attribution as at
 from attribution.photo.samples import SAMPLES
-from attribution.settings import Choice, Number, Part, described
+from attribution.settings import Choice, LayerName, Number, Part, described
 from attribution.ui.address import MISSING_PHOTO_NOTE, parse, query
 from attribution.work.analysis import PreparedAnalysis
 
@@ -29,6 +29,8 @@ def values(cls: type[Any]) -> some.SearchStrategy[Any]:
             return some.floats(kind.low, kind.high, allow_subnormal=False)
         if isinstance(kind, Choice):
             return some.sampled_from(kind.options)
+        if isinstance(kind, LayerName):
+            return some.text("abcxyz019_.", max_size=12)
         if isinstance(kind, Part):
             return some.one_of(*map(values, kind.registry.values()))
         return some.tuples(*[some.integers(0, 255).map(lambda level: level / 255)] * 3)  # a colour picker has 8 bits
