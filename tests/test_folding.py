@@ -22,7 +22,7 @@ def folded(net: nn.Module, side: int = 64) -> tuple[nn.Module, int]:
         with torch.no_grad():
             return each(images)
 
-    found = fold(net, run)
+    found = fold(net, run, run(net))
     return found, sum(isinstance(module, nn.BatchNorm2d) for module in found.modules())
 
 

@@ -34,28 +34,27 @@ class Folded(nn.Identity):
     """A batch norm that is folded into the module before it, whose output is thus this one's."""
 
 
-def fold(net: nn.Module, run: Run) -> nn.Module:
+def fold(net: nn.Module, run: Run, logits: Tensor) -> nn.Module:
     """Return a copy of a network in which batch norms are folded into the preceding convolutions.
 
     Args:
         net: Network in evaluation mode; not changed. Tensors that are not folded are shared with the result.
         run: Runs a network on fixed images and returns its logits.
+        logits: The logits of those images, (N, K).
 
     Returns:
         The folded network, or `net` itself if nothing can be folded, folding fails, or the logits change.
     """
     try:
         with torch.no_grad():
-            return _folded(net, run)
+            return _folded(net, run, logits)
     except Exception:
         logging.getLogger(__name__).info("batch norm of %s is not folded", type(net).__name__, exc_info=True)
         return net
 
 
-def _folded(net: nn.Module, run: Run) -> nn.Module:
-    before = run(net)
-    pairs = _pairs(net, run)
-    if not pairs:
+def _folded(net: nn.Module, run: Run, logits: Tensor) -> nn.Module:
+    if not any(map(_foldable, net.modules())) or not (pairs := _pairs(net, run)):
         return net
     folded = frozen_copy(net, shared=held_tensors(net))
     for name, norm_name in pairs.items():
@@ -76,7 +75,7 @@ def _folded(net: nn.Module, run: Run) -> nn.Module:
         convolution.requires_grad_(False)
         parent, _, last = norm_name.rpartition(".")
         setattr(folded.get_submodule(parent), last, _rest(norm))
-    return folded if same_logits(run(folded), before) else net
+    return folded if same_logits(run(folded), logits) else net
 
 
 def _rest(norm: nn.BatchNorm2d) -> nn.Module:

@@ -100,7 +100,7 @@ class Model:
         with torch.inference_mode(False), torch.enable_grad():  # whatever the caller's context
             x = self._images()
             logits = admit(name, self.net, len(self.classes), x, self._send)
-            variants = self._variants()
+            variants = self._variants(logits)
             self.inspection = inspect(name, variants, self.net, x[:2], logits[:2], self._send)
             self.running_net = self._watched(variants[self.inspection.memory_format])
         self._has_hooks = any(each._forward_hooks or each._forward_pre_hooks for each in self.net.modules())
@@ -108,13 +108,20 @@ class Model:
         self._stages: dict[tuple[int, int], tuple[Layer, ...]] = {}  # by size; shared with other weights
         self._layers: dict[tuple[str, tuple[int, int]], Layer] = {}
 
-    def _variants(self) -> dict[torch.memory_format, nn.Module]:
-        """Return `net` with its batch norms folded where that is exact, by memory format, the fastest first."""
-        x = self._images()
-        plain = self._twin(self.net)
-        with torch.no_grad():
-            drop_observers(plain, lambda net: self._send(net, x))
-        contiguous = fold(plain, lambda net: self._send(net, x))
+    def _variants(self, logits: Tensor | None = None) -> dict[torch.memory_format, nn.Module]:
+        """Return `net` with its batch norms folded where that is exact, by memory format, the fastest first.
+
+        Args:
+            logits: The test images' logits, (4, K), if they are known.
+        """
+        x, plain = self._images(), self._twin(self.net)
+
+        def run(net: nn.Module) -> Tensor:
+            with torch.no_grad():
+                return self._send(net, x)
+
+        drop_observers(plain, run)
+        contiguous = fold(plain, run, run(plain) if logits is None else logits)
         weights = [each for each in contiguous.parameters() if each.ndim == 4]
         others = [each for each in held_tensors(contiguous) if not any(each is weight for weight in weights)]
         channels_last = frozen_copy(contiguous, shared=others)
