@@ -212,6 +212,11 @@ class _Run:
                 "For this photo, the derived network (batch norms folded, faster memory format) returns other logits "
                 "than the given network, so the given network was used."
             )
+        if not self.model.inspection.is_derivative:
+            notes.append(
+                "The gradient of this network is not the derivative of its logits: a custom backward pass, a "
+                "straight-through estimator, or something hidden from autograd changes it."
+            )
         if self.scorer.saturated:
             notes.append("The probability is so close to 0 or 1 that its gradient underflows; choose log-odds.")
         return notes

@@ -47,8 +47,8 @@ def title(result: Attribution) -> str:
 
 
 def settings(result: Attribution) -> str:
-    """Format the settings on one line."""
-    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in result.settings.items())
+    """Format the settings on one line, without empty ones."""
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in result.settings.items() if value != "")
 
 
 def computed(result: Attribution) -> str:

@@ -42,7 +42,9 @@ def admit(name: str, net: nn.Module, classes: int, images: Tensor, run: Run) -> 
         try:
             alone = torch.cat([expect_logits(name, run(net, each), 1, classes) for each in torch.split(images, 1)])
             together = expect_logits(name, run(net, images), len(images), classes)
-        except RuntimeError as error:
+        except Refusal:
+            raise
+        except Exception as error:
             if exhausted(error):
                 raise
             reason = str(error).split("\n")[0]
@@ -61,7 +63,7 @@ def admit(name: str, net: nn.Module, classes: int, images: Tensor, run: Run) -> 
         )
     if bool((alone > 0).all()) and bool(((alone.sum(1) - 1).abs() < 1e-4).all()):
         raise Refusal(f"{name} returns probabilities (positive values that sum to 1); return the logits instead.")
-    if not same_logits(again, alone[:1], MIXING_TOLERANCE):
+    if not same_logits(again, alone[:1]):
         raise Refusal(f"{name} returns other logits for the same image each time; remove what is random in it.")
     if not same_logits(together, alone, MIXING_TOLERANCE):
         raise Refusal(f"{name} mixes the images of a batch; make batch norm use its running statistics.")

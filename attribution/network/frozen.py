@@ -1,5 +1,6 @@
 """Frozen private copies of networks; the caller's network is not changed, and its later changes do not reach them."""
 
+import collections
 import contextlib
 import copy
 import functools
@@ -38,9 +39,11 @@ def _parts(value: Any) -> Iterable[Any]:
         case types.FunctionType():
             return _enclosed(value)
         case dict():
-            return value.values()
-        case list() | tuple() | set() | frozenset():
+            return [*value, *value.values()]
+        case list() | tuple() | set() | frozenset() | collections.deque():
             return value
+        case types.SimpleNamespace():
+            return vars(value).values()
         case functools.partial():
             return value.func, value.args, value.keywords
         case types.MethodType():
@@ -64,12 +67,13 @@ def held_tensors(net: nn.Module) -> list[Tensor]:
 
 def freeze(net: nn.Module) -> nn.Module:
     """Put all modules that a network holds into evaluation mode, and disable the gradients of its tensors."""
+    net.eval()
     for each in held(net):
-        if isinstance(each, nn.Module):
-            each.training = False
+        if isinstance(each, nn.Module) and each.training:  # not registered, as in a list
+            each.eval()
         elif isinstance(each, Tensor) and each.is_leaf:
             each.requires_grad_(False)
-    return net.eval()
+    return net
 
 
 def frozen_copy(net: nn.Module, shared: Iterable[Tensor] = ()) -> nn.Module:
@@ -90,8 +94,17 @@ def frozen_copy(net: nn.Module, shared: Iterable[Tensor] = ()) -> nn.Module:
     modules = [each for each in held(net) if isinstance(each, nn.Module)]
     if any(isinstance(module, torch.jit.ScriptModule) for module in modules):
         raise Refusal("A TorchScript network hides its operators; pass the original torch.nn.Module.")
-    if any(hasattr(module, "_orig_mod") and any(_forward_hooks(module)) for module in modules):
+    if any("_orig_mod" in module._modules and any(_forward_hooks(module)) for module in modules):
         raise Refusal("A module wrapped by torch.compile has forward hooks; register them on the module inside it.")
+    if any(
+        hasattr(type(module), "__deepcopy__") and (any(_forward_hooks(module)) or "forward" in vars(module))
+        for module in modules
+    ):
+        raise Refusal(
+            "A module that copies itself, such as a GraphModule, has forward hooks, which its copy would lose; "
+            "register them on a module around it."
+        )
+    shared = list(shared)
     try:
         memo: dict[int, Any] = {id(each): each for each in shared}
         memo |= _replacements(net)
@@ -110,6 +123,10 @@ def frozen_copy(net: nn.Module, shared: Iterable[Tensor] = ()) -> nn.Module:
         raise Refusal(
             f"The network cannot be copied ({type(error).__name__}: {reason}); pass a plain torch.nn.Module."
         ) from error
+    mine = {id(each) for each in held(twin) if isinstance(each, nn.Module | Tensor)}
+    kept = {id(each) for each in modules} | {id(each) for each in held_tensors(net)} - {id(each) for each in shared}
+    if mine & kept:
+        raise Refusal("The network cannot be copied: its copy shares modules with it; pass a plain torch.nn.Module.")
     return freeze(_unwrapped(twin))
 
 
@@ -193,9 +210,9 @@ def _copied(value: Any, memo: dict[int, Any]) -> Any:
 
 def _unwrapped(net: nn.Module) -> nn.Module:
     """Replace every module wrapped by torch.compile with the original."""
-    net = getattr(net, "_orig_mod", net)
+    net = net._modules.get("_orig_mod") or net
     for parent in [each for each in held(net) if isinstance(each, nn.Module)]:
         for name, child in parent.named_children():
-            if hasattr(child, "_orig_mod"):
-                setattr(parent, name, child._orig_mod)
+            if original := child._modules.get("_orig_mod"):
+                setattr(parent, name, original)
     return net

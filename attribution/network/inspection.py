@@ -24,6 +24,8 @@ from attribution.system.memory import exhausted
 # closes changes the map of a random ResNet-50 by 0.005.
 SAME_MAP = 0.02
 WRONG_MAP = 0.05  # distance from float64 at which no configuration is used
+NUDGES = (0.01, 0.001)  # expected changes of the logits, relative to their spread
+OFF = 0.5  # deviation from the expected change at which a gradient is not the derivative
 PROBED_STEP = 1e-5  # half the step of the finite difference, in units of the pixel value
 CONSTANT_MAP = (
     1e-5  # largest difference between the maps of two images, relative to the largest value, if they are equal
@@ -48,6 +50,8 @@ class Inspection:
         image_memory: Bytes per image of a forward and backward pass: the measured peak on CUDA, elsewhere an estimate
             from the tensors saved for the backward pass.
         fixed_adjoint: True if two images have the same Zeiler-Fergus map: no max-pooling, no gates, no norms.
+        is_derivative: False if the gradient is far from the finite difference of the logits, as with a custom backward
+            pass, a straight-through estimator or what is hidden from autograd.
     """
 
     memory_format: torch.memory_format
@@ -55,6 +59,7 @@ class Inspection:
     operators: Interception
     image_memory: int
     fixed_adjoint: bool
+    is_derivative: bool
 
 
 @dataclass(frozen=True)
@@ -106,7 +111,24 @@ def inspect(
         image_memory=pair.memory // len(pair.logits),
         fixed_adjoint=bool((fixed[0] - fixed[-1]).abs().max() <= CONSTANT_MAP * fixed.abs().max())
         and bool(fixed.any()),
+        is_derivative=_is_derivative(
+            lambda pixels: send(variants[memory_format], pixels, memory_format), x[:min_batch], pair
+        ),
     )
+
+
+def _is_derivative(run: Callable[[Tensor], Tensor], x: Tensor, probe: _Probe) -> bool:
+    """True if, for one of two steps along the gradient, the logits change as it predicts."""
+    gradient, signal = _finite(probe.maps["gradient"]), _signal(probe.logits)
+    spread = float((probe.logits - probe.logits.mean(1, keepdim=True)).abs().max())
+    slope = float(gradient.square().sum())
+    for part in NUDGES if slope * spread > 0 else ():
+        step = (part * spread / slope * gradient).to(x)  # should change the combination by `part` of the spread
+        with torch.no_grad():
+            rise, fall = (float(run(x + sign * step)[0] @ signal) for sign in (1, -1))
+        if abs((rise - fall) / (2 * part * spread) - 1) < OFF:
+            return True
+    return slope * spread == 0
 
 
 def _agreeing(
@@ -176,11 +198,11 @@ def _probe(name: str, net: nn.Module, x: Tensor, run: Callable[[nn.Module, Tenso
     """
     x = x.detach().requires_grad_()
     memory = _Memory(x.device)
-    hooks = torch.autograd.graph.saved_tensors_hooks(memory.save, lambda tensor: tensor)
+    hooks = torch.autograd.graph.saved_tensors_hooks(memory.save, memory.load)
     try:
         with hooks, Rectifiers() as rectifiers:
             logits = run(net, x)
-    except RuntimeError as error:
+    except Exception as error:
         if exhausted(error):
             raise
         reason = str(error).split("\n")[0]
@@ -193,14 +215,16 @@ def _probe(name: str, net: nn.Module, x: Tensor, run: Callable[[nn.Module, Tenso
     maps, rules = {}, list(BACKWARD_RULES) if operators.count else ["gradient"]
     for rule in rules:
         rectifiers.rule = rule
-        more = rule != rules[-1]  # the last pass frees the graph, which the hooks above would otherwise keep for good
+        more = rule != rules[-1]
         try:
             (maps[rule],) = torch.autograd.grad((logits @ _signal(logits)).sum(), x, retain_graph=more)
         except Exception as error:
             if exhausted(error):
                 raise
+            reason = str(error).split("\n")[0]
             raise Refusal(
-                f"{name} fails in the backward pass ({type(error).__name__}); disable checkpointing."
+                f"{name} fails in the backward pass ({type(error).__name__}: {reason}); disable checkpointing, and "
+                "operators in place."
             ) from error
     return _Probe(logits.detach(), maps, operators, memory.peak(held_tensors(net)))
 
@@ -220,14 +244,23 @@ class _Memory:
             torch.cuda.reset_peak_memory_stats(device)
             self._allocated = torch.cuda.memory_allocated(device)
 
-    def save(self, tensor: Tensor) -> Tensor:
+    def save(self, tensor: Tensor) -> tuple[Tensor, int]:
         """Count a tensor that autograd saves; tensors with the same data pointer count once."""
-        self._saved[tensor.data_ptr()] = max(tensor.nbytes, self._saved.get(tensor.data_ptr(), 0))
+        if tensor.layout is torch.strided:
+            self._saved[tensor.data_ptr()] = max(tensor.nbytes, self._saved.get(tensor.data_ptr(), 0))
+        return tensor.detach(), tensor._version  # the graph would keep itself alive through its own output
+
+    @staticmethod
+    def load(saved: tuple[Tensor, int]) -> Tensor:
+        """Return a saved tensor; without these hooks autograd itself would check that it was not overwritten."""
+        tensor, version = saved
+        if tensor._version != version:
+            raise RuntimeError("a result that the derivative needs was overwritten in place")
         return tensor
 
     def peak(self, weights: Iterable[Tensor]) -> int:
         """Return the peak in bytes, without the weights, which stay in memory anyway."""
         if self._device.type == "cuda":
             return torch.cuda.max_memory_allocated(self._device) - self._allocated
-        held = sum(self._saved.get(each.data_ptr(), 0) for each in weights)
+        held = sum(self._saved.get(each.data_ptr(), 0) for each in weights if each.layout is torch.strided)
         return int(BACKWARD_FACTOR * (sum(self._saved.values()) - held))

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from attribution.refusal import Refusal
 
-MAX_PREFIX_TOKENS = 8  # most tokens that may precede those of the image: class tokens and registers
+MAX_OTHER_TOKENS = 8  # most tokens beside those of the image: class tokens and registers
 MOST_STRETCHED = 0.7  # largest logarithm of the ratio of a grid's and the image's aspect; padding and its lack stretch
 SAME_STRETCH = 0.05  # of two grids of tokens that are both as good
 
@@ -23,6 +23,7 @@ class Layer:
         height: Height of the maps.
         width: Width of the maps.
         prefix: Number of tokens that precede those of the image if the output is (N, tokens, C); otherwise None.
+        suffix: Number of tokens that follow those of the image. Default: 0.
         channels_last: True if the output is (N, H, W, C). Default: False, that is (N, C, H, W).
     """
 
@@ -31,6 +32,7 @@ class Layer:
     height: int
     width: int
     prefix: int | None = None
+    suffix: int = 0
     channels_last: bool = False
 
     def maps(self, output: Tensor) -> Tensor:
@@ -41,12 +43,13 @@ class Layer:
         """
         maps = output
         if self.prefix is not None:
-            if output.shape[1] != self.prefix + self.height * self.width:
+            cells = self.height * self.width
+            if output.shape[1] != self.prefix + cells + self.suffix:
                 raise Refusal(
                     f"The layer {self.name} returns {output.shape[1]} tokens for this image, and their grid is "
                     "unknown; use an image of the model's own size."
                 )
-            tokens = output[:, self.prefix :].transpose(1, 2)  # (N, C, H * W)
+            tokens = output[:, self.prefix : self.prefix + cells].transpose(1, 2)  # (N, C, H * W)
             maps = tokens.reshape(len(tokens), self.channels, self.height, self.width)
         return maps.permute(0, 3, 1, 2) if self.channels_last else maps
 
@@ -65,11 +68,12 @@ def readings(name: str, shape: tuple[int, ...], size: tuple[int, int]) -> Iterat
     """
     found = []
     if len(shape) == 4:
-        found = [Layer(name, *shape[1:]), Layer(name, shape[3], shape[1], shape[2], None, True)]
+        found = [Layer(name, *shape[1:]), Layer(name, shape[3], shape[1], shape[2], channels_last=True)]
     if len(shape) == 3:
         found = [
-            Layer(name, shape[2], *_grid(shape[1] - prefix, size), prefix)
-            for prefix in range(min(MAX_PREFIX_TOKENS, shape[1] // 3) + 1)
+            Layer(name, shape[2], *_grid(shape[1] - more, size), prefix, more - prefix)
+            for more in range(min(MAX_OTHER_TOKENS, shape[1] // 3) + 1)
+            for prefix in sorted({more, 0}, reverse=True)  # before or after those of the image
         ]
         least = min((_stretch((layer.height, layer.width), size) for layer in found), default=0)
         found = [layer for layer in found if _stretch((layer.height, layer.width), size) < least + SAME_STRETCH]

@@ -26,6 +26,7 @@ from attribution.refusal import Refusal
 MOST_LISTED = 8  # layers in the sentence of a refusal
 LONGEST_NAME = 80  # letters of a name that a refusal repeats
 
+_kept: ContextVar[str | None] = ContextVar("kept", default=None)
 _outputs: ContextVar[dict[str, "Output"] | None] = ContextVar("outputs", default=None)
 
 
@@ -45,20 +46,27 @@ def watch(net: nn.Module) -> None:
 
 
 @contextmanager
-def outputs() -> Iterator[dict[str, Output]]:
-    """Gather the outputs of a forward pass in this thread, by module name, in call order."""
+def outputs(kept: str | None = None) -> Iterator[dict[str, Output]]:
+    """Gather the outputs of a forward pass in this thread, by module name, in call order.
+
+    Args:
+        kept: Name of a module whose output no later operator may overwrite. Default: none.
+    """
     found: dict[str, Output] = {}
-    token = _outputs.set(found)
+    token, name = _outputs.set(found), _kept.set(kept)
     try:
         yield found
     finally:
         _outputs.reset(token)
+        _kept.reset(name)
 
 
-def _record(name: str, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-    if (found := _outputs.get()) is not None and isinstance(output, Tensor):
-        found.pop(name, None)  # the last of several calls counts
-        found[name] = Output(output, output._version)
+def _record(name: str, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> Tensor | None:
+    if (found := _outputs.get()) is None or not isinstance(output, Tensor):
+        return None
+    found.pop(name, None)  # the last of several calls counts
+    found[name] = Output(output, output._version)
+    return output.clone() if name == _kept.get() else None  # a later operator in place changes the clone
 
 
 class LayerSearch:
@@ -105,7 +113,7 @@ class LayerSearch:
             Refusal: If there is no such module, or its output is not a stack of feature maps; names others.
         """
         known = name in self._modules
-        layer = self._layer(name) if name in self._found and self._readings(name) and self._affects(name) else None
+        layer = self._layer(name) if name in self._found else None
         if layer:
             return layer
         near = [each for each in difflib.get_close_matches(name, self._candidates, 3) if each != name]
@@ -162,23 +170,25 @@ class LayerSearch:
         chosen: dict[tuple[int, int], Layer] = {}
         for name in reversed(names):
             grids = {(each.height, each.width) for each in self._readings(name)}
-            layer = self._layer(name) if not grids <= chosen.keys() and self._affects(name) else None
+            layer = None if grids <= chosen.keys() else self._layer(name)
             if layer and not self._is_class_map(layer):
                 chosen.setdefault((layer.height, layer.width), layer)
         return [layer for _, layer in sorted(chosen.items())]
 
-    def _affects(self, name: str) -> bool:
-        """True if the maps in a module's output affect the logits; often the last image tokens do not."""
-        gradient = self._gradient(self._found[name].tensor)
-        return gradient is not None and any(bool(each.maps(gradient).any()) for each in self._readings(name))
-
     def _layer(self, name: str) -> Layer | None:
-        """Return the layer of a module if its cells follow the image's raster."""
-        found = self._readings(name)
-        if self._found[name].tensor.grad_fn not in self._reordered:
-            return next((layer for layer in found if not layer.channels_last), None)
-        aligned = [(alignment(self._changes[layer]), layer) for layer in found]
-        best, layer = max(aligned, key=lambda pair: pair[0])
+        """Return the layer of a module if its cells follow the image's raster and affect the logits."""
+        found, tensor = self._readings(name), self._found[name].tensor
+        gradient = self._gradient(tensor) if found else None
+        if gradient is None or not gradient.any():
+            return None
+        plain = next((each for each in found if not each.channels_last), None)
+        layer = self._in_raster(found) if tensor.grad_fn in self._reordered else plain
+        return layer if layer and layer.maps(gradient).any() else None  # often the last tokens of the image do not
+
+    def _in_raster(self, found: list[Layer]) -> Layer | None:
+        """Return the reading of an output whose cells follow the image's raster best; None if none does."""
+        aligned = [(alignment(self._changes[each]), each) for each in found if each in self._changes]
+        best, layer = max(aligned, key=lambda pair: (pair[0], not pair[1].channels_last), default=(0.0, None))
         return layer if best >= ALIGNED else None
 
     @cached_property
@@ -195,8 +205,9 @@ class LayerSearch:
             with torch.no_grad(), outputs() as found:
                 self._run(torch.stack([self._x[0], changed(self._x[0], box)]))
             for layer in layers:
-                parts[layer].append(change(layer, found[layer.name].tensor))
-        return {layer: torch.cat(changes) for layer, changes in parts.items()}
+                if layer.name in found:
+                    parts[layer].append(change(layer, found[layer.name].tensor))
+        return {layer: torch.cat(changes) for layer, changes in parts.items() if len(changes) == len(boxes())}
 
     def _gradient(self, tensor: Tensor) -> Tensor | None:
         return torch.autograd.grad(self._score, tensor, retain_graph=True, allow_unused=True)[0]

@@ -3,6 +3,7 @@
 import copy
 import difflib
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -89,7 +90,11 @@ class Model:
         self._tensors = tensors = held_tensors(self.net)  # before a forward pass adds others
         for tensor in tensors:
             tensor.data = tensor.data.to(self.device)
-        self.dtype = next((each.dtype for each in tensors if each.is_floating_point()), torch.get_default_dtype())
+        sizes = Counter[torch.dtype]()
+        for tensor in tensors:
+            if tensor.is_floating_point():
+                sizes[tensor.dtype] += tensor.numel()
+        self.dtype = max(sizes, key=lambda dtype: sizes[dtype], default=torch.get_default_dtype())
         if self.dtype not in (torch.float32, torch.float64):
             raise Refusal(f"{name} computes in {self.dtype}; gradient maps need float32 or float64; use net.float().")
         if len(self.classes) < 2:

@@ -84,15 +84,25 @@ class Gates:
         inputs = list(tensors(args[:1] if name in _BLIND_BUT_FIRST else (args, kwargs)))
         if not any(each.requires_grad or self._is_marked(each) for each in inputs):
             return
-        changed = list(tensors(args[:1])) if _IN_PLACE.match(func.__name__) else []
+        in_place = bool(_IN_PLACE.match(func.__name__)) or bool(args and result is args[0])
+        changed = list(tensors(args[:1])) if in_place else []
         outputs = [*tensors(result), *changed]
         for output in outputs:
             if not output.requires_grad:
                 output._photo = self  # type: ignore[attr-defined]
         factors = tensors(args[1:2]) if name == "setitem" else () if name in _JOINS else inputs
-        hidden = name not in (*_JOINS, "mul", "div", "truediv") and any(each._is_view() for each in changed)
+        # What autograd does not see, or wraps in a node of its own.
+        hidden = name not in _JOINS and any(
+            each.requires_grad and (not torch.is_grad_enabled() or (each._is_view() and self._is_choice(name, args)))
+            for each in changed
+        )
         if any(each.requires_grad for each in outputs) and (hidden or any(map(self._is_marked, factors))):
             self.names.add(name)
+
+    @staticmethod
+    def _is_choice(name: str, args: tuple[Any, ...]) -> bool:
+        """True if a call in place is more than a product with a constant."""
+        return name not in ("mul", "div", "truediv") or any(each.requires_grad for each in tensors(args[1:]))
 
     def _is_marked(self, tensor: Tensor) -> bool:
         return not tensor.requires_grad and getattr(tensor, "_photo", None) is self

@@ -13,19 +13,22 @@ from torch import Tensor
 from attribution.network.layer import Layer
 
 BOXES = 8  # changed, one at a time
+MIRRORED = 0.7  # smallest alignment relative to that of the mirrored maps; cells of a coarse grid are alike
 BOX_SIDE = 0.2  # of a box, relative to the image's
 ALIGNED = 0.3  # smallest change where the raster places the boxes, relative to that of as many cells that change most
 
 # Nodes that may change the order of the cells; without them, maps (N, C, H, W) follow the raster.
 _REORDERING = re.compile(
-    "AsStrided|Bmm|Col2Im|Cumsum|Fft|Flip|Gather|Im2Col|Index|Mm|Permute|Reshape|Roll|Rot90|Scatter|Select|Sort|Topk|"
-    "Transpose|T(Backward|$)|Unfold|UnsafeView|View|.*(CppFunction|Attention|DifferentiableGraph|Generated|Rnn)"
+    "AsStrided|Bmm|Col2Im|ConstantPad|Cumsum|Fft|Flip|Gather|(Cudnn)?GridSampler|Im2Col|Index|Mm|Permute|Repeat|Reshape|"
+    "Roll|Rot90|Scatter|Select|Sort|Topk|Transpose|T(Backward|$)|Unfold|UnsafeView|View|.*(CppFunction|Attention|DifferentiableGraph|Generated|Rnn)"
 )
 
 
 def may_reorder(node: Any) -> bool:
     """True if an operator may change the order of the cells."""
     name = node.name().rpartition("::")[2]
+    if re.match("Cat|Slice|Split", name):
+        return bool(node._saved_dim != 1)  # the channels
     if name.startswith("AsStrided") and node.next_functions[0][0].name().startswith("Mean"):  # as pooling to 1 x 1 does
         return False
     return bool(_REORDERING.match(name)) or isinstance(node, torch.autograd.function.BackwardCFunction)
@@ -58,11 +61,17 @@ def change(layer: Layer, output: Tensor) -> Tensor:
 
 
 def alignment(changes: Tensor) -> float:
-    """Return how well the cells of a layer are where the raster places them, from 0 to 1.
+    """Return how well the cells of a layer are where the raster places them, from 0 to 1; 0 if they are mirrored.
 
     Args:
         changes: For each of the boxes, (BOXES, h, w), as returned by `change`.
     """
+    mirrored = [changes.flip(1), changes.flip(2), changes.flip(1, 2), changes.mT]
+    here, others = _placed(changes), [_placed(each) for each in mirrored if each.shape == changes.shape]
+    return here if here >= MIRRORED * max(others) else 0.0
+
+
+def _placed(changes: Tensor) -> float:
     own = (changes - changes.mean(0)).clamp(min=0)  # more than by the other boxes
     placed, most = torch.zeros(()), torch.zeros(())
     for each, box in zip(own, boxes(), strict=True):

@@ -72,11 +72,10 @@ class Rectifiers(TorchFunctionMode):
         super().__init__()
         self.rule = "gradient"
         self._gates = Gates()
-        self._wrapped = 0  # rectifiers in place on a view, which the graph does not show
 
     def seen(self, logits: Tensor) -> Interception:
         """Return the rectifiers and other nonlinear operators that lead to these logits."""
-        count, others = self._wrapped, set(self._gates.names)
+        count, others = 0, set(self._gates.names)
         for node in ordered(logits.grad_fn):
             if node.name() == _REACHED and node.rectifiers is self:
                 count += 1
@@ -95,7 +94,8 @@ class Rectifiers(TorchFunctionMode):
             result = func(*args, **kwargs)
             self._gates.follow(func, args, kwargs, result)
             return result
-        self._wrapped += found.in_place and found.x._is_view()
+        if found.in_place and found.x._is_view():  # otherwise the graph would not show it
+            return found.x.copy_(_Rectify.apply(found.x, found.hi, False, found.saved, self))
         return _Rectify.apply(found.x, found.hi, found.in_place, found.saved, self)
 
 

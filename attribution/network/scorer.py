@@ -147,12 +147,30 @@ class Scorer:
                 self._tape = self._taped()
         return self._tape
 
-    def _taped(self) -> Tape:
+    def _taped(self, run: Callable[[Tensor], Tensor] | None = None, kept: str | None = None) -> Tape:
         x = self.x[None].detach().requires_grad_()
-        with torch.enable_grad(), Rectifiers() as rectifiers, outputs() as found:
-            logits = self._run(x)
+        with torch.enable_grad(), Rectifiers() as rectifiers, outputs(kept) as found:
+            logits = self._fitted(run or self._run, x)
         self.forwards += 1
         return Tape(x, logits, rectifiers, found)
+
+    def _fitted(self, run: Callable[[Tensor], Tensor], photo: Tensor) -> Tensor:
+        """Run the photo through the network.
+
+        Raises:
+            Refusal: If that fails, and the photo has another size than the model's.
+        """
+        try:
+            return run(photo)
+        except Exception as error:
+            size = (photo.shape[2], photo.shape[3])
+            if isinstance(error, Refusal) or exhausted(error) or size == self.model.preprocessing.size:
+                raise
+            height, width = self.model.preprocessing.size
+            raise Refusal(
+                f"{self.model.name} fails on a photo of {size[0]} x {size[1]} pixels; use its own size, {height} x "
+                f"{width}, as model.prepare does."
+            ) from error
 
     def backward(self, rule: str) -> Tensor:
         """Backpropagate the photo's score to its pixels under a rectifier rule.
@@ -165,35 +183,38 @@ class Scorer:
         Returns:
             (3, H, W), per unit of pixel value; the exact gradient of the score for the rule "gradient".
         """
-        return self._back(self.record().x, rule)[0]
+        tape = self.record()
+        gradient = self._back(tape, tape.x, rule)
+        return (torch.zeros_like(tape.x) if gradient is None else gradient)[0]
 
-    def features(self, layer: Layer) -> tuple[Tensor, Tensor]:
+    def features(self, layer: Layer, *, as_given: bool = False) -> tuple[Tensor, Tensor]:
         """Return a layer's output for the photo and the score's gradient with respect to it, both (C, h, w).
+
+        Args:
+            layer: The layer.
+            as_given: True for the output of this very module in the given network, in a pass of its own. Default:
+                False; a batch norm may be folded into the module, or an operator in place may follow it.
 
         Raises:
             Refusal: If the layer does not run for this photo, or does not affect its logits.
         """
-        if layer.name not in self.record().outputs:
+        tape = self._taped(self.model.given_logits, layer.name) if as_given else self.record()
+        if layer.name not in tape.outputs:
             raise Refusal(f"The layer {layer.name!r} does not run for this photo; name another layer.")
-        output = self.record().outputs[layer.name].tensor
-        try:
-            return layer.maps(output.detach())[0], layer.maps(self._back(output, "gradient"))[0]
-        except RuntimeError as error:
-            if "not have been used in the graph" not in str(error):
-                raise
-            raise Refusal(
-                f"The layer {layer.name!r} does not affect the logits of this photo; name another layer."
-            ) from error
+        output = tape.outputs[layer.name].tensor
+        gradient = self._back(tape, output, "gradient")
+        if gradient is None:
+            raise Refusal(f"The layer {layer.name!r} does not affect the logits of this photo; name another layer.")
+        return layer.maps(output.detach())[0], layer.maps(gradient)[0]
 
-    def _back(self, tensor: Tensor, rule: str) -> Tensor:
-        """Backpropagate the score to a tensor of the recorded pass."""
-        tape = self.record()
+    def _back(self, tape: Tape, tensor: Tensor, rule: str) -> Tensor | None:
+        """Backpropagate the score to a tensor of a recorded pass; return None if the logits do not depend on it."""
         tape.rectifiers.rule = rule
         with torch.enable_grad():
             potential = self.target.potential(tape.logits).sum()
-            (gradient,) = torch.autograd.grad(potential, tensor, retain_graph=True)
+            (gradient,) = torch.autograd.grad(potential, tensor, retain_graph=True, allow_unused=True)
         self.backwards += 1
-        return self._scale(gradient, tape.logits)
+        return gradient if gradient is None else self._scale(gradient, tape.logits)
 
     @property
     def interception(self) -> Interception:
@@ -243,7 +264,7 @@ class Scorer:
 
     def _forward(self, images: Tensor) -> Tensor:
         with torch.no_grad():
-            logits = self._run(images)
+            logits = self._fitted(self._run, images)
         self.forwards += len(images)
         return logits
 

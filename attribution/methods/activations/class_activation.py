@@ -46,7 +46,7 @@ class ClassActivation(Method):
         """Return the map, (h, w), from the layer's feature maps and their gradients, both (C, h, w)."""
 
     def cost(self, size: tuple[int, int]) -> Cost:
-        return Cost(0, 1)
+        return Cost(int(bool(self.layer)), 1)
 
     def refusal(self, model: Model) -> str | None:
         try:
@@ -74,7 +74,7 @@ class ClassActivation(Method):
 
     def compute(self, scorer: Scorer, tick: Tick) -> Computed:
         layer = self.layer_of(scorer.model, (scorer.x.shape[1], scorer.x.shape[2]))
-        maps, gradient = scorer.features(layer)  # (C, h, w)
+        maps, gradient = scorer.features(layer, as_given=bool(self.layer))  # (C, h, w)
         cells = self.weigh(maps, gradient)
         cells = cells.clamp(min=0) if self.negative == "cut" else cells
         heat = functional.interpolate(cells[None, None], scorer.x.shape[1:], mode="bilinear")[0, 0]

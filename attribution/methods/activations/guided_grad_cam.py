@@ -51,7 +51,7 @@ class GuidedGradCAM(Method):
         return GradCAM(self.stage, layer=self.layer)
 
     def cost(self, size: tuple[int, int]) -> Cost:
-        return Cost(0, 2)
+        return Cost(int(bool(self.layer)), 2)
 
     def refusal(self, model: Model) -> str | None:
         return self._region.refusal(model) or GuidedBackprop().refusal(model)
