@@ -31,15 +31,9 @@ LAYOUTS: dict[str, Function] = {
     "contiguous": lambda x: x,
     "channels last": lambda x: x.movedim(1, -1).contiguous().movedim(-1, 1),
     "tokens": lambda x: pixels(x).mT.contiguous().mT.view(x.shape),
-<<<<<<< HEAD
-    "transposed": lambda x: x.mT.contiguous().mT,
-    "images last": lambda x: x.movedim(0, -1).contiguous().movedim(-1, 0),
-    "flat images last": lambda x: x.flatten(1).T.contiguous().T.view(x.shape),
-=======
     "tokens first": lambda x: pixels(x).permute(2, 0, 1).contiguous().permute(1, 2, 0).view(x.shape),
     "transposed": lambda x: x.mT.contiguous().mT,
     "images last": lambda x: x.flatten(1).T.contiguous().T.view(x.shape),
->>>>>>> operators
     "half of the channels": lambda x: torch.cat([x, x], 1)[:, x.shape[1] :],
     "half of the channels last": lambda x: (
         torch.cat([x, x], 1).movedim(1, -1).contiguous().movedim(-1, 1)[:, x.shape[1] :]
@@ -56,15 +50,9 @@ VIEWS: dict[str, Function] = {
     "contiguous": lambda y: y,
     "channels last": lambda y: y.movedim(1, -1),
     "tokens": lambda y: pixels(y).mT,
-<<<<<<< HEAD
-    "transposed": lambda y: y.mT,
-    "images last": lambda y: y.movedim(0, -1),
-    "flat images last": lambda y: y.flatten(1).T,
-=======
     "tokens first": lambda y: pixels(y).permute(2, 0, 1),
     "transposed": lambda y: y.mT,
     "images last": lambda y: y.flatten(1).T,
->>>>>>> operators
     "half of the channels": lambda y: torch.cat([y.detach(), y], 1),
     "half of the channels last": lambda y: torch.cat([y.detach(), y], 1).movedim(1, -1),
     "half of the columns": lambda y: torch.cat([y.detach(), y], -1),
@@ -437,19 +425,6 @@ OPERATORS: dict[str, tuple[Callable[[int], Function], Sequence[tuple[int, ...]]]
 # Faults of the installed PyTorch. Batch norm takes the signal of one image for stored like its input, when one of the
 # two is stored as tokens and the other is contiguous. Instance norm is batch norm of one image, whose channels are the
 # channels of all images. "Transposed" is contiguous where images have one row or column.
-<<<<<<< HEAD
-CONTIGUOUS = ["contiguous", "transposed", "images last", "flat images last", "half of the channels"]  # for one image
-TOKENS = {
-    *product([1], [*CONTIGUOUS, "one image"], ["tokens"]),
-    *product([1], ["tokens"], [*CONTIGUOUS, "sum over images"]),
-}
-TURNED = {
-    *product([1], LAYOUTS, ["channels last", "tokens"]),
-    *product([2], LAYOUTS, ["images last", "flat images last"]),
-}
-KNOWN: dict[str, set[Fault]] = {
-    **{name: TOKENS for name in OPERATORS if name.startswith(("batch norm 2d", "batch norm 3d"))},
-=======
 TOKENS = ["tokens", "tokens first"]
 CONTIGUOUS = ["contiguous", "transposed", "images last", "half of the channels"]  # where there is one image
 MIXED = {
@@ -462,7 +437,6 @@ TURNED = {
 }
 KNOWN: dict[str, set[Fault]] = {
     **{name: MIXED for name in OPERATORS if name.startswith(("batch norm 2d", "batch norm 3d"))},
->>>>>>> operators
     **{name: TURNED for name in OPERATORS if name.startswith(("instance norm 2d", "instance norm 3d"))},
 }
 
@@ -490,11 +464,7 @@ class Careless(torch.autograd.Function):
 @pytest.mark.parametrize(
     ("function", "expected"),
     [
-<<<<<<< HEAD
-        (Careless.apply, product([1], LAYOUTS, ["channels last", "tokens"])),
-=======
         (Careless.apply, product([1], LAYOUTS, ["channels last", *TOKENS])),
->>>>>>> operators
         (lambda x: x * (3 - len(x)), product([1], LAYOUTS, [*VIEWS, "value"])),
     ],
 )
