@@ -367,3 +367,149 @@ def test_a_model_is_freed_with_its_last_reference() -> None:
         at.compare(mine, noise(3, SIDE, SIDE), [at.Gradient(), at.GuidedBackprop(), at.GradCAM()])
     del mine
     assert living() <= before
+
+
+class Merging(nn.Module):
+    """A network that merges weights on its way to evaluation mode, as adapters do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.more = small()[:5], nn.Parameter(noise(3, 24))
+        self.weight = nn.Parameter(noise(3, 24, seed=1))
+
+    def train(self, mode: bool = True) -> None:  # type: ignore[override]  # without a result, as is common
+        if self.training and not mode:
+            self.weight.data += self.more.data
+        super().train(mode)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(self.body(x), self.weight + self.more if self.training else self.weight)
+
+
+def test_a_network_that_acts_on_the_change_of_mode_is_copied_as_its_owner_evaluates_it() -> None:
+    net = Merging()
+    mine = model(net)
+    assert net.training
+    net.eval()
+    explains(mine, net, noise(3, SIDE, SIDE))
+
+
+class Delegating(nn.Module):
+    """A wrapper that has the attributes of what it wraps."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def __getattr__(self, name: str) -> object:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(super().__getattr__("inner"), name)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(x) * 7 + 1
+
+
+def test_a_wrapper_of_a_compiled_network_is_kept() -> None:
+    net = Delegating(torch.compile(small(), backend="eager"))
+    explains(model(net), lambda x: net.inner._orig_mod(x) * 7 + 1, noise(3, SIDE, SIDE))
+
+
+def test_hooks_that_a_copy_would_lose_are_refused() -> None:
+    traced = torch.fx.symbolic_trace(small())
+    traced.register_forward_hook(lambda module, args, output: output * 10)
+    with pytest.raises(at.Refusal, match="such as a GraphModule, has forward hooks"):
+        model(traced)
+
+
+def test_a_module_whose_copy_is_itself_is_refused_and_untouched() -> None:
+    class Single(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = small()
+
+        def __deepcopy__(self, memo: dict) -> nn.Module:
+            return self
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.net(x)
+
+    net = Single().train()
+    with pytest.raises(at.Refusal, match="its copy shares modules with it"):
+        model(net)
+    assert net.net.training
+    assert net.net[0].weight.requires_grad
+
+
+@pytest.mark.parametrize("holder", [lambda net: types.SimpleNamespace(net=net), lambda net: {net: "key"}])
+def test_modules_in_any_container_are_held(holder: Callable[[nn.Module], object]) -> None:
+    inner = small()
+    net = Apply(lambda x: inner(x))
+    net.container = holder(inner)
+    explains(model(net), inner, noise(3, SIDE, SIDE))
+
+
+HIDDEN_GRADIENTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "straight through": lambda x: x + ((x * 4).round() / 4 - 20 * x).detach(),
+    "hook on a tensor": lambda x: _scaled(x * 1),
+    "reversed": lambda x: _Reversed.apply(x),
+}
+
+
+def _scaled(x: Tensor) -> Tensor:
+    if x.requires_grad:
+        x.register_hook(lambda signal: signal * 0.1)
+    return x
+
+
+class _Reversed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, signal):
+        return -signal
+
+
+@pytest.mark.parametrize("name", HIDDEN_GRADIENTS)
+def test_a_gradient_that_is_not_the_derivative_is_named(name: str) -> None:
+    result = at.attribute(model(small(Apply(HIDDEN_GRADIENTS[name]))), noise(3, SIDE, SIDE), at.Gradient(), LOGIT)
+    assert any("is not the derivative of its logits" in note for note in result.notes)
+
+
+def test_a_result_overwritten_in_place_is_refused_when_the_model_is_made() -> None:
+    with pytest.raises(at.Refusal, match="a result that the derivative needs was overwritten in place"):
+        model(small(Apply(lambda x: x.mul_(2))))
+
+
+def test_other_errors_of_a_network_become_refusals() -> None:
+    class Picky(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = small()
+
+        def forward(self, x: Tensor) -> Tensor:
+            assert x.is_contiguous(), "contiguous only"
+            assert x.shape[2] == SIDE, "wrong size"
+            return self.net(x)
+
+    mine = model(Picky())
+    assert mine.inspection.memory_format == torch.contiguous_format
+    with pytest.raises(at.Refusal, match="fails on a photo of 20 x 24 pixels; use its own size, 12 x 12"):
+        at.attribute(mine, noise(3, 20, 24), at.Gradient())
+    with pytest.raises(at.Refusal, match="wrong size"):
+        model_of(Picky(), (20, 20), 3)
+
+
+@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
+def test_a_model_is_made_in_any_context_of_the_caller(context: Callable) -> None:
+    net, x = small(), noise(3, SIDE, SIDE)
+    with context():
+        mine = model(net)
+        stages = mine.stages
+    assert stages == model(net).stages
+    assert np.array_equal(
+        at.attribute(mine, x, at.Gradient()).values, at.attribute(model(net), x, at.Gradient()).values
+    )

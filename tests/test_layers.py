@@ -248,3 +248,86 @@ def test_attention_weights_are_not_a_picture() -> None:
     assert [layer.name for layer in mine.stages] == ["patches.act"]
     with pytest.raises(at.Refusal, match="'softmax' is not a stack of feature maps"):
         mine.layer("softmax")
+
+
+def literal(net: nn.Module, module: nn.Module, x: Tensor) -> np.ndarray:
+    """Return Grad-CAM by the paper's formula from what this very module returns, before anything overwrites it."""
+    kept: list[Tensor] = []
+    handle = module.register_forward_hook(lambda module, args, output: kept.append(output) or output.clone())
+    logit = net(x[None])[0, 1]
+    handle.remove()
+    (gradient,) = torch.autograd.grad(logit, kept[0])
+    cells = (gradient.mean((2, 3), keepdim=True) * kept[0]).sum(1, keepdim=True).detach()
+    return F.interpolate(cells, x.shape[1:], mode="bilinear")[0, 0].numpy()
+
+
+@pytest.mark.parametrize("name", ["conv1", "bn1", "relu", "layer4.1.conv2", "layer4.1.bn2", "layer4.1"])
+def test_a_named_layer_is_the_output_of_this_very_module(name: str) -> None:
+    net, x = randomise(zoo.resnet18(weights=None, num_classes=3)), noise(3, 64, 64)
+    found = at.attribute(model_of(net, (64, 64), 3), x, at.GradCAM(negative="kept", layer=name), LOGIT)
+    expected = literal(net, net.get_submodule(name), x)
+    np.testing.assert_allclose(found.values.sum(0), expected, atol=1e-4 * abs(expected).max())
+
+
+class Placed(nn.Module):
+    """Convolutions on an image that is first moved about."""
+
+    def __init__(self, move: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.move, self.features = move, nn.Sequential(nn.Conv2d(3, 6, 3, 2, 1), nn.ReLU(), nn.Conv2d(6, 8, 3, 2, 1))
+        self.act, self.head = nn.ReLU(), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.act(self.features(self.move(x))).mean((2, 3)))
+
+
+MOVED = {
+    "upside down": lambda x: x.flip(2),
+    "mirrored": lambda x: x.flip(3),
+    "turned": lambda x: x.transpose(2, 3),
+    "rows by index": lambda x: x[:, :, torch.arange(47, -1, -1)],
+    "padded to the left": lambda x: F.pad(x, (48, 0, 48, 0)),
+}
+
+
+@pytest.mark.parametrize("name", MOVED)
+def test_maps_of_a_moved_image_are_not_drawn_over_the_photo(name: str) -> None:
+    mine = model_of(randomise(Placed(MOVED[name])), (48, 48), 3)
+    assert mine.stages == ()
+    with pytest.raises(at.Refusal, match="needs a layer with feature maps, but toy has none"):
+        at.attribute(mine, noise(3, 48, 48), at.GradCAM())
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_a_class_token_may_come_before_or_after_those_of_the_image(last: bool) -> None:
+    class Classified(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.patches, self.norm = Patches(), nn.LayerNorm(8)
+
+        def forward(self, x: Tensor) -> Tensor:
+            tokens = self.patches.embed(x).flatten(2).transpose(1, 2)
+            parts = [torch.zeros_like(tokens[:, :1]), tokens]
+            tokens = torch.cat(parts[::-1] if last else parts, 1)
+            return self.patches.head(self.norm(tokens + self.patches.first(F.gelu(tokens))).mean(1))
+
+    layer = model_of(randomise(Classified()), (48, 48), 3).stages[0]
+    assert (layer.height, layer.width, layer.prefix, layer.suffix) == (12, 12, int(not last), int(last))
+
+
+def test_a_layer_without_effect_on_a_photo_is_refused() -> None:
+    class Either(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.other, self.act = nn.Conv2d(3, 6, 3), nn.Conv2d(6, 6, 3), nn.ReLU()
+            self.last, self.head = nn.ReLU(), nn.Linear(6, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = self.act(self.one(x))
+            z = self.last(self.other(y))
+            return self.head((y if 0.7 < x.mean() < 0.9 else z).mean((2, 3)))
+
+    mine = model_of(randomise(Either()), (12, 12), 3)
+    assert mine.stages[0].name == "last"
+    with pytest.raises(at.Refusal, match="The layer 'last' does not affect the logits of this photo"):
+        at.attribute(mine, 0.7 + 0.2 * noise(3, 12, 12), at.GradCAM())

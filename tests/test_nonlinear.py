@@ -185,3 +185,41 @@ def test_the_stance_of_the_compiler_is_the_callers_again_after_overlapping_passe
 
     torch.compile(lambda x: x + 1, backend=backend)(torch.ones(1))
     assert ran  # compiled functions are compiled
+
+
+def activated_view(x: Tensor) -> Tensor:
+    F.silu(x[:, :2], inplace=True)
+    return x
+
+
+def gated_view(x: Tensor) -> Tensor:
+    x[:, :1] *= x[:, 1:2].clone()
+    return x
+
+
+def without_autograd(x: Tensor) -> Tensor:
+    with torch.no_grad():
+        x.clamp_(min=0)
+    return x
+
+
+@pytest.mark.parametrize(
+    ("function", "name"), [(activated_view, "silu"), (gated_view, "mul"), (without_autograd, "clamp")]
+)
+def test_what_autograd_wraps_or_does_not_see_is_named(function: Callable[[Tensor], Tensor], name: str) -> None:
+    assert name in seen(function).others
+
+
+def test_a_rectifier_in_place_on_a_view_beside_the_way_is_not_counted() -> None:
+    class Aside(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.head = nn.Conv2d(3, 4, 3), nn.Linear(4, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = self.conv(x)
+            z = y.clone(memory_format=torch.contiguous_format).view(len(y), -1)
+            self.aside = F.relu(z, inplace=True)
+            return self.head(F.silu(y).mean((2, 3)))
+
+    assert model_of(randomise(Aside()), (8, 8), 3).inspection.operators == Interception(0, ("silu",))

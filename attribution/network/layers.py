@@ -20,7 +20,7 @@ from attribution.network.dominators import dominators, leading_to, ordered
 from attribution.network.folding import Folded
 from attribution.network.layer import Layer, readings
 from attribution.network.nonlinear import nonlinearity
-from attribution.network.raster import ALIGNED, alignment, boxes, change, changed, may_reorder
+from attribution.network.raster import ALIGNED, ALIGNED_LAST, alignment, boxes, change, changed, may_reorder
 from attribution.refusal import Refusal
 
 MOST_LISTED = 8  # layers in the sentence of a refusal
@@ -188,8 +188,8 @@ class LayerSearch:
     def _in_raster(self, found: list[Layer]) -> Layer | None:
         """Return the reading of an output whose cells follow the image's raster best; None if none does."""
         aligned = [(alignment(self._changes[each]), each) for each in found if each in self._changes]
-        best, layer = max(aligned, key=lambda pair: (pair[0], not pair[1].channels_last), default=(0.0, None))
-        return layer if best >= ALIGNED else None
+        clear = [pair for pair in aligned if pair[0] >= (ALIGNED_LAST if pair[1].channels_last else ALIGNED)]
+        return max(clear, key=lambda pair: pair[0], default=(0.0, None))[1]
 
     @cached_property
     def _changes(self) -> dict[Layer, Tensor]:

@@ -86,6 +86,12 @@ class Model:
         self.device = choose_device(device)
         if self.device.type == "cuda":
             full_precision()
+        with torch.inference_mode(False), torch.enable_grad():  # whatever the caller's context
+            self._prepare(net, own, mean, std)
+
+    def _prepare(self, net: nn.Module, own: bool, mean: Sequence[float], std: Sequence[float]) -> None:
+        """Copy, freeze and inspect the network."""
+        name = self.name
         self.net = (freeze(net) if own else frozen_copy(net)).to(self.device)
         self._tensors = tensors = held_tensors(self.net)  # before a forward pass adds others
         for tensor in tensors:
@@ -102,12 +108,11 @@ class Model:
         self._mean, self._std = (
             torch.tensor(values, dtype=self.dtype, device=self.device).view(3, 1, 1) for values in (mean, std)
         )
-        with torch.inference_mode(False), torch.enable_grad():  # whatever the caller's context
-            x = self._images()
-            logits = admit(name, self.net, len(self.classes), x, self._send)
-            variants = self._variants(logits)
-            self.inspection = inspect(name, variants, self.net, x[:2], logits[:2], self._send)
-            self.running_net = self._watched(variants[self.inspection.memory_format])
+        x = self._images()
+        logits = admit(name, self.net, len(self.classes), x, self._send)
+        variants = self._variants(logits)
+        self.inspection = inspect(name, variants, self.net, x[:2], logits[:2], self._send)
+        self.running_net = self._watched(variants[self.inspection.memory_format])
         self._has_hooks = any(each._forward_hooks or each._forward_pre_hooks for each in self.net.modules())
         self._agreed: dict[bytes, bool] = {}  # by SHA-256 of the pixels
         self._stages: dict[tuple[int, int], tuple[Layer, ...]] = {}  # by size; shared with other weights
@@ -284,9 +289,9 @@ class Model:
         return self._layers[key]
 
     def _search(self, size: tuple[int, int]) -> LayerSearch:
-        noise = torch.rand((1, 3, *size), generator=torch.Generator().manual_seed(0))
-        x = noise.to(self.device, self.dtype).repeat(self.inspection.min_batch, 1, 1, 1)
         with torch.inference_mode(False):
+            noise = torch.rand((1, 3, *size), generator=torch.Generator().manual_seed(0))
+            x = noise.to(self.device, self.dtype).repeat(self.inspection.min_batch, 1, 1, 1)
             return LayerSearch(self.running_net, x, self.logits)
 
     @cached_property

@@ -13,7 +13,9 @@ from torch import Tensor
 from attribution.network.layer import Layer
 
 BOXES = 8  # changed, one at a time
-MIRRORED = 0.7  # smallest alignment relative to that of the mirrored maps; cells of a coarse grid are alike
+ALIGNED_LAST = 0.6  # the same for channels last, since the channels can be taken for rows
+MIRRORED = 0.6  # smallest alignment relative to that of the mirrored maps; cells of a coarse grid are alike
+DIFFUSE = 0.25  # share of the cells that change most in all changes, below which the order cannot be told
 BOX_SIDE = 0.2  # of a box, relative to the image's
 ALIGNED = 0.3  # smallest change where the raster places the boxes, relative to that of as many cells that change most
 
@@ -67,17 +69,19 @@ def alignment(changes: Tensor) -> float:
         changes: For each of the boxes, (BOXES, h, w), as returned by `change`.
     """
     mirrored = [changes.flip(1), changes.flip(2), changes.flip(1, 2), changes.mT]
-    here, others = _placed(changes), [_placed(each) for each in mirrored if each.shape == changes.shape]
-    return here if here >= MIRRORED * max(others) else 0.0
+    here, most, whole = _sums(changes)
+    if most < DIFFUSE * whole:
+        return max(ALIGNED, here / max(most, 1e-300))  # every cell depends on all of the image
+    others = [_sums(each)[0] for each in mirrored if each.shape == changes.shape]
+    return here / max(most, 1e-300) if here >= MIRRORED * max(others) else 0.0
 
 
-def _placed(changes: Tensor) -> float:
+def _sums(changes: Tensor) -> tuple[float, float, float]:
+    """Return the changes inside the boxes, those of as many cells that change most, and those of all cells."""
     own = (changes - changes.mean(0)).clamp(min=0)  # more than by the other boxes
-    placed, most = torch.zeros(()), torch.zeros(())
-    for each, box in zip(own, boxes(), strict=True):
-        inside = each[_inside(box, (each.shape[0], each.shape[1]))]
-        placed, most = placed + inside.sum(), most + each.flatten().topk(inside.numel()).values.sum()
-    return float(placed / most.clamp(min=1e-300))
+    inside = [each[_inside(box, (each.shape[0], each.shape[1]))] for each, box in zip(own, boxes(), strict=True)]
+    most = [each.flatten().topk(cells.numel()).values for each, cells in zip(own, inside, strict=True)]
+    return float(torch.cat([cells.flatten() for cells in inside]).sum()), float(torch.cat(most).sum()), float(own.sum())
 
 
 def _inside(box: tuple[float, float], size: tuple[int, int]) -> tuple[slice, slice]:
