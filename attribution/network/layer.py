@@ -25,6 +25,7 @@ class Layer:
         prefix: Number of tokens that precede those of the image if the output is (N, tokens, C); otherwise None.
         suffix: Number of tokens that follow those of the image. Default: 0.
         channels_last: True if the output is (N, H, W, C). Default: False, that is (N, C, H, W).
+        tokens_last: True if the output is (N, C, tokens). Default: False.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Layer:
     prefix: int | None = None
     suffix: int = 0
     channels_last: bool = False
+    tokens_last: bool = False
 
     def maps(self, output: Tensor) -> Tensor:
         """Arrange an output of this layer, or its gradient, as (N, C, H, W).
@@ -43,6 +45,7 @@ class Layer:
         """
         maps = output
         if self.prefix is not None:
+            output = output.mT if self.tokens_last else output
             cells = self.height * self.width
             if output.shape[1] != self.prefix + cells + self.suffix:
                 raise Refusal(
@@ -70,13 +73,14 @@ def readings(name: str, shape: tuple[int, ...], size: tuple[int, int]) -> Iterat
     if len(shape) == 4:
         found = [Layer(name, *shape[1:]), Layer(name, shape[3], shape[1], shape[2], channels_last=True)]
     if len(shape) == 3:
-        found = [
-            Layer(name, shape[2], *_grid(shape[1] - more, size), prefix, more - prefix)
-            for more in range(min(MAX_OTHER_TOKENS, shape[1] // 3) + 1)
-            for prefix in sorted({more, 0}, reverse=True)  # before or after those of the image
-        ]
-        least = min((_stretch((layer.height, layer.width), size) for layer in found), default=0)
-        found = [layer for layer in found if _stretch((layer.height, layer.width), size) < least + SAME_STRETCH]
+        for tokens, channels, last in ((shape[1], shape[2], False), (shape[2], shape[1], True)):
+            layers = [
+                Layer(name, channels, *_grid(tokens - more, size), prefix, more - prefix, tokens_last=last)
+                for more in range(min(MAX_OTHER_TOKENS, tokens // 3) + 1)
+                for prefix in sorted({more, 0}, reverse=True)  # before or after those of the image
+            ]
+            least = min((_stretch((layer.height, layer.width), size) for layer in layers), default=0)
+            found += [each for each in layers if _stretch((each.height, each.width), size) < least + SAME_STRETCH]
     for layer in found:
         cells = layer.height * layer.width
         if 1 < cells <= size[0] * size[1] and _stretch((layer.height, layer.width), size) < MOST_STRETCHED:

@@ -187,8 +187,12 @@ class LayerSearch:
 
     def _in_raster(self, found: list[Layer]) -> Layer | None:
         """Return the reading of an output whose cells follow the image's raster best; None if none does."""
-        aligned = [(alignment(self._changes[each]), each) for each in found if each in self._changes]
-        clear = [pair for pair in aligned if pair[0] >= (ALIGNED_LAST if pair[1].channels_last else ALIGNED)]
+        fits = [(alignment(self._changes[each]), each) for each in found if each in self._changes]
+        clear = [
+            (aligned, each)
+            for aligned, each in fits
+            if aligned >= (ALIGNED_LAST if each.channels_last or each.tokens_last else ALIGNED)
+        ]
         return max(clear, key=lambda pair: pair[0], default=(0.0, None))[1]
 
     @cached_property

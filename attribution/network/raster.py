@@ -13,7 +13,7 @@ from torch import Tensor
 from attribution.network.layer import Layer
 
 BOXES = 8  # changed, one at a time
-ALIGNED_LAST = 0.6  # the same for channels last, since the channels can be taken for rows
+ALIGNED_LAST = 0.6  # the same for a rarer layout, since channels can be taken for rows or tokens
 MIRRORED = 0.6  # smallest alignment relative to that of the mirrored maps; cells of a coarse grid are alike
 DIFFUSE = 0.25  # share of the cells that change most in all changes, below which the order cannot be told
 BOX_SIDE = 0.2  # of a box, relative to the image's
