@@ -12,7 +12,7 @@ beside the largest of several distances of float32, for photos that differ by ro
 of photos (marked "~~"). Then, and where rounding changes a map by more than a thousandth, ours in float64 must also
 agree with the reference.
 
-The layer of Grad-CAM must be one that TIMM, TORCHVISION or HUGGING_FACE lists, or return the same, and the caller's
+The layer of Grad-CAM must be one that TIMM, TORCHVISION or hugging_face() lists, or return the same, and the caller's
 network must stay as it was, bit by bit.
 
     make benchmark NAME=zoo
@@ -91,7 +91,7 @@ TIMM = {
     "ghostnet": ("ghostnet_050", "blocks"),
     "hardcorenas": ("hardcorenas_b", "blocks"),
     "hgnet": ("hgnetv2_b0", "stages.3"),
-    "hiera": ("hiera_tiny_224", "- blocks.11"),
+    "hiera": ("hiera_tiny_224", "- blocks.11"),  # only after all its pooling do tokens have the image's order
     "hieradet_sam2": ("sam2_hiera_tiny", "blocks.11"),
     "hrnet": ("hrnet_w18_small", "final_layer"),
     "iformer": ("iformer_t", "stages.3"),
@@ -118,7 +118,7 @@ TIMM = {
     "pit": ("pit_ti_224", "transformers.2.blocks.2 transformers.2.blocks.3.norm1"),
     "pnasnet": ("pnasnet5large", "cell_11 act"),
     "pvt_v2": ("pvt_v2_b0", "stages.3"),
-    "qwen3_vit": ("qwen3_vit_88m", "encoder"),
+    "qwen3_vit": ("qwen3_vit_88m", "encoder encoder.blocks.11"),
     "rdnet": ("rdnet_tiny", "dense_stages.6 norm_pre"),
     "regnet": ("regnetx_002", "s4"),
     "repghost": ("repghostnet_050", "blocks"),
@@ -460,7 +460,7 @@ def judge_layer(row: Row, net: nn.Module, model: at.Model, accepted: tuple[str, 
     if missing:
         row.faults.append(f"the table names {', '.join(missing)}, which {row.name} lacks")
     if not right:
-        row.faults.append(f"Grad-CAM uses {text} instead of {' or '.join(accepted)}")
+        row.faults.append(f"Grad-CAM uses {text} instead of {' or '.join(accepted).replace('-', 'a refusal')}")
 
 
 def complaint(refusal: Exception) -> list[str]:
