@@ -195,6 +195,8 @@ class Model:
     def agrees(self, pixels: Tensor, logits: Tensor) -> bool:
         """True if the given network computes the same logits for an image, up to rounding.
 
+        It runs in the memory format of the inspection, which takes up to half the time of the other.
+
         Args:
             pixels: (1, 3, H, W), on the model's device and in its dtype.
             logits: (1, K), computed by the derived network.
@@ -203,7 +205,7 @@ class Model:
         if key not in self._agreed:
             with torch.no_grad():
                 given = self._twin(self.net) if self._has_hooks else self.net  # hooks may keep what they see
-                self._agreed[key] = same_logits(logits, self._logits(given, pixels, torch.contiguous_format))
+                self._agreed[key] = same_logits(logits, self._logits(given, pixels, self.inspection.memory_format))
             for old in list(self._agreed)[:-REMEMBERED]:
                 self._agreed.pop(old, None)
         return self._agreed[key]
