@@ -102,6 +102,7 @@ LINEAR = [
     lambda x: torch.fft.irfft2(torch.fft.rfft2(x) * torch.ones(3).double()),
     lambda x: x + x.detach().sigmoid().expand_as(x),  # a sum is linear, whatever is added
     lambda x: torch.empty_like(x).copy_(x),
+    lambda x: F.dropout(x[:, :2], 0.5, training=False),  # returns its input
     lambda x: F.max_pool2d(x, 2),  # not linear, but its switches are part of the rules
 ]
 

@@ -58,8 +58,6 @@ _DIVISORS = {
 
 # Calls whose result is linear in each input, also where another input was computed from the photo.
 _JOINS = frozenset("add sub cat concat concatenate stack hstack vstack copy fill zero setitem".split())
-# Calls that change their first input.
-_IN_PLACE = re.compile(r"\w*[^_]_$|__i(add|sub|mul|truediv|pow)__$|__setitem__$")
 # Calls that read only the shape, type or device of their inputs, or of all but the first.
 _BLIND = re.compile(r"\w+_like$|new_\w+$|size$|stride$|dim$|is_\w+$")
 _BLIND_BUT_FIRST = frozenset("expand_as view_as reshape_as type_as to".split())
@@ -76,16 +74,23 @@ class Gates:
         """Start with no gates."""
         self.names: set[str] = set()
 
-    def follow(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
-        """Mark what a call computes from the photo without a gradient, and note the call if it is a gate."""
+    def follow(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Make a call; mark what it computes from the photo without a gradient, and note it if it is a gate."""
+        first = args[0] if args and isinstance(args[0], Tensor) else None
+        version = 0 if first is None else first._version
+        result = func(*args, **kwargs)
+        self._note(func, args, kwargs, result, [] if first is None or first._version == version else [first])
+        return result
+
+    def _note(
+        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any, changed: list[Tensor]
+    ) -> None:
         name = re.sub("^[ir](?=add$|sub$|mul$|truediv$|pow$)", "", func.__name__.strip("_"))
         if _BLIND.match(name):
             return
         inputs = list(tensors(args[:1] if name in _BLIND_BUT_FIRST else (args, kwargs)))
         if not any(each.requires_grad or self._is_marked(each) for each in inputs):
             return
-        in_place = bool(_IN_PLACE.match(func.__name__)) or bool(args and result is args[0])
-        changed = list(tensors(args[:1])) if in_place else []
         outputs = [*tensors(result), *changed]
         for output in outputs:
             if not output.requires_grad:

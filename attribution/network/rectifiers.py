@@ -91,9 +91,7 @@ class Rectifiers(TorchFunctionMode):
         family = _RECTIFIER_FUNCTIONS.get(func) if torch.is_grad_enabled() else None
         found = family(*args, **kwargs) if family and _carries_gradient(*args, *kwargs.values()) else None
         if found is None:
-            result = func(*args, **kwargs)
-            self._gates.follow(func, args, kwargs, result)
-            return result
+            return self._gates.follow(func, args, kwargs)
         if found.in_place and found.x._is_view():  # otherwise the graph would not show it
             return found.x.copy_(_Rectify.apply(found.x, found.hi, False, found.saved, self))
         return _Rectify.apply(found.x, found.hi, found.in_place, found.saved, self)
