@@ -21,7 +21,7 @@ from attribution.photo.encode import data_url, eight_bit
 from attribution.refusal import Refusal
 from attribution.result import Attribution, Results
 from attribution.settings import digest, plain, write
-from attribution.system.memory import MEMORY_VARIABLE, share
+from attribution.system.memory import MEMORY_VARIABLE, give_back, share
 from attribution.targets.target import Target
 from attribution.work.cache import MODEL_SHARE, MODEL_STORE, Recent
 from attribution.work.jobs import Job
@@ -285,5 +285,6 @@ def loaded(analysis: PreparedAnalysis, job: Job[Any]) -> Model:
             )
         MODEL_STORE.make_room(size)  # before loading
         model = load_model(name, device, downloading)
+        give_back()  # what its inspection needed
         _models.put((name, device), model)
     return model
