@@ -112,14 +112,15 @@ class Model:
         logits = admit(name, self.net, len(self.classes), x, self._send)
         variants = self._variants(logits)
         self.inspection = inspect(name, variants, self.net, x[:2], logits[:2], self._send)
-        self.running_net = self._watched(variants[self.inspection.memory_format])
+        self.running_net = variants[self.inspection.memory_format]
+        watch(self.running_net)
         self._has_hooks = any(each._forward_hooks or each._forward_pre_hooks for each in self.net.modules())
         self._agreed: dict[bytes, bool] = {}  # by SHA-256 of the pixels
         self._stages: dict[tuple[int, int], tuple[Layer, ...]] = {}  # by size; shared with other weights
         self._layers: dict[tuple[str, tuple[int, int]], Layer] = {}
 
     def _variants(self, logits: Tensor | None = None) -> dict[torch.memory_format, nn.Module]:
-        """Return `net` with its batch norms folded where that is exact, by memory format, the fastest first.
+        """Return copies of `net` with batch norms folded where that is exact, by memory format, the fastest first.
 
         Args:
             logits: The test images' logits, (4, K), if they are known.
@@ -145,12 +146,6 @@ class Model:
         """Return a copy of a network that shares its tensors."""
         return frozen_copy(net, shared=held_tensors(net))
 
-    def _watched(self, net: nn.Module) -> nn.Module:
-        """Return a copy of a network that shares its tensors, and whose modules are hooked."""
-        twin = self._twin(net)
-        watch(twin)
-        return twin
-
     def with_net(self, net: nn.Module) -> "Model":
         """Return this model with another network of the same structure, such as one with random weights.
 
@@ -161,7 +156,8 @@ class Model:
         for name in ("weights", "_given"):
             twin.__dict__.pop(name, None)
         twin.net, twin._tensors, twin._agreed = freeze(net), held_tensors(net), {}
-        twin.running_net = twin._watched(twin._variants()[self.inspection.memory_format])
+        twin.running_net = twin._variants()[self.inspection.memory_format]
+        watch(twin.running_net)
         return twin
 
     def prepare(self, image: Image.Image) -> Tensor:
@@ -233,7 +229,9 @@ class Model:
 
     @cached_property
     def _given(self) -> nn.Module:
-        return self._watched(self.net)
+        twin = self._twin(self.net)
+        watch(twin)
+        return twin
 
     def predict(self, x: Tensor, k: int = 5, also: int | None = None) -> list[tuple[int, str, float]]:
         """Return the most probable classes.
