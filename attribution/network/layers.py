@@ -6,7 +6,7 @@ raster (see `raster`).
 
 import difflib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -26,8 +26,7 @@ from attribution.refusal import Refusal
 MOST_LISTED = 8  # layers in the sentence of a refusal
 LONGEST_NAME = 80  # letters of a name that a refusal repeats
 
-_kept: ContextVar[str | None] = ContextVar("kept", default=None)
-_outputs: ContextVar[dict[str, "Output"] | None] = ContextVar("outputs", default=None)
+_gathering: ContextVar["_Gathering | None"] = ContextVar("gathering", default=None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +37,15 @@ class Output:
     version: int
 
 
+@dataclass(frozen=True)
+class _Gathering:
+    """The outputs gathered so far in a forward pass, by module name, and the options of `outputs`."""
+
+    found: dict[str, Output]
+    kept: str | None
+    only: Container[str] | None
+
+
 def watch(net: nn.Module) -> None:
     """Hook the modules of a network, so that `outputs` can gather their outputs."""
     for name, module in net.named_modules():
@@ -46,27 +54,30 @@ def watch(net: nn.Module) -> None:
 
 
 @contextmanager
-def outputs(kept: str | None = None) -> Iterator[dict[str, Output]]:
+def outputs(kept: str | None = None, only: Container[str] | None = None) -> Iterator[dict[str, Output]]:
     """Gather the outputs of a forward pass in this thread, by module name, in call order.
 
     Args:
         kept: Name of a module whose output no later operator may overwrite. Default: none.
+        only: Names of the modules. Default: all.
     """
-    found: dict[str, Output] = {}
-    token, name = _outputs.set(found), _kept.set(kept)
+    gathering = _Gathering({}, kept, only)
+    token = _gathering.set(gathering)
     try:
-        yield found
+        yield gathering.found
     finally:
-        _outputs.reset(token)
-        _kept.reset(name)
+        _gathering.reset(token)
 
 
 def _record(name: str, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> Tensor | None:
-    if (found := _outputs.get()) is None or not isinstance(output, Tensor):
+    gathering = _gathering.get()
+    if gathering is None or not isinstance(output, Tensor):
         return None
-    found.pop(name, None)  # the last of several calls counts
-    found[name] = Output(output, output._version)
-    return output.clone() if name == _kept.get() else None  # a later operator in place changes the clone
+    if gathering.only is not None and name not in gathering.only:
+        return None
+    gathering.found.pop(name, None)  # the last of several calls counts
+    gathering.found[name] = Output(output, output._version)
+    return output.clone() if name == gathering.kept else None  # a later operator in place changes the clone
 
 
 class LayerSearch:
@@ -89,6 +100,7 @@ class LayerSearch:
         self._modules = dict(net.named_modules())
         self._size = (x.shape[2], x.shape[3])
         self._read: dict[str, list[Layer]] = {}
+        self._changes: dict[Layer, Tensor] = {}  # of the cells, (BOXES, h, w)
         self._order = ordered(logits.grad_fn)
         self._trunk = dominators(self._order, x)
 
@@ -112,15 +124,15 @@ class LayerSearch:
         Raises:
             Refusal: If there is no such module, or its output is not a stack of feature maps; names others.
         """
-        known = name in self._modules
-        layer = self._layer(name) if name in self._found else None
-        if layer:
-            return layer
+        if name in self._found:
+            self._trace([name])
+            if layer := self._layer(name):
+                return layer
         near = [each for each in difflib.get_close_matches(name, self._candidates, 3) if each != name]
         others = [*map(str, self.stages()), *near][:MOST_LISTED]
         choice = f"choose one of {', '.join(others)}." if others else "choose another method."
         shown = repr(name[:LONGEST_NAME])
-        if known:
+        if name in self._modules:
             raise Refusal(f"The output of the layer {shown} is not a stack of feature maps; {choice}")
         raise Refusal(f"The network has no layer {shown}; {choice}")
 
@@ -167,6 +179,7 @@ class LayerSearch:
 
     def _last_of_each(self, names: list[str]) -> list[Layer]:
         """Return the last layer of each resolution among the candidates, the coarsest first."""
+        self._trace(names)
         chosen: dict[tuple[int, int], Layer] = {}
         for name in reversed(names):
             grids = {(each.height, each.width) for each in self._readings(name)}
@@ -195,23 +208,23 @@ class LayerSearch:
         ]
         return max(clear, key=lambda pair: pair[0], default=(0.0, None))[1]
 
-    @cached_property
-    def _changes(self) -> dict[Layer, Tensor]:
-        """The changes of the cells of all possible layers when boxes of the image are changed, (BOXES, h, w)."""
-        layers = [
-            layer
-            for name, output in self._found.items()
-            if output.tensor.grad_fn in self._reordered
-            for layer in self._readings(name)
-        ]
+    def _trace(self, names: Iterable[str]) -> None:
+        """Measure how the cells of some modules' outputs change when boxes of the image are changed.
+
+        All are measured in the same passes; other outputs are not gathered, since they take much memory.
+        """
+        found = {name: self._readings(name) for name in names if self._found[name].tensor.grad_fn in self._reordered}
+        layers = [layer for each in found.values() for layer in each if layer not in self._changes]
+        if not layers:
+            return
         parts: dict[Layer, list[Tensor]] = {layer: [] for layer in layers}
         for box in boxes():
-            with torch.no_grad(), outputs() as found:
+            with torch.no_grad(), outputs(only=found.keys()) as gathered:
                 self._run(torch.stack([self._x[0], changed(self._x[0], box)]))
             for layer in layers:
-                if layer.name in found:
-                    parts[layer].append(change(layer, found[layer.name].tensor))
-        return {layer: torch.cat(changes) for layer, changes in parts.items() if len(changes) == len(boxes())}
+                if layer.name in gathered:
+                    parts[layer].append(change(layer, gathered[layer.name].tensor))
+        self._changes |= {layer: torch.cat(each) for layer, each in parts.items() if len(each) == len(boxes())}
 
     def _gradient(self, tensor: Tensor) -> Tensor | None:
         return torch.autograd.grad(self._score, tensor, retain_graph=True, allow_unused=True)[0]

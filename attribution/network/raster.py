@@ -12,6 +12,7 @@ from torch import Tensor
 
 from attribution.network.layer import Layer
 
+MOST_PADDED = 3  # cells; what a convolution of 7 x 7 needs to keep the size
 BOXES = 8  # changed, one at a time
 ALIGNED_LAST = 0.6  # the same for a rarer layout, since channels can be taken for rows or tokens
 MIRRORED = 0.6  # smallest alignment relative to that of the mirrored maps; cells of a coarse grid are alike
@@ -31,6 +32,8 @@ def may_reorder(node: Any) -> bool:
     name = node.name().rpartition("::")[2]
     if re.match("Cat|Slice|Split", name):
         return bool(node._saved_dim != 1)  # the channels
+    if name.startswith("ConstantPad") and max(map(abs, node._saved_pad)) <= MOST_PADDED:
+        return False
     if name.startswith("AsStrided") and node.next_functions[0][0].name().startswith("Mean"):  # as pooling to 1 x 1 does
         return False
     return bool(_REORDERING.match(name)) or isinstance(node, torch.autograd.function.BackwardCFunction)
@@ -57,9 +60,9 @@ def change(layer: Layer, output: Tensor) -> Tensor:
         layer: A way to read the output.
         output: The output for N images, of which the first one is unchanged.
     """
-    maps = layer.maps(output).cpu().double()
+    maps = layer.maps(output)
     distance: Tensor = torch.linalg.vector_norm(maps[1:] - maps[:1], dim=1)
-    return distance
+    return distance.cpu().double()
 
 
 def alignment(changes: Tensor) -> float:
