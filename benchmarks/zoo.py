@@ -203,7 +203,7 @@ class Entry:
 
 @dataclass
 class Row:
-    """What is printed about one network."""
+    """The line about one network."""
 
     name: str
     parameters: str = ""

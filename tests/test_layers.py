@@ -18,17 +18,18 @@ from toys import model_of, noise, randomise
 import attribution as at
 
 LOGIT = at.Target(1, "logit")
+SWIN = {"img_size": 64, "window_size": 4, "embed_dim": 24, "depths": (1, 1, 2, 1), "num_heads": (1, 2, 2, 4)}
 NETWORKS = {  # name: (small network of timm, its settings, side of the image, accepted layers, size of the maps)
     "swin": (
         "swin_tiny_patch4_window7_224",
-        {"img_size": 64, "window_size": 4, "embed_dim": 24, "depths": (1, 1, 2, 1), "num_heads": (1, 2, 2, 4)},
+        SWIN,
         64,
         {"norm", "layers.3"},
         (192, 2, 2),
     ),
     "swin v2": (
         "swinv2_tiny_window8_256",
-        {"img_size": 64, "window_size": 4, "embed_dim": 24, "depths": (1, 1, 2, 1), "num_heads": (1, 2, 2, 4)},
+        SWIN,
         64,
         {"norm", "layers.3"},
         (192, 2, 2),

@@ -45,11 +45,9 @@ def admit(name: str, net: nn.Module, classes: int, images: Tensor, run: Run) -> 
         except Refusal:
             raise
         except Exception as error:
-            if exhausted(error):
-                raise
-            reason = str(error).split("\n")[0]
             raise Refusal(
-                f"{name} fails on images of shape {tuple(images.shape)}: {reason}; check its input size and layers."
+                f"{name} fails on images of shape {tuple(images.shape)}: {reason(error)}; check its input size and "
+                "layers."
             ) from error
         again = run(net, images[:1])
     if observer.foreign:
@@ -68,6 +66,17 @@ def admit(name: str, net: nn.Module, classes: int, images: Tensor, run: Run) -> 
     if not same_logits(together, alone, MIXING_TOLERANCE):
         raise Refusal(f"{name} mixes the images of a batch; make batch norm use its running statistics.")
     return alone
+
+
+def reason(error: Exception) -> str:
+    """Return the first line of the message of an error of the network, for a refusal.
+
+    Raises:
+        Exception: The error itself, if memory ran out: a refusal would blame the network.
+    """
+    if exhausted(error):
+        raise error
+    return str(error).split("\n")[0]
 
 
 def expect_logits(name: str, logits: object, images: int, classes: int) -> Tensor:

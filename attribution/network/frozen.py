@@ -91,7 +91,8 @@ def frozen_copy(net: nn.Module, shared: Iterable[Tensor] = ()) -> nn.Module:
     """
     if not isinstance(net, nn.Module):
         raise Refusal(f"The network must be a torch.nn.Module, got {type(net).__name__}; wrap it in one.")
-    modules = [each for each in held(net) if isinstance(each, nn.Module)]
+    parts = list(held(net))
+    modules = [each for each in parts if isinstance(each, nn.Module)]
     if any(isinstance(module, torch.jit.ScriptModule) for module in modules):
         raise Refusal("A TorchScript network hides its operators; pass the original torch.nn.Module.")
     if any("_orig_mod" in module._modules and any(_forward_hooks(module)) for module in modules):
@@ -107,10 +108,10 @@ def frozen_copy(net: nn.Module, shared: Iterable[Tensor] = ()) -> nn.Module:
     shared = list(shared)
     try:
         memo: dict[int, Any] = {id(each): each for each in shared}
-        memo |= _replacements(net)
-        functions = [each for each in held(net) if isinstance(each, types.FunctionType) and _enclosed(each)]
+        memo |= _replacements(parts)
+        functions = [each for each in parts if isinstance(each, types.FunctionType) and _enclosed(each)]
         memo |= {id(each): _hollow(each) for each in functions}
-        methods = [each for each in held(net) if isinstance(each, types.MethodType) and id(each.__func__) in memo]
+        methods = [each for each in parts if isinstance(each, types.MethodType) and id(each.__func__) in memo]
         memo |= {id(each): functools.partial(memo[id(each.__func__)]) for each in methods}  # deepcopy keeps __func__
         twin = copy.deepcopy(net, memo)
         for method in methods:
@@ -124,7 +125,7 @@ def frozen_copy(net: nn.Module, shared: Iterable[Tensor] = ()) -> nn.Module:
             f"The network cannot be copied ({type(error).__name__}: {reason}); pass a plain torch.nn.Module."
         ) from error
     mine = {id(each) for each in held(twin) if isinstance(each, nn.Module | Tensor)}
-    kept = {id(each) for each in modules} | {id(each) for each in held_tensors(net)} - {id(each) for each in shared}
+    kept = {id(each) for each in parts} - {id(each) for each in shared}
     if mine & kept:
         raise Refusal("The network cannot be copied: its copy shares modules with it; pass a plain torch.nn.Module.")
     return freeze(_unwrapped(twin))
@@ -151,14 +152,14 @@ def drop_observers(net: nn.Module, run: Callable[[nn.Module], Tensor]) -> None:
             registered[key] = hook
 
 
-def _replacements(net: nn.Module) -> dict[int, Any]:
+def _replacements(parts: Iterable[Any]) -> dict[int, Any]:
     """Return substitutes for backward hooks and for computed weights, which deepcopy cannot copy.
 
     Returns:
         The `memo` of deepcopy, which maps the id of an object to its copy.
     """
     found: dict[int, Any] = {}
-    for each in held(net):
+    for each in parts:
         if isinstance(each, Tensor) and not each.is_leaf:
             found[id(each)] = each.detach().clone()
         elif isinstance(each, nn.Module):

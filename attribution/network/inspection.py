@@ -14,11 +14,10 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from attribution.network.admission import same_logits
+from attribution.network.admission import reason, same_logits
 from attribution.network.frozen import frozen_copy, held_tensors
 from attribution.network.rectifiers import BACKWARD_RULES, Interception, Rectifiers
 from attribution.refusal import Refusal
-from attribution.system.memory import exhausted
 
 # Largest distance of two maps, relative to their length, that counts as rounding: a rectifier that rounding opens or
 # closes changes the map of a random ResNet-50 by 0.005.
@@ -172,10 +171,9 @@ def _exact(name: str, net: nn.Module, x: Tensor, send: Send) -> _Probe:
         with torch.no_grad():
             ends = [run(twin, x[:1] + sign * step)[0] for sign in (1, -1)]
     except RuntimeError as error:
-        reason = str(error).split("\n")[0]
         raise Refusal(
             f"{name} has a gradient that differs between one image, a pair and memory formats, and cannot run in "
-            f"float64 to decide ({reason}); remove what converts to float32 in it."
+            f"float64 to decide ({reason(error)}); remove what converts to float32 in it."
         ) from error
     slope = float((ends[0] - ends[1]) @ _signal(ends[0]))
     for images in (x, x[:1]):
@@ -201,11 +199,8 @@ def _probe(name: str, net: nn.Module, x: Tensor, run: Callable[[nn.Module, Tenso
         with hooks, Rectifiers() as rectifiers:
             logits = run(net, x)
     except Exception as error:
-        if exhausted(error):
-            raise
-        reason = str(error).split("\n")[0]
         raise Refusal(
-            f"{name} fails in the forward pass with gradients: {reason}; use a plain torch.nn.Module."
+            f"{name} fails in the forward pass with gradients: {reason(error)}; use a plain torch.nn.Module."
         ) from error
     if not logits.requires_grad:
         raise Refusal(f"{name} passes no gradient back to its input; remove detach, no_grad or quantisation.")
@@ -217,12 +212,9 @@ def _probe(name: str, net: nn.Module, x: Tensor, run: Callable[[nn.Module, Tenso
         try:
             (maps[rule],) = torch.autograd.grad((logits @ _signal(logits)).sum(), x, retain_graph=more)
         except Exception as error:
-            if exhausted(error):
-                raise
-            reason = str(error).split("\n")[0]
             raise Refusal(
-                f"{name} fails in the backward pass ({type(error).__name__}: {reason}); disable checkpointing, and "
-                "operators in place."
+                f"{name} fails in the backward pass ({type(error).__name__}: {reason(error)}); disable "
+                "checkpointing, and operators in place."
             ) from error
     return _Probe(logits.detach(), maps, operators, memory.peak(held_tensors(net)))
 

@@ -110,7 +110,8 @@ class Model:
         )
         x = self._images()
         logits = admit(name, self.net, len(self.classes), x, self._send)
-        variants = self._variants(logits)
+        contiguous = self._derived(logits)
+        variants = {torch.channels_last: _channels_last(contiguous), torch.contiguous_format: contiguous}
         self.inspection = inspect(name, variants, self.net, x[:2], logits[:2], self._send)
         self.running_net = variants[self.inspection.memory_format]
         watch(self.running_net)
@@ -119,8 +120,8 @@ class Model:
         self._stages: dict[tuple[int, int], tuple[Layer, ...]] = {}  # by size; shared with other weights
         self._layers: dict[tuple[str, tuple[int, int]], Layer] = {}
 
-    def _variants(self, logits: Tensor | None = None) -> dict[torch.memory_format, nn.Module]:
-        """Return copies of `net` with batch norms folded where that is exact, by memory format, the fastest first.
+    def _derived(self, logits: Tensor | None = None) -> nn.Module:
+        """Return a copy of `net` with batch norms folded where that is exact.
 
         Args:
             logits: The test images' logits, (4, K), if they are known.
@@ -132,14 +133,7 @@ class Model:
                 return self._send(net, x)
 
         drop_observers(plain, run)
-        contiguous = fold(plain, run, run(plain) if logits is None else logits)
-        weights = [each for each in contiguous.parameters() if each.ndim == 4]
-        others = [each for each in held_tensors(contiguous) if not any(each is weight for weight in weights)]
-        channels_last = frozen_copy(contiguous, shared=others)
-        for each in channels_last.parameters():
-            if each.ndim == 4:
-                each.data = each.data.contiguous(memory_format=torch.channels_last)
-        return {torch.channels_last: channels_last, torch.contiguous_format: contiguous}
+        return fold(plain, run, run(plain) if logits is None else logits)
 
     @staticmethod
     def _twin(net: nn.Module) -> nn.Module:
@@ -156,7 +150,9 @@ class Model:
         for name in ("weights", "_given"):
             twin.__dict__.pop(name, None)
         twin.net, twin._tensors, twin._agreed = freeze(net), held_tensors(net), {}
-        twin.running_net = twin._variants()[self.inspection.memory_format]
+        derived = twin._derived()
+        fast = self.inspection.memory_format == torch.channels_last
+        twin.running_net = _channels_last(derived) if fast else derived
         watch(twin.running_net)
         return twin
 
@@ -333,3 +329,13 @@ class Model:
         noise = torch.rand((2, 3, *self.preprocessing.size), generator=torch.Generator().manual_seed(0))
         noise[1] *= 0.3
         return torch.cat([noise, torch.zeros_like(noise[:1]), torch.ones_like(noise[:1])]).to(self.device, self.dtype)
+
+
+def _channels_last(net: nn.Module) -> nn.Module:
+    """Return a copy of a network whose convolutions have weights in channels-last format; it shares all others."""
+    weights = {id(each) for each in net.parameters() if each.ndim == 4}
+    twin = frozen_copy(net, shared=[each for each in held_tensors(net) if id(each) not in weights])
+    for each in twin.parameters():
+        if each.ndim == 4:
+            each.data = each.data.contiguous(memory_format=torch.channels_last)
+    return twin

@@ -48,13 +48,8 @@ _FACTORS = {
     "Addbmm": (1, 2),
     "Addcmul": (1, 2),
 }
-_DIVISORS = {
-    "Div": 1,
-    "Addcdiv": 2,
-    "GridSampler2D": 1,
-    "CudnnGridSampler": 1,
-    "Lerp": 2,
-}  # of which none may, from this place on
+# Place of the first input that may not depend on the photo at all.
+_DIVISORS = {"Div": 1, "Addcdiv": 2, "GridSampler2D": 1, "CudnnGridSampler": 1, "Lerp": 2}
 
 # Calls whose result is linear in each input, also where another input was computed from the photo.
 _JOINS = frozenset("add sub cat concat concatenate stack hstack vstack copy fill zero setitem".split())

@@ -150,11 +150,11 @@ class Scorer:
     def _taped(self, run: Callable[[Tensor], Tensor] | None = None, kept: str | None = None) -> Tape:
         x = self.x[None].detach().requires_grad_()
         with torch.enable_grad(), Rectifiers() as rectifiers, outputs(kept) as found:
-            logits = self._fitted(run or self._run, x)
+            logits = self._sent(run or self._run, x)
         self.forwards += 1
         return Tape(x, logits, rectifiers, found)
 
-    def _fitted(self, run: Callable[[Tensor], Tensor], photo: Tensor) -> Tensor:
+    def _sent(self, run: Callable[[Tensor], Tensor], photo: Tensor) -> Tensor:
         """Run the photo through the network.
 
         Raises:
@@ -264,7 +264,7 @@ class Scorer:
 
     def _forward(self, images: Tensor) -> Tensor:
         with torch.no_grad():
-            logits = self._fitted(self._run, images)
+            logits = self._sent(self._run, images)
         self.forwards += len(images)
         return logits
 
