@@ -37,7 +37,9 @@ class Analysis(Configurable):
         Pair("Position of the crop, horizontal and vertical, in percent: 0 is left or top.", 0, 100),
         (50.0, 50.0),
     )
-    model: str = setting(Text("Key of a model; the command `models` lists them."), DEFAULT_MODEL)
+    model: str = setting(
+        Text("Key of a model, as listed by the command `models`, or one's own: mine.py:make."), DEFAULT_MODEL
+    )
     target: int | None = setting(Index("Class to explain, by index or name. Default: the predicted class."), None)
     versus: int | None = setting(Index("Second class, to compare with. Default: all other classes."), None)
     score: str = setting(Choice("Score to explain.", tuple(SCORES)), DEFAULT_SCORE)

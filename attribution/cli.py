@@ -201,9 +201,11 @@ def _each_photo(options: argparse.Namespace) -> int:
         model = load_model(asked.model, options.device, bar.download)
     finally:
         bar.clear()
+    if options.score is None:
+        asked = replace(asked, score=model.default_target.score)
     index, versus = (None if text is None else model.find_class(text) for text in (options.target, options.versus))
     asked = replace(asked, target=index, versus=versus)
-    asked.full_target.check(len(model.classes))  # once, not for each photo
+    asked.full_target.check(len(model.classes), model.output)  # once, not for each photo
     status, taken = 0, set[str]()
     for photo in options.photos:
         folder = _free(options.out, Path(photo).stem, taken)
@@ -277,9 +279,8 @@ def _faithfulness_one(request: _Request) -> _Served:
 
 
 def _summary(maps: Sequence[Attribution]) -> list[str]:
-    index, name, probability = maps[0].prediction[0]
     return [
-        f"Predicted: {name} ({index}), probability {probability:.3f}",
+        f"Predicted: {maps[0].target.predicted(*maps[0].prediction[0])}",
         f"Explaining: {maps[0].statement}",
         *(f"{result.method}: {result.account}" for result in maps if result.account),
     ]

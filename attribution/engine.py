@@ -45,7 +45,7 @@ def attribute(
         model: The model.
         x: (3, H, W), finite; pixels in [0, 1] as returned by `model.prepare`. Not clipped.
         method: A method with its settings.
-        target: Class and score. Default: the probability of the predicted class.
+        target: Class and score. Default: the predicted class, and its probability unless the network returns a number.
         chunk: Maximum images per chunk; affects the last bits of the values. Default: by the type of device.
         on_progress: Called between chunks with the fraction done and a partial Attribution, or None if there is none
             yet. If it raises, the computation stops.
@@ -90,11 +90,11 @@ def compare(
     Raises:
         Refusal: If x is not such an image or the model does not have the target's class.
     """
-    x, target = image(x), target or Target()
+    x, target = image(x), target or model.default_target
     _expect(target, Target, "at.Target(235)")
     for method in methods:
         _expect(method, Method, "at.Gradient()")
-    target.check(len(model.classes))
+    target.check(len(model.classes), model.output)
     if chunk is not None and chunk < 1:
         raise Refusal(f"The chunk must be at least 1 image, got {chunk}.")
     with exact_gradients(model):

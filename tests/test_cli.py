@@ -162,7 +162,7 @@ def test_target_second_class_and_score_are_taken_from_the_command_line(
     )
     assert ran.status == 0
     (found,) = manifest(Path("out/photo"))["maps"]
-    assert found["target"] == {"index": 1, "score": "log_odds", "versus": 0}
+    assert found["target"] == {"index": 1, "score": "log_odds", "versus": 0, "value_unit": ""}
     assert found["explained"] == "dog against cat, log-odds"
     pixels = torch.from_numpy(arrays(Path("out/photo"))["pixels"])
     cat, dog, _ = small.logits(pixels[None])[0].tolist()

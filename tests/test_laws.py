@@ -13,6 +13,7 @@ import attribution as at
 from attribution.baselines.baseline import Baseline
 from attribution.methods.method import Method
 from attribution.methods.paths.quadrature import RULES
+from attribution.targets.classes import Classes
 
 SIDE = 9
 seeds = st.integers(0, 10_000)
@@ -82,7 +83,7 @@ def test_the_gradient_is_what_finite_differences_see(seed: int, target: at.Targe
 
     def score(moved: Tensor) -> float:
         with torch.no_grad():
-            return float(target.value(target.potential(net(moved[None]))))
+            return float(target.value(target.potential(net(moved[None]), Classes())))
 
     h = 1e-6
     seen = (score(x + h * direction) - score(x - h * direction)) / (2 * h)

@@ -144,7 +144,9 @@ def study(
         Refusal: If the target is no class of the model, or a gradient is not finite.
     """
     with exact_gradients(model):
-        return _Study(Scorer(model, image(x).clone(), target or Target()), baseline, steps, on_progress).run(known)
+        return _Study(
+            Scorer(model, image(x).clone(), target or model.default_target), baseline, steps, on_progress
+        ).run(known)
 
 
 class _Study:

@@ -249,7 +249,9 @@ def randomise(
         Refusal: If `compare` refuses, no method supports the model, or the network has no weights.
     """
     with exact_gradients(model):
-        return _randomise(model, x, methods, target or Target(), plan or Randomisation(), on_progress, on_stage)
+        return _randomise(
+            model, x, methods, target or model.default_target, plan or Randomisation(), on_progress, on_stage
+        )
 
 
 def _randomise(
@@ -263,7 +265,8 @@ def _randomise(
 ) -> Sanity:
     groups = layers(model, plan.stages)
     groups = groups[::-1] if plan.order == "top" else groups
-    whole = len(groups) + 3  # plus the trained network and two runs for the class swap
+    has_swap = model.output.has_rivals and len(model.classes) > 1
+    whole = len(groups) + 1 + 2 * has_swap  # plus the trained network, and two runs for the class swap
     stages, gone = list[Stage](), tuple[str, ...]()
 
     def explained(network: Model, target: Target, number: int) -> Results:
@@ -288,6 +291,8 @@ def _randomise(
         name: (values, tuple(_between(result, values) for result in stages[0].results))
         for name, values in (("edges of the photo", edges(x)), ("noise", noise(x, plan.seed)))
     }
+    if not has_swap:
+        return Sanity(tuple(methods), plan, tuple(stages), controls)
     index = stages[0].results.maps[0].target.index
     others = [each for each in range(len(model.classes)) if each != index]
     other = int(np.random.default_rng((plan.seed, SWAP_STREAM)).choice(others))

@@ -56,9 +56,9 @@ def figure(
     for axis in axes:
         axis.set_axis_off()
     axes[0].imshow(photo, interpolation="none")
-    index, name, probability = maps[0].prediction[0]
+    predicted = maps[0].target.predicted(*maps[0].prediction[0])
     explained = f"Explaining: {maps[0].statement}"
-    _title(axes[0], "Photo", f"{name} ({index}), probability {probability:.3f}\n{explained}")
+    _title(axes[0], "Photo", f"{predicted}\n{explained}")
     for axis, result, drawing in zip(axes[1:], maps, view.draw([each.values for each in maps], photo), strict=False):
         axis.imshow(drawing.rgb, interpolation="none")
         _title(axis, title(result), _below(result))

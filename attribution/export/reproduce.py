@@ -10,8 +10,10 @@ from attribution.settings import restore, write
 TEMPLATE = '''"""Recompute the maps in this folder and compare them with the saved ones.
 
 Run it where the package `attribution` is installed, or in a clone of its repository: PYTHONPATH=. python reproduce.py
+A model of one's own is named as on the command line: python reproduce.py --model mine.py:make
 """
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -23,10 +25,13 @@ try:
 except ImportError:
     sys.exit("Install the package attribution, or run in a clone of its repository: PYTHONPATH=. python reproduce.py")
 
+parser = argparse.ArgumentParser(description="Recompute the maps in this folder.")
+parser.add_argument("--model", {model}, help="key of a model, or one's own as mine.py:make")
+options = parser.parse_args()
 torch.set_num_threads({threads})
 saved = np.load(Path(__file__).with_name("attributions.npz"))
 x = torch.from_numpy(saved["pixels"])
-{model}
+model = at.load_model(options.model, device={device!r})
 weights = {weights!r}  # SHA-256
 print("weights:", "identical" if model.weights == weights else "DIFFERENT")
 maps = {{  # name: (method, target)
@@ -50,11 +55,11 @@ def script(maps: Mapping[str, Attribution]) -> str:
         maps: Maps of one photo and one model, by name in attributions.npz.
     """
     first = next(iter(maps.values()))
-    load = f"at.load_model({first.model!r}, device={first.versions.get('device', 'cpu')!r})"
     return TEMPLATE.format(
         threads=int(first.versions.get("threads", 1)),
         weights=first.versions.get("weights", ""),
-        model=f"model = {load}" if first.model in MODELS else "model = at.Model(...)  # insert your own model",
+        model=f"default={first.model!r}" if first.model in MODELS else "required=True",
+        device=first.versions.get("device", "cpu"),
         maps="\n".join(f'    "{name}": ("{_method(each)}", "{write(each.target)}"),' for name, each in maps.items()),
         chunk=int(first.chunk),
     )

@@ -1,5 +1,6 @@
 """The registry MODELS and the loading of models. One file per source of models; a new file needs no other edit."""
 
+from attribution.models.python_file import is_reference, load_file
 from attribution.models.record import ModelRecord
 from attribution.network.model import Model
 from attribution.refusal import Refusal
@@ -30,16 +31,18 @@ def find(name: str) -> ModelRecord:
 
 
 def load_model(name: str, device: str = "auto", on_progress: Progress | None = None) -> Model:
-    """Load a model of the registry.
+    """Load a model of the registry, or one's own from a Python file.
 
     Args:
-        name: A key of MODELS.
+        name: A key of MODELS, or `mine.py:make`: a file and a function in it that returns a `Model`.
         device: "auto" (default), "cpu", "cuda", "cuda:1" or "mps".
         on_progress: Called with (bytes so far, total bytes) during a download; if it raises, the download stops.
 
     Raises:
-        Refusal: If the name or device is unknown, or the weights cannot be downloaded.
+        Refusal: If the name or device is unknown, the weights cannot be downloaded, or the file makes no model.
     """
+    if is_reference(name):
+        return load_file(name, device)
     record = find(name)
     try:
         net = record.build(on_progress)

@@ -9,6 +9,10 @@ from torch import nn
 from attribution.photo.preprocessing import Preprocessing
 from attribution.system.assets import asset
 from attribution.system.download import Progress
+from attribution.targets.classes import Classes
+from attribution.targets.output import Output
+
+DEFAULT_OUTPUT = Classes()
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,7 @@ class Facts:
         download: Download size in MB (10^6 bytes); 0 if the weights are part of the installation.
         licence: Licence of the weights.
         source: Origin of the architecture and the weights.
+        output: Kind of output. Default: classes.
     """
 
     preprocessing: Preprocessing
@@ -30,6 +35,7 @@ class Facts:
     download: float
     licence: str
     source: str
+    output: Output = DEFAULT_OUTPUT
 
 
 @dataclass(frozen=True)

@@ -46,8 +46,7 @@ def admit(name: str, net: nn.Module, classes: int, images: Tensor, run: Run) -> 
             raise
         except Exception as error:
             raise Refusal(
-                f"{name} fails on images of shape {tuple(images.shape)}: {reason(error)}; check its input size and "
-                "layers."
+                f"{name} fails on images of shape {tuple(images.shape)}: {reason(error)}; {_remedy(net, error)}."
             ) from error
         again = run(net, images[:1])
     if observer.foreign:
@@ -66,6 +65,16 @@ def admit(name: str, net: nn.Module, classes: int, images: Tensor, run: Run) -> 
     if not same_logits(together, alone, MIXING_TOLERANCE):
         raise Refusal(f"{name} mixes the images of a batch; make batch norm use its running statistics.")
     return alone
+
+
+def _remedy(net: nn.Module, error: Exception) -> str:
+    """Return a remedy for a network that fails."""
+    first = next((each for each in net.modules() if isinstance(each, nn.Conv2d)), None)
+    if first is not None and "channels" in str(error):
+        if first.in_channels in (1, 3):
+            return f"its first convolution takes {first.in_channels} channels, so pass channels={first.in_channels}"
+        return f"its first convolution takes {first.in_channels} channels, but only 1 and 3 are supported"
+    return "check its input size and layers"
 
 
 def reason(error: Exception) -> str:
@@ -95,11 +104,15 @@ def expect_logits(name: str, logits: object, images: int, classes: int) -> Tenso
 
 
 def same_logits(found: Tensor, expected: Tensor, tolerance: float = SAME_LOGITS) -> bool:
-    """True if logits, (N, K), differ by less than a tolerance, relative to the largest deviation from their mean."""
+    """True if logits, (N, K), differ by less than a tolerance, relative to their spread."""
     found, expected = (each.detach().double().nan_to_num() for each in (found.cpu(), expected.cpu()))
-    spread = (expected - expected.mean(1, keepdim=True)).abs().max()
     rounding = 100 * torch.finfo(torch.float32).eps * expected.abs().max()
-    return bool((found - expected).abs().max() <= tolerance * spread + rounding)
+    return bool((found - expected).abs().max() <= tolerance * spread(expected) + rounding)
+
+
+def spread(logits: Tensor) -> Tensor:
+    """Return the largest deviation of logits, (N, K), from an image's mean; the largest size if there is only one."""
+    return (logits - logits.mean(1, keepdim=True) if logits.shape[1] > 1 else logits).abs().max()
 
 
 def _shape(tensor: Tensor, images: int) -> str:

@@ -14,7 +14,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from attribution.network.admission import reason, same_logits
+from attribution.network.admission import reason, same_logits, spread
 from attribution.network.frozen import frozen_copy, held_tensors
 from attribution.network.rectifiers import BACKWARD_RULES, Interception, Rectifiers
 from attribution.refusal import Refusal
@@ -117,15 +117,15 @@ def inspect(
 def _is_derivative(run: Callable[[Tensor], Tensor], x: Tensor, probe: _Probe) -> bool:
     """True if, for one of two steps along the gradient, the logits change as it predicts."""
     gradient, signal = _finite(probe.maps["gradient"]), _signal(probe.logits)
-    spread = float((probe.logits - probe.logits.mean(1, keepdim=True)).abs().max())
+    width = float(spread(probe.logits))
     slope = float(gradient.square().sum())
-    for part in NUDGES if slope * spread > 0 else ():
-        step = (part * spread / slope * gradient).to(x)  # should change the combination by `part` of the spread
+    for part in NUDGES if slope * width > 0 else ():
+        step = (part * width / slope * gradient).to(x)  # should change the combination by `part` of the spread
         with torch.no_grad():
             rise, fall = (float(run(x + sign * step)[0] @ signal) for sign in (1, -1))
-        if abs((rise - fall) / (2 * part * spread) - 1) < OFF:
+        if abs((rise - fall) / (2 * part * width) - 1) < OFF:
             return True
-    return slope * spread == 0
+    return slope * width == 0
 
 
 def _agreeing(

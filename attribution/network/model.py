@@ -22,6 +22,10 @@ from attribution.network.layers import LayerSearch, watch
 from attribution.network.norms import PlainNorms
 from attribution.photo.preprocessing import Interpolation, Preprocessing
 from attribution.refusal import Refusal
+from attribution.settings import read
+from attribution.targets.number import Number
+from attribution.targets.output import Output
+from attribution.targets.target import OUTPUTS, Target
 
 REMEMBERED = 256  # photos whose logits need not be compared again
 
@@ -36,7 +40,8 @@ class Model:
 
     Attributes:
         name: For titles and manifests.
-        classes: Class names, (K,).
+        classes: Class names, (K,); for a number, its name.
+        output: Kind of output.
         preprocessing: Preprocessing of photos.
         device: Device of the network.
         dtype: Data type of the network's parameters, in which everything is computed.
@@ -58,31 +63,40 @@ class Model:
         interpolation: Interpolation = "bicubic",
         device: str = "auto",
         *,
+        output: str = "classes",
+        unit: str = "",
+        channels: int = 3,
         own: bool = False,
     ) -> None:
         """Copy, freeze and inspect a network.
 
         Args:
             name: For titles and manifests.
-            net: Any module that maps normalised images (N, 3, H, W) to logits (N, K), K >= 2, not probabilities.
+            net: Any module that maps normalised images (N, channels, H, W) to logits, not probabilities: see `output`.
             size: (H, W) of its input.
-            mean: Three numbers, subtracted from pixels in [0, 1].
-            std: Three numbers that the difference is divided by.
-            classes: K names.
+            mean: One number per channel, subtracted from pixels in [0, 1].
+            std: One number per channel that the difference is divided by.
+            classes: K names; for a number, its name.
             crop: Side of the square crop, relative to the shorter side of the photo. Default: 0.875.
             interpolation: "bilinear" or "bicubic" (default).
             device: "auto" (default), "cpu", "cuda", "cuda:1" or "mps".
+            output: "classes" (default; (N, K) logits for softmax, K >= 2), "binary" (one logit, (N,) or (N, 1), whose
+                sigmoid is the probability of the second of two classes), "labels" ((N, K) logits for independent
+                sigmoids) or "number" (regression, (N,) or (N, 1)).
+            unit: Unit of a number, such as "years". Default: none.
+            channels: 3 (default) or 1: the network then takes grey images, the mean of red, green and blue.
             own: True if the caller gives up the network, so that no copy is needed. Default: False.
 
         Raises:
             Refusal: If the network cannot be copied or differentiated, hides its operators (TorchScript), mixes the
                 images of a batch, is random, uses weights that it does not hold, computes in another dtype than float32
-                or float64, or does not return one logit per class; if its gradient is wrong in every way of running it;
-                or if the device is not available.
+                or float64, or does not return what `output` says; if the number of names or channels is wrong; if
+                its gradient is wrong in every way of running it; or if the device is not available.
         """
         self.name = name
         self.classes = tuple(classes)
-        self.preprocessing = Preprocessing(tuple(size), tuple(mean), tuple(std), crop, interpolation)  # type: ignore[arg-type]
+        self.output = _output(output, unit)
+        self.preprocessing = Preprocessing(tuple(size), tuple(mean), tuple(std), crop, interpolation, channels)  # type: ignore[arg-type]
         self.device = choose_device(device)
         if self.device.type == "cuda":
             full_precision()
@@ -103,10 +117,10 @@ class Model:
         self.dtype = max(sizes, key=lambda dtype: sizes[dtype], default=torch.get_default_dtype())
         if self.dtype not in (torch.float32, torch.float64):
             raise Refusal(f"{name} computes in {self.dtype}; gradient maps need float32 or float64; use net.float().")
-        if len(self.classes) < 2:
-            raise Refusal(f"{name} has {len(self.classes)} classes; at least 2 are needed.")
+        if not self.output.fits(len(self.classes)):
+            raise Refusal(f"{name} has {len(self.classes)} names, but {self.output.title} needs {self.output.range}.")
         self._mean, self._std = (
-            torch.tensor(values, dtype=self.dtype, device=self.device).view(3, 1, 1) for values in (mean, std)
+            torch.tensor(values, dtype=self.dtype, device=self.device).view(-1, 1, 1) for values in (mean, std)
         )
         x = self._images()
         logits = admit(name, self.net, len(self.classes), x, self._send)
@@ -155,6 +169,11 @@ class Model:
         twin.running_net = _channels_last(derived) if fast else derived
         watch(twin.running_net)
         return twin
+
+    @property
+    def default_target(self) -> Target:
+        """The predicted class with its probability; a number with its value."""
+        return Target(score=self.output.scores[0])
 
     def prepare(self, image: Image.Image) -> Tensor:
         """Convert an image to (3, H, W), pixels in [0, 1], as `Preprocessing.prepare` does."""
@@ -219,8 +238,10 @@ class Model:
     ) -> Tensor:
         # The caller's autocast would change the dtype, and compiled functions would hide their operators.
         with torch.autocast(pixels.device.type, enabled=False), uncompiled(), PlainNorms():
-            normalised = (pixels - self._mean.to(pixels)) / self._std.to(pixels)
-            logits: Tensor = net(normalised.contiguous(memory_format=memory_format))
+            sent = pixels if self.preprocessing.channels == 3 else pixels.mean(1, keepdim=True)
+            normalised = (sent - self._mean.to(pixels)) / self._std.to(pixels)
+            returned = net(normalised.contiguous(memory_format=memory_format))
+            logits: Tensor = self.output.logits(returned)  # type: ignore[assignment]
         return logits
 
     @cached_property
@@ -238,7 +259,7 @@ class Model:
             also: Class to append if it is not among them. Default: None.
 
         Returns:
-            (index, class name, probability), the most probable first.
+            (index, class name, probability), the most probable first; for a number, (0, name, number).
         """
         pixels = x.to(self.device, self.dtype)[None]
         with torch.no_grad():
@@ -247,7 +268,7 @@ class Model:
 
     def rank(self, logits: Tensor, k: int = 5, also: int | None = None) -> list[tuple[int, str, float]]:
         """Return the most probable classes from the logits of one image, (K,); otherwise like `predict`."""
-        probabilities = logits.cpu().double().softmax(0)
+        probabilities = self.output.shares(logits.cpu().double()[None])[0]
         top = probabilities.topk(min(k, len(probabilities))).indices.tolist()
         if also is not None and also not in top:
             top.append(also)
@@ -329,6 +350,14 @@ class Model:
         noise = torch.rand((2, 3, *self.preprocessing.size), generator=torch.Generator().manual_seed(0))
         noise[1] *= 0.3
         return torch.cat([noise, torch.zeros_like(noise[:1]), torch.ones_like(noise[:1])]).to(self.device, self.dtype)
+
+
+def _output(key: str, unit: str) -> Output:
+    """Return a kind of output by its key."""
+    output: Output = read(key, OUTPUTS)
+    if unit and not isinstance(output, Number):
+        raise Refusal(f"The unit {unit!r} needs the output number, got {key!r}; leave it out.")
+    return Number(unit) if isinstance(output, Number) else output
 
 
 def _channels_last(net: nn.Module) -> nn.Module:

@@ -73,7 +73,7 @@ class Scorer:
     @cached_property
     def target(self) -> Target:
         """The target with its class filled in."""
-        return self._asked.resolve(self._logits)
+        return self._asked.resolve(self._logits, self.model.output)
 
     @property
     def score(self) -> float:
@@ -121,7 +121,7 @@ class Scorer:
         x = images.detach().requires_grad_()
         with torch.enable_grad():
             logits = self._run(x)
-            (gradients,) = torch.autograd.grad(target.potential(logits).sum(), x)
+            (gradients,) = torch.autograd.grad(target.potential(logits, self.model.output).sum(), x)
         self.forwards += len(x)
         self.backwards += len(x)
         return self._scale(gradients, logits), self.target.value(self._potential(logits)).numpy()
@@ -211,7 +211,7 @@ class Scorer:
         """Backpropagate the score to a tensor of a recorded pass; return None if the logits do not depend on it."""
         tape.rectifiers.rule = rule
         with torch.enable_grad():
-            potential = self.target.potential(tape.logits).sum()
+            potential = self.target.potential(tape.logits, self.model.output).sum()
             (gradient,) = torch.autograd.grad(potential, tensor, retain_graph=True, allow_unused=True)
         self.backwards += 1
         return gradient if gradient is None else self._scale(gradient, tape.logits)
@@ -270,7 +270,7 @@ class Scorer:
 
     def _potential(self, logits: Tensor) -> Tensor:
         """Compute the target's potential, (N, K) -> (N,), in float64, since scores are reported."""
-        return self.target.potential(_double(logits))
+        return self.target.potential(_double(logits), self.model.output)
 
     def _scale(self, gradients: Tensor, logits: Tensor) -> Tensor:
         """Convert gradients of the potential, (N, ...), to gradients of the score."""

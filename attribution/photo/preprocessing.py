@@ -20,17 +20,19 @@ class Preprocessing:
 
     Attributes:
         size: (H, W) of the network's input.
-        mean: Mean per channel, subtracted from pixels in [0, 1].
-        std: Standard deviation per channel, by which the difference is divided.
+        mean: Mean per channel, (channels,), subtracted from pixels in [0, 1].
+        std: Standard deviation per channel, (channels,), by which the difference is divided.
         crop: Side of the square crop, relative to the shorter side of the photo. Default: 0.875.
         interpolation: "bilinear" or "bicubic" (default).
+        channels: Channels of the network's input: 3 (default), or 1 for grey, the mean of red, green and blue.
     """
 
     size: tuple[int, int]
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
     crop: float = 0.875
     interpolation: Interpolation = "bicubic"
+    channels: int = 3
 
     def __post_init__(self) -> None:
         """Refuse invalid settings."""
@@ -40,8 +42,11 @@ class Preprocessing:
             raise Refusal(f"The interpolation must be bilinear or bicubic, got {self.interpolation!r}.")
         if len(self.size) != 2 or min(self.size) < 1:
             raise Refusal(f"The size {self.size} must be (height, width), each at least 1.")
-        if len(self.mean) != 3 or len(self.std) != 3 or not all(each > 0 for each in self.std):
-            raise Refusal(f"Mean {self.mean} and std {self.std} must be three numbers each, and std must be positive.")
+        if self.channels not in (1, 3):
+            raise Refusal(f"A network with {self.channels} channels cannot be explained; only 1 and 3 are supported.")
+        if not len(self.mean) == len(self.std) == self.channels or not all(each > 0 for each in self.std):
+            count = "three numbers" if self.channels == 3 else "one number"
+            raise Refusal(f"Mean {self.mean} and std {self.std} must be {count} each, and std must be positive.")
 
     def box(self, image: Image.Image, across: float = 0.5, down: float = 0.5) -> tuple[float, float, float, float]:
         """Return the square crop of an image.
@@ -67,9 +72,13 @@ class Preprocessing:
             down: As for `box`.
 
         Returns:
-            (3, H, W), float32 on the CPU, pixels in [0, 1], before normalisation.
+            (3, H, W), float32 on the CPU, pixels in [0, 1], before normalisation; three equal channels if the network's
+            input is grey.
         """
         height, width = self.size
         upright = ImageOps.exif_transpose(image).convert("RGB")
         small = upright.resize((width, height), RESAMPLING[self.interpolation], box=self.box(upright, across, down))
-        return torch.from_numpy(np.array(small, dtype=np.float32) / 255).permute(2, 0, 1).contiguous()
+        pixels = np.array(small, dtype=np.float32) / 255  # (H, W, 3)
+        if self.channels == 1:
+            pixels = pixels.mean(2, dtype=np.float64, keepdims=True).astype(np.float32).repeat(3, 2)
+        return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()

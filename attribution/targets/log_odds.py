@@ -4,7 +4,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from attribution.targets.score import Score, log_odds
+from attribution.targets.output import Output
+from attribution.targets.score import Score
 
 
 class LogOdds(Score):
@@ -17,9 +18,9 @@ class LogOdds(Score):
     meaning_versus: ClassVar[str] = "Log-odds between the two classes, in nats: the logit difference z1 \u2212 z2."
 
     @staticmethod
-    def potential(logits: Tensor, index: int) -> Tensor:
-        return log_odds(logits, index)
+    def potential(logits: Tensor, index: int, output: Output) -> Tensor:
+        return output.log_odds(logits, index)
 
     @classmethod
-    def has_fixed_signal(cls, versus: bool) -> bool:
-        return versus  # the score is then a difference of logits
+    def has_fixed_signal(cls, versus: bool, output: Output) -> bool:
+        return versus or output.has_fixed_odds  # the score is then a difference of logits

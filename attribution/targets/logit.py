@@ -4,6 +4,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from attribution.targets.output import Output
 from attribution.targets.score import Score
 
 
@@ -19,9 +20,11 @@ class Logit(Score):
     meaning_versus: ClassVar[str] = "Logit difference z1 \u2212 z2; equal to the log-odds between the two classes."
 
     @staticmethod
-    def potential(logits: Tensor, index: int) -> Tensor:
+    def potential(logits: Tensor, index: int, output: Output) -> Tensor:
+        del output
         return logits[:, index]
 
     @classmethod
-    def has_fixed_signal(cls, versus: bool) -> bool:
+    def has_fixed_signal(cls, versus: bool, output: Output) -> bool:
+        del versus, output
         return True

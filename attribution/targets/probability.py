@@ -9,7 +9,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from attribution.targets.score import Score, log_odds
+from attribution.targets.output import Output
+from attribution.targets.score import Score
 
 
 class Probability(Score):
@@ -18,14 +19,15 @@ class Probability(Score):
     key: ClassVar[str] = "probability"
     title: ClassVar[str] = "Probability"
     unit: ClassVar[str] = "probability"
+    implied: ClassVar[bool] = True
     meaning: ClassVar[str] = "Softmax probability p, from 0 to 1. It saturates where the network is certain."
     meaning_versus: ClassVar[str] = (
         "Probability of the target if these two classes were the only ones: sigmoid(z1 \u2212 z2)."
     )
 
     @staticmethod
-    def potential(logits: Tensor, index: int) -> Tensor:
-        return log_odds(logits, index)
+    def potential(logits: Tensor, index: int, output: Output) -> Tensor:
+        return output.log_odds(logits, index)
 
     @staticmethod
     def value(potential: Tensor) -> Tensor:
@@ -36,5 +38,6 @@ class Probability(Score):
         return potential.sigmoid() * (-potential).sigmoid()
 
     @classmethod
-    def has_fixed_signal(cls, versus: bool) -> bool:
+    def has_fixed_signal(cls, versus: bool, output: Output) -> bool:
+        del versus, output
         return False

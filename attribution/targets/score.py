@@ -6,6 +6,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from attribution.targets.output import Output
+
 
 class Score(ABC):
     """A score of one class, or of one class against a second one.
@@ -18,6 +20,7 @@ class Score(ABC):
         unit: Unit of the score.
         meaning: Explanation for the sidebar.
         meaning_versus: Explanation for a target with a second class.
+        implied: True if descriptions omit its title.
     """
 
     key: ClassVar[str]
@@ -25,15 +28,17 @@ class Score(ABC):
     unit: ClassVar[str]
     meaning: ClassVar[str]
     meaning_versus: ClassVar[str]
+    implied: ClassVar[bool] = False
 
     @staticmethod
     @abstractmethod
-    def potential(logits: Tensor, index: int) -> Tensor:
+    def potential(logits: Tensor, index: int, output: Output) -> Tensor:
         """Return the quantity to backpropagate, for a target without a second class.
 
         Args:
             logits: (N, K); gradients flow through.
             index: Class index.
+            output: Kind of output of the network.
 
         Returns:
             (N,), in the dtype of the logits.
@@ -49,13 +54,13 @@ class Score(ABC):
         """Return the derivative of the score with respect to the potential, (N,)."""
         return torch.ones_like(potential)
 
+    @staticmethod
+    def predicted(index: int, name: str, share: float, unit: str) -> str:
+        """Describe an entry of a prediction, as returned by `Model.predict`."""
+        del unit
+        return f"{name} ({index}), probability {share:.3f}"
+
     @classmethod
     @abstractmethod
-    def has_fixed_signal(cls, versus: bool) -> bool:
+    def has_fixed_signal(cls, versus: bool, output: Output) -> bool:
         """True if the gradient of the score with respect to the logits is the same for every image."""
-
-
-def log_odds(logits: Tensor, index: int) -> Tensor:
-    """Return the log-odds of a class, z_c - logsumexp(z_others), (N,), in nats."""
-    others = torch.cat([logits[:, :index], logits[:, index + 1 :]], 1)  # (N, K - 1)
-    return logits[:, index] - others.logsumexp(1)

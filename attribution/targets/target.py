@@ -8,7 +8,8 @@ from torch import Tensor
 
 from attribution.refusal import Refusal
 from attribution.registry import discover
-from attribution.settings import Choice, Configurable, Index, read, setting
+from attribution.settings import Choice, Configurable, Index, Text, read, setting
+from attribution.targets.output import Output
 from attribution.targets.probability import Probability
 from attribution.targets.score import Score
 
@@ -19,6 +20,7 @@ SCORES: dict[str, type[Score]] = dict(
         key=lambda entry: entry[0] != DEFAULT_SCORE,
     )
 )
+OUTPUTS: dict[str, type[Output]] = discover("attribution.targets", Output)  # type: ignore[type-abstract]
 
 
 @dataclass(frozen=True)
@@ -27,9 +29,11 @@ class Target(Configurable):
 
     Attributes:
         index: Class index. Default: None, the predicted class.
-        score: A key of SCORES: "probability" (the softmax probability, default), "log_odds" (in nats) or "logit".
+        score: A key of SCORES: "probability" (the softmax probability, default), "log_odds" (in nats) or "logit"; for a
+            number, "value".
         versus: Index of a second class, to ask "why this class and not that one?". The log-odds and the logit are then
             z_c - z_v, and the probability is sigmoid(z_c - z_v). Default: None, all other classes.
+        value_unit: Unit of the score "value"; filled in with the model's.
 
     Raises:
         Refusal: If the score is unknown or the two classes are the same.
@@ -41,6 +45,7 @@ class Target(Configurable):
     index: int | None = setting(Index("Explained class. Default: the predicted class."), None)
     score: str = setting(Choice("Explained score.", tuple(SCORES)), DEFAULT_SCORE)
     versus: int | None = setting(Index("Second class, to compare with. Default: all other classes."), None)
+    value_unit: str = setting(Text("Unit of a value; filled in with the model's.", shown=False), "")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -56,33 +61,43 @@ class Target(Configurable):
         """The class of the score."""
         return SCORES[self.score]
 
-    def check(self, classes: int) -> None:
-        """Check both indices.
+    def check(self, classes: int, output: Output) -> None:
+        """Check both indices and the score.
+
+        Args:
+            classes: Number of classes.
+            output: Kind of output of the network.
 
         Raises:
-            Refusal: If an index is not below the number of classes.
+            Refusal: If an index is not below the number of classes, or the score means nothing for the output.
         """
         for index in (self.index, self.versus):
             if index is not None and not 0 <= index < classes:
                 raise Refusal(f"There is no class {index}; choose an index from 0 to {classes - 1}.")
+        output.check(self.score, self.index, self.versus)
 
-    def resolve(self, logits: Tensor) -> "Target":
-        """Fill in the predicted class if none is set, and check both indices.
+    def resolve(self, logits: Tensor, output: Output) -> "Target":
+        """Fill in the predicted class if none is set, and the unit; check both indices and the score.
 
         Args:
             logits: (K,), of the image to explain.
+            output: Kind of output of the network.
 
         Raises:
-            Refusal: If an index is not one of the K classes, or the predicted class equals the second class.
+            Refusal: If an index is not one of the K classes, the predicted class equals the second class, or the score
+                means nothing for the output.
         """
-        self.check(len(logits))
-        return self if self.index is not None else replace(self, index=int(logits.argmax()))
+        index = self.index if self.index is not None else int(logits.argmax())
+        resolved = replace(self, index=index, value_unit=getattr(output, "unit", ""))
+        resolved.check(len(logits), output)
+        return resolved
 
-    def potential(self, logits: Tensor) -> Tensor:
+    def potential(self, logits: Tensor, output: Output) -> Tensor:
         """Return the quantity to backpropagate, such as the log-odds.
 
         Args:
             logits: (N, K); gradients flow through.
+            output: Kind of output of the network.
 
         Returns:
             (N,), in the dtype of the logits.
@@ -90,7 +105,7 @@ class Target(Configurable):
         assert self.index is not None
         if self.versus is not None:
             return logits[:, self.index] - logits[:, self.versus]
-        return self.kind.potential(logits, self.index)
+        return self.kind.potential(logits, self.index, output)
 
     def value(self, potential: Tensor) -> Tensor:
         """Return the score, (N,), at a potential."""
@@ -101,32 +116,35 @@ class Target(Configurable):
         return self.kind.slope(potential)
 
     def words(self, classes: Sequence[str]) -> str:
-        """Describe the class and the score; the default score is omitted. The class must be known."""
+        """Describe the class and the score; probability and value are omitted. The class must be known."""
         assert self.index is not None
         versus = "" if self.versus is None else f" against {classes[self.versus]}"
-        score = "" if self.score == DEFAULT_SCORE else f", {self.kind.title.lower()}"
+        score = "" if self.kind.implied else f", {self.kind.title.lower()}"
         return f"{classes[self.index]}{versus}{score}"
 
     def quantity(self, value: float) -> str:
         """Format a value of the score, such as "probability 0.997" or "log-odds 5.81 nats"."""
-        name, unit = self.kind.title.lower(), self.kind.unit
+        name, unit = self.kind.title.lower(), self.unit
         return f"{name} {value:.3g}" + (f" {unit}" if unit != name else "")
 
     @property
     def axis(self) -> str:
         """The label of an axis: "probability", "log-odds, nats" or "logit"."""
-        name, unit = self.kind.title.lower(), self.kind.unit
+        name, unit = self.kind.title.lower(), self.unit
         return name if unit == name else f"{name}, {unit}"
 
     @property
     def unit(self) -> str:
         """The unit of the score."""
-        return self.kind.unit
+        return self.value_unit or self.kind.unit
 
-    @property
-    def fixed_signal(self) -> bool:
+    def has_fixed_signal(self, output: Output) -> bool:
         """True if the gradient of the score with respect to the logits is the same for every image."""
-        return self.kind.has_fixed_signal(self.versus is not None)
+        return self.kind.has_fixed_signal(self.versus is not None, output)
+
+    def predicted(self, index: int, name: str, share: float) -> str:
+        """Describe an entry of a prediction, such as "German shepherd (235), probability 0.997" or "age 34.2 years"."""
+        return self.kind.predicted(index, name, share, self.unit)
 
 
 def read_target(text: str) -> Target:

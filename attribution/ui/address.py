@@ -130,7 +130,7 @@ def _read_part(name: str, text: str, found: Restored) -> None:
 def _check(changed: Analysis, text: str, found: Restored) -> None:
     """Refuse values that the sidebar does not offer."""
     facts = find(changed.model).facts()
-    changed.full_target.check(len(facts.classes))
+    changed.full_target.check(len(facts.classes), facts.output)
     if changed.photo in UPLOAD_SOURCES and MISSING_PHOTO_NOTE not in found.sentences:
         found.sentences.append(MISSING_PHOTO_NOTE)
     elif changed.photo not in (*SAMPLES, *UPLOAD_SOURCES):

@@ -61,11 +61,12 @@ def choose() -> tuple[Analysis, PreparedAnalysis | str]:
         classes = range(OPEN_CLASS, len(facts.classes))
         _keep("target", classes, OPEN_CLASS)
         _keep("versus", classes, OPEN_CLASS)
+        _keep("score", facts.output.scores, facts.output.scores[0])
         if photo:
             with under_photo:
                 _crop(photo, facts.preprocessing)
         device = _device()
-        _target(facts.classes)
+        _target(facts)
         methods = _methods()
     analysis = Analysis(
         photo=state.sample if state.source == "Samples" else state.source.lower(),
@@ -135,7 +136,6 @@ def _mend() -> None:
         "across": range(101),
         "down": range(101),
         "model": MODELS,
-        "score": SCORES,
     }
     for key, value in usual.items():
         if key in offered:
@@ -249,7 +249,9 @@ def _device() -> str:
     return device
 
 
-def _target(classes: tuple[str, ...]) -> None:
+def _target(facts: Facts) -> None:
+    classes = facts.classes
+
     def label(index: int) -> str:
         return "Predicted class" if index == OPEN_CLASS else f"{classes[index]} ({index})"
 
@@ -263,7 +265,12 @@ def _target(classes: tuple[str, ...]) -> None:
         "Against", options, format_func=other, key="versus", help="Second class: why the target class and not this one?"
     )
     st.segmented_control(
-        "Score", list(SCORES), required=True, format_func=lambda key: SCORES[key].title, key="score", width="stretch"
+        "Score",
+        facts.output.scores,
+        required=True,
+        format_func=lambda key: SCORES[key].title,
+        key="score",
+        width="stretch",
     )
     score = SCORES[st.session_state.score]
     st.caption(score.meaning if versus == OPEN_CLASS else score.meaning_versus)

@@ -78,8 +78,9 @@ class BaselineTask(PageTask[Comparison]):
         images = baseline.images(x)  # (K, 3, H, W)
         with torch.no_grad():
             logits = torch.cat([model.logits(image[None].to(model.device, model.dtype)) for image in images])
-        probabilities = logits.cpu().double().softmax(1)
-        entropy = float(torch.special.entr(probabilities).sum(1).mean()) / np.log(2)
-        _, name, share = model.rank(probabilities.mean(0).log(), 1)[0]
+        shares = model.output.shares(logits.cpu().double())  # (K, classes)
+        entropy = float(model.output.entropy(shares).mean())
+        share, top = (float(each) for each in shares.mean(0).max(0))
+        name = model.classes[int(top)]
         blind = float(((images - x).abs() < BLIND_DISTANCE).all(1).all(0).double().mean())
         return Start(baseline, eight_bit(images[0].numpy()), entropy, (name, share), blind)

@@ -56,7 +56,7 @@ class BackwardRule(Method):
         if self.ignores_gates and scorer.model.inspection.fixed_adjoint:
             depends = (
                 "does not depend on the photo"
-                if scorer.target.fixed_signal
+                if scorer.target.has_fixed_signal(scorer.model.output)
                 else "depends on the photo only through the class probabilities"
             )
             notes.append(f"This network has no max-pooling and no gates, so under this rule the map {depends}.")

@@ -1,0 +1,38 @@
+"""Two classes from one logit: sigmoid."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from attribution.refusal import Refusal
+from attribution.targets.classes import Classes
+
+
+@dataclass(frozen=True)
+class Binary(Classes):
+    """One logit z, with p = sigmoid(z) for the second of two classes: equal to a network with the logits [0, z]."""
+
+    key: ClassVar[str] = "binary"
+    title: ClassVar[str] = "one logit for two classes"
+    range: ClassVar[str] = "2 class names"
+    has_rivals: ClassVar[bool] = False
+    has_fixed_odds: ClassVar[bool] = True
+
+    @staticmethod
+    def fits(names: int) -> bool:
+        return names == 2
+
+    @staticmethod
+    def logits(returned: object) -> object:
+        """Return [0, z], (N, 2), from z of shape (N,) or (N, 1)."""
+        if not isinstance(returned, Tensor) or returned.ndim not in (1, 2) or returned[:1].numel() != 1:
+            return returned if not isinstance(returned, Tensor) else returned[None]  # no longer (N, 2)
+        z = returned.reshape(-1, 1)
+        return torch.cat([torch.zeros_like(z), z], 1)
+
+    def check(self, score: str, index: int | None, versus: int | None) -> None:
+        super().check(score, index, versus)
+        if score == "logit" and index == 0 and versus is None:
+            raise Refusal("The first of two classes has no logit of its own; choose log_odds, or explain the second.")

@@ -1,0 +1,34 @@
+"""The value score: the number that a network for regression returns."""
+
+from typing import ClassVar
+
+from torch import Tensor
+
+from attribution.targets.output import Output
+from attribution.targets.score import Score
+
+
+class Value(Score):
+    """The network's output itself, in the unit of the model."""
+
+    key: ClassVar[str] = "value"
+    title: ClassVar[str] = "Value"
+    unit: ClassVar[str] = ""
+    meaning: ClassVar[str] = "The number that the network returns, in its unit."
+    meaning_versus: ClassVar[str] = "A number cannot be compared with a second class."
+    implied: ClassVar[bool] = True
+
+    @staticmethod
+    def potential(logits: Tensor, index: int, output: Output) -> Tensor:
+        del output
+        return logits[:, index]
+
+    @staticmethod
+    def predicted(index: int, name: str, share: float, unit: str) -> str:
+        del index
+        return f"{name} {share:.4g} {unit}"
+
+    @classmethod
+    def has_fixed_signal(cls, versus: bool, output: Output) -> bool:
+        del versus, output
+        return True
