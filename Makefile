@@ -10,8 +10,9 @@ export GOMP_SPINCOUNT ?= 1000# as in streamlit_app.py
 
 .PHONY: run test benchmark check setup setup-dev gpu-check
 
+# make run listens on localhost; make run SHARE=1 also serves the other machines of the network.
 run: setup
-	$(BIN)/streamlit run streamlit_app.py --server.port 8501
+	$(BIN)/streamlit run streamlit_app.py --server.port 8501 $(if $(SHARE),,--server.address localhost)
 
 test: check
 	$(BIN)/python -m pytest -m "not slow and not browser" --numprocesses 2
