@@ -227,7 +227,7 @@ def test_a_photo_of_a_few_pixels_fills_the_input(size: tuple[int, int]) -> None:
         ({"crop": 0.0}, r"crop must be above 0 and at most 1, got 0\.0"),
         ({"crop": 1.5}, r"crop must be above 0 and at most 1, got 1\.5"),
         ({"crop": float("nan")}, "crop must be above 0 and at most 1, got nan"),
-        ({"interpolation": "nearest"}, "must be bilinear or bicubic, got 'nearest'"),
+        ({"interpolation": "cubic"}, "must be one of bilinear, bicubic, nearest, box, hamming, lanczos, got 'cubic'"),
         ({"size": (0, 224)}, r"size \(0, 224\)"),
         ({"std": (0.2, 0.0, 0.2)}, "must be positive"),
     ],
@@ -353,7 +353,9 @@ def test_a_wrong_number_of_class_names_is_refused(names: tuple[str, ...]) -> Non
 @pytest.mark.parametrize("names", [("cat",), ()])
 def test_fewer_than_two_classes_are_refused(names: tuple[str, ...]) -> None:
     net = small_net(max(1, len(names)))
-    check_refused(f"mine has {len(names)} classes; at least 2 are needed", lambda: model_of(net, names))
+    check_refused(
+        f"mine has {len(names)} names, but classes needs at least 2 class names", lambda: model_of(net, names)
+    )
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,8 @@ class Model:
         output: str = "classes",
         unit: str = "",
         channels: int = 3,
+        resize: int | tuple[int, int] | None = None,
+        rounds_down: bool = False,
         own: bool = False,
     ) -> None:
         """Copy, freeze and inspect a network.
@@ -78,13 +80,15 @@ class Model:
             std: One number per channel that the difference is divided by.
             classes: K names; for a number, its name.
             crop: Side of the square crop, relative to the shorter side of the photo. Default: 0.875.
-            interpolation: "bilinear" or "bicubic" (default).
+            interpolation: A key of `preprocessing.RESAMPLING`, such as "bilinear" or "bicubic" (default).
             device: "auto" (default), "cpu", "cuda", "cuda:1" or "mps".
             output: "classes" (default; (N, K) logits for softmax, K >= 2), "binary" (one logit, (N,) or (N, 1), whose
                 sigmoid is the probability of the second of two classes), "labels" ((N, K) logits for independent
                 sigmoids) or "number" (regression, (N,) or (N, 1)).
             unit: Unit of a number, such as "years". Default: none.
             channels: 3 (default) or 1: the network then takes grey images, the mean of red, green and blue.
+            resize: Size of the photo before the crop, as for `Preprocessing`; overrides `crop`. Default: None.
+            rounds_down: As for `Preprocessing`. Default: False.
             own: True if the caller gives up the network, so that no copy is needed. Default: False.
 
         Raises:
@@ -96,7 +100,16 @@ class Model:
         self.name = name
         self.classes = tuple(classes)
         self.output = _output(output, unit)
-        self.preprocessing = Preprocessing(tuple(size), tuple(mean), tuple(std), crop, interpolation, channels)  # type: ignore[arg-type]
+        self.preprocessing = Preprocessing(
+            tuple(size),  # type: ignore[arg-type]
+            tuple(mean),
+            tuple(std),
+            crop,
+            interpolation,
+            channels,
+            resize,
+            rounds_down,
+        )
         self.device = choose_device(device)
         if self.device.type == "cuda":
             full_precision()
