@@ -107,7 +107,7 @@ def test_the_file_contains_no_pickle(full: at.Attribution, tmp_path: Path) -> No
     assert sorted(contents) == ["facts", "pixels", "values"]
     assert not any(content.dtype.hasobject for content in contents.values())
     facts = json.loads(str(contents["facts"]))
-    assert facts["target"] == {"index": 235, "score": "log_odds", "versus": 207}
+    assert facts["target"] == {"index": 235, "score": "log_odds", "versus": 207, "value_unit": ""}
     assert facts["rectifiers"]["others"] == ["gelu", "sigmoid"]
 
 

@@ -89,7 +89,7 @@ def test_an_open_target_is_the_predicted_class_with_the_score_asked_for() -> Non
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (lambda: at.Target(0, "softmax"), "one of probability, log_odds, logit, got 'softmax'"),
+        (lambda: at.Target(0, "softmax"), "one of probability, log_odds, logit, value, got 'softmax'"),
         (lambda: at.Target(4, versus=4), "Class 4 is the explained class itself"),
     ],
 )
