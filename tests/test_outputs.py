@@ -186,6 +186,7 @@ def test_checks_and_exports_follow(x: Tensor, output: str, outputs: int, names: 
     export.folder(results, tmp_path)
     export.report(results, tmp_path / "report.html")
     export.figure(results, tmp_path / "figure.png")
+    assert (">Value</th>" if output == "number" else "%</td>") in (tmp_path / "report.html").read_text()
     results.maps[0].save(tmp_path / "map.npz")
     assert at.load(tmp_path / "map.npz").target == results.maps[0].target
 

@@ -54,9 +54,10 @@ def _page(results: Exported, view: View, heading: str, window: Window) -> str:
         module=module(),
         photo=_encode(pack_photo(photo, Place(GROUP, "photo", "The photo as the network sees it", (height, width)))),
         toolbar=_encode(pack_toolbar(GROUP, view, window)),
+        shown=first.target.kind.shown,
         prediction="\n".join(
-            f'<tr><td>{escape(name)} ({index})</td><td class="number">{probability:.2%}</td></tr>'
-            for index, name, probability in first.prediction
+            f'<tr><td>{escape(name)} ({index})</td><td class="number">{escape(first.target.share(share))}</td></tr>'
+            for index, name, share in first.prediction
         ),
         maps="\n".join(_map(name, result) for name, result in maps.items()),
         refused="\n".join(f"<p>{escape(sentence)}</p>" for sentence in refused(results)),

@@ -21,6 +21,7 @@ class Score(ABC):
         meaning: Explanation for the sidebar.
         meaning_versus: Explanation for a target with a second class.
         implied: True if descriptions omit its title.
+        shown: Title of the numbers of a prediction.
     """
 
     key: ClassVar[str]
@@ -29,6 +30,7 @@ class Score(ABC):
     meaning: ClassVar[str]
     meaning_versus: ClassVar[str]
     implied: ClassVar[bool] = False
+    shown: ClassVar[str] = "Probability"
 
     @staticmethod
     @abstractmethod
@@ -53,6 +55,12 @@ class Score(ABC):
     def slope(potential: Tensor) -> Tensor:
         """Return the derivative of the score with respect to the potential, (N,)."""
         return torch.ones_like(potential)
+
+    @staticmethod
+    def share(share: float, unit: str) -> str:
+        """Format a number of a prediction."""
+        del unit
+        return f"{share:.2%}"
 
     @staticmethod
     def predicted(index: int, name: str, share: float, unit: str) -> str:

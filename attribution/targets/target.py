@@ -142,6 +142,10 @@ class Target(Configurable):
         """True if the gradient of the score with respect to the logits is the same for every image."""
         return self.kind.has_fixed_signal(self.versus is not None, output)
 
+    def share(self, share: float) -> str:
+        """Format a number of a prediction, such as "99.70%" or "34.2 years"."""
+        return self.kind.share(share, self.unit)
+
     def predicted(self, index: int, name: str, share: float) -> str:
         """Describe an entry of a prediction, such as "German shepherd (235), probability 0.997" or "age 34.2 years"."""
         return self.kind.predicted(index, name, share, self.unit)

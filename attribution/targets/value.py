@@ -17,6 +17,7 @@ class Value(Score):
     meaning: ClassVar[str] = "The number that the network returns, in its unit."
     meaning_versus: ClassVar[str] = "A number cannot be compared with a second class."
     implied: ClassVar[bool] = True
+    shown: ClassVar[str] = "Value"
 
     @staticmethod
     def potential(logits: Tensor, index: int, output: Output) -> Tensor:
@@ -24,9 +25,13 @@ class Value(Score):
         return logits[:, index]
 
     @staticmethod
+    def share(share: float, unit: str) -> str:
+        return f"{share:.4g} {unit}".strip()
+
+    @staticmethod
     def predicted(index: int, name: str, share: float, unit: str) -> str:
         del index
-        return f"{name} {share:.4g} {unit}"
+        return f"{name} {share:.4g} {unit}".strip()
 
     @classmethod
     def has_fixed_signal(cls, versus: bool, output: Output) -> bool:
