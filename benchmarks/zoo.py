@@ -42,6 +42,7 @@ from verdict import Verdict
 from zoo_reference import RULES, maps
 
 import attribution as at
+from attribution.models.wrap import Logits
 
 CLASSES, INDEX = 12, 3  # logits, and the explained one
 SIDES = (96, 128)  # of images, tried before a network's own
@@ -228,20 +229,6 @@ HEADER = Row(
     "network", "M", "side", "s", "outcome", "own", dict(zip(RULES, ("gradient", "guided", "z.-f."), strict=True))
 )
 HEADER.untouched, HEADER.layer = "untouched", "Grad-CAM's layer"
-
-
-class Logits(nn.Module):
-    """A network of transformers that returns its logits only."""
-
-    def __init__(self, net: nn.Module) -> None:
-        """Wrap a network."""
-        super().__init__()
-        self.net = net
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the logits."""
-        logits: Tensor = self.net(x).logits
-        return logits
 
 
 def hugging_face() -> dict[str, tuple[type[nn.Module], Any, str]]:

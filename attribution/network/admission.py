@@ -70,7 +70,7 @@ def admit(name: str, net: nn.Module, classes: int, images: Tensor, run: Run) -> 
 def _remedy(net: nn.Module, error: Exception) -> str:
     """Return a remedy for a network that fails."""
     first = next((each for each in net.modules() if isinstance(each, nn.Conv2d)), None)
-    if first is not None and "channels" in str(error):
+    if first is not None and f"to have {first.in_channels} channels" in str(error):
         if first.in_channels in (1, 3):
             return f"its first convolution takes {first.in_channels} channels, so pass channels={first.in_channels}"
         return f"its first convolution takes {first.in_channels} channels, but only 1 and 3 are supported"

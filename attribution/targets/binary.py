@@ -27,8 +27,12 @@ class Binary(Classes):
     @staticmethod
     def logits(returned: object) -> object:
         """Return [0, z], (N, 2), from z of shape (N,) or (N, 1)."""
-        if not isinstance(returned, Tensor) or returned.ndim not in (1, 2) or returned[:1].numel() != 1:
-            return returned if not isinstance(returned, Tensor) else returned[None]  # no longer (N, 2)
+        if not isinstance(returned, Tensor):
+            return returned
+        if returned.shape[1:] not in ((), (1,)):  # (N, 2) would pass for [0, z]
+            raise Refusal(
+                f"The network returns shape {tuple(returned.shape)}, but {Binary.title} needs (N,) or (N, 1)."
+            )
         z = returned.reshape(-1, 1)
         return torch.cat([torch.zeros_like(z), z], 1)
 

@@ -24,7 +24,7 @@ class Number(Output):
     range: ClassVar[str] = "1 name"
     has_rivals: ClassVar[bool] = False
 
-    unit: str = setting(Text("Unit of the number."), "")
+    unit: str = setting(Text("Unit of the number."), "")  # type: ignore[misc]
 
     @staticmethod
     def fits(names: int) -> bool:

@@ -19,12 +19,14 @@ class Output(Configurable):
         range: Number of names that it takes, worded to follow "needs".
         has_rivals: True if every class has a logit of its own, so that two classes can be compared.
         has_fixed_odds: True if the gradient of the log-odds with respect to the logits is the same for every image.
+        unit: Unit of the score "value".
     """
 
     scores: ClassVar[tuple[str, ...]] = ("probability", "log_odds", "logit")
     range: ClassVar[str]
     has_rivals: ClassVar[bool] = True
     has_fixed_odds: ClassVar[bool] = False
+    unit: ClassVar[str] = ""
 
     @staticmethod
     @abstractmethod

@@ -88,7 +88,7 @@ class Target(Configurable):
                 means nothing for the output.
         """
         index = self.index if self.index is not None else int(logits.argmax())
-        resolved = replace(self, index=index, value_unit=getattr(output, "unit", ""))
+        resolved = replace(self, index=index, value_unit=output.unit)
         resolved.check(len(logits), output)
         return resolved
 

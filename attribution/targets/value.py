@@ -2,13 +2,10 @@
 
 from typing import ClassVar
 
-from torch import Tensor
-
-from attribution.targets.output import Output
-from attribution.targets.score import Score
+from attribution.targets.logit import Logit
 
 
-class Value(Score):
+class Value(Logit):
     """The network's output itself, in the unit of the model."""
 
     key: ClassVar[str] = "value"
@@ -20,11 +17,6 @@ class Value(Score):
     shown: ClassVar[str] = "Value"
 
     @staticmethod
-    def potential(logits: Tensor, index: int, output: Output) -> Tensor:
-        del output
-        return logits[:, index]
-
-    @staticmethod
     def share(share: float, unit: str) -> str:
         return f"{share:.4g} {unit}".strip()
 
@@ -32,8 +24,3 @@ class Value(Score):
     def predicted(index: int, name: str, share: float, unit: str) -> str:
         del index
         return f"{name} {share:.4g} {unit}".strip()
-
-    @classmethod
-    def has_fixed_signal(cls, versus: bool, output: Output) -> bool:
-        del versus, output
-        return True
