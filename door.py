@@ -7,12 +7,14 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
 import re
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
 
+import streamlit as st
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartParser
 from starlette.middleware import Middleware
@@ -32,6 +34,9 @@ MAX_SOCKETS_PER_ADDRESS = 192  # open websockets of one IP address, which may be
 MAX_STORED_UPLOADS = 2  # uploads kept per session: the current photo and its replacement
 MAX_STORED_BYTES = 240 * MB  # bytes of completed uploads, all sessions together
 MAX_ARRIVING_BYTES = 90 * MB  # bytes of uploads in progress, all sessions together
+MAX_CHECKPOINT_MB = 512  # MiB of a checkpoint, where they are allowed; the bounds above then grow by one checkpoint
+CHECKPOINT_VARIABLE = "ATTRIBUTION_ALLOW_CHECKPOINTS"
+LOCAL_ADDRESSES = ("localhost", "127.0.0.1", "::1")
 MAX_ACTIVE_UPLOADS = 2  # uploads in progress per session
 MAX_SILENCE = 20.0  # seconds without data before an upload is aborted
 MAX_DURATION = 300.0  # seconds before an unfinished upload is aborted
@@ -43,8 +48,20 @@ CLOSED_PATHS = re.compile(r"/_stcore/(metrics|agent)(/|$)")  # server metrics, a
 MEDIA_PATH = re.compile(r"/media/")
 
 
+def allows_checkpoints() -> bool:
+    """True if browsers may upload checkpoints: on localhost unless the variable is "0", elsewhere only if it is "1"."""
+    said = os.environ.get(CHECKPOINT_VARIABLE, "")
+    return said == "1" or (said != "0" and st.get_option("server.address") in LOCAL_ADDRESSES)
+
+
 class BoundedUploads(memory_uploaded_file_manager.MemoryUploadedFileManager):
-    """Uploads in memory without file names, limited per session and in total."""
+    """Uploads in memory without file names, limited per session and in total.
+
+    Attributes:
+        checkpoint_bytes: Maximum size of a checkpoint in bytes; 0 if none are allowed.
+    """
+
+    checkpoint_bytes = 0
 
     def add_file(self, session_id: str, file: UploadedFileRec) -> None:
         """Store a file and evict the oldest files of its session.
@@ -55,13 +72,15 @@ class BoundedUploads(memory_uploaded_file_manager.MemoryUploadedFileManager):
         if not get_instance().is_active_session(session_id):  # nothing would ever remove the file
             raise HTTPException(400, "The session has ended; reload the page.")
         held = [each for each in self.file_storage.get(session_id, {}) if each != file.file_id]
-        for oldest in held[: max(0, len(held) + 1 - MAX_STORED_UPLOADS)]:
+        most = MAX_STORED_UPLOADS * (2 if self.checkpoint_bytes else 1)
+        for oldest in held[: max(0, len(held) + 1 - most)]:
             self.remove_file(session_id, oldest)
-        if self._total_bytes + len(file.data) > MAX_STORED_BYTES:
+        free = MAX_STORED_BYTES + self.checkpoint_bytes - len(file.data)
+        if self._total_bytes > free:
             for other in [each for each in self.file_storage if not get_instance().is_active_session(each)]:
                 self.remove_session_files(other)
-        if self._total_bytes + len(file.data) > MAX_STORED_BYTES:
-            raise HTTPException(507, "The server is storing too many photos; try again in a few minutes.")
+        if self._total_bytes > free:
+            raise HTTPException(507, "The server is storing too many files; try again in a few minutes.")
         super().add_file(session_id, file._replace(name="photo.png"))  # the format is detected from the content
 
 
@@ -102,7 +121,7 @@ class Door:
     async def _upload(self, session: str, scope: Scope, receive: Receive, send: Send) -> None:
         """Receive a file; reject it if too many uploads are in progress or if it stalls."""
         if self.uploads[session] >= MAX_ACTIVE_UPLOADS:
-            response = PlainTextResponse("Another photo is still uploading; wait until it has finished.", 429)
+            response = PlainTextResponse("Another file is still uploading; wait until it has finished.", 429)
             await response(scope, receive, send)
             return
         size, end = 0, asyncio.get_running_loop().time() + MAX_DURATION
@@ -116,8 +135,8 @@ class Door:
                 raise HTTPException(408, "The upload stalled; try again on a faster connection.") from error
             size += len(message.get("body", b""))
             self.arriving += len(message.get("body", b""))
-            if self.arriving > MAX_ARRIVING_BYTES:
-                raise HTTPException(503, "Too many photos are being uploaded; try again in a minute.")
+            if self.arriving > MAX_ARRIVING_BYTES + BoundedUploads.checkpoint_bytes:
+                raise HTTPException(503, "Too many files are being uploaded; try again in a minute.")
             return message
 
         self.uploads[session] += 1
@@ -195,6 +214,7 @@ def install(limit: int) -> list[Middleware]:
         The middleware for `st.App`.
     """
     MultiPartParser.spool_max_size = 1 + limit
+    BoundedUploads.checkpoint_bytes = limit if allows_checkpoints() else 0
     memory_uploaded_file_manager.MemoryUploadedFileManager = BoundedUploads  # type: ignore[misc]
     SessionState.set_widgets_from_proto = set_readable_widgets  # type: ignore[method-assign]
     # Streamlit has one limit for both directions; its server has already read it.

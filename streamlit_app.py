@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import streamlit as st
+from streamlit import config
 
 import door
 
@@ -21,6 +22,7 @@ def main() -> None:
     with st.spinner("Starting PyTorch. The first start takes a few seconds."):
         from attribution import ui
         from attribution.system.log import start_log
+        from attribution.ui.add_model import offer_models
         from attribution.ui.address import restore_session
         from attribution.ui.error_card import error_card
         from attribution.ui.session import session
@@ -47,11 +49,14 @@ def main() -> None:
         with link:
             show_link(session().chosen, page.url_path)
         show_sentences()
+        offer_models(door.allows_checkpoints())
         page.run()
 
 
 if __name__ == "__main__":
     main()
 else:  # imported by the server
+    if door.allows_checkpoints():
+        config.set_option("server.maxUploadSize", door.MAX_CHECKPOINT_MB)
     limit = st.get_option("server.maxUploadSize") * 1024 * 1024  # bytes
     app = st.App(__file__, middleware=door.install(limit), lifespan=door.lifespan)

@@ -44,6 +44,7 @@ from attribution.methods.perturbations.occlusion import Occlusion as Occlusion
 from attribution.methods.perturbations.rise import RISE as RISE
 from attribution.models import MODELS as MODELS
 from attribution.models import load_model as load_model
+from attribution.models.served import serve as serve
 from attribution.models.wrap import wrap as wrap
 from attribution.network.model import Model as Model
 from attribution.photo.decode import open_image as open_image

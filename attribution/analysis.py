@@ -38,7 +38,11 @@ class Analysis(Configurable):
         (50.0, 50.0),
     )
     model: str = setting(
-        Text("Key of a model, as listed by the command `models`, or one's own: mine.py:make."), DEFAULT_MODEL
+        Text(
+            "Key of a model, as listed by the command `models`; timm/NAME; or one's own: mine.py:make, or "
+            "checkpoint:architecture=timm/resnet18,file=best.pt,classes=cat/dog."
+        ),
+        DEFAULT_MODEL,
     )
     target: int | None = setting(Index("Class to explain, by index or name. Default: the predicted class."), None)
     versus: int | None = setting(Index("Second class, to compare with. Default: all other classes."), None)

@@ -19,6 +19,7 @@ from attribution.checks.sanity import Randomisation, randomise
 from attribution.engine import compare
 from attribution.methods import METHODS
 from attribution.models import MODELS, load_model
+from attribution.models.served import serve as serve_model
 from attribution.network.model import Model
 from attribution.photo.decode import open_image
 from attribution.refusal import Refusal
@@ -132,7 +133,8 @@ def _parser() -> argparse.ArgumentParser:
     server.add_argument(
         "--address", default="localhost", help="address to listen on; default: localhost, this machine only"
     )
-    server.set_defaults(run=lambda options: serve(options.port, options.address))
+    server.add_argument("--model", metavar="VALUE", help="a model of one's own for the picker, such as mine.py:make")
+    server.set_defaults(run=_serve)
     for command, run in (("models", _models), ("methods", _methods), ("baselines", _baselines)):
         commands.add_parser(command, help=f"list the {command}").set_defaults(run=run)
     return parser
@@ -296,6 +298,13 @@ def _free(out: Path, stem: str, taken: set[str]) -> Path:
     return out / name
 
 
+def _serve(options: argparse.Namespace) -> int:
+    if not options.model:
+        return serve(options.port, options.address)
+    serve_model(load_model(options.model), options.port, options.address)
+    return 0
+
+
 def _check(options: argparse.Namespace) -> int:
     torch.set_num_threads(1)  # with several threads, this took ten times as long beside a busy server
     try:
@@ -311,7 +320,7 @@ def _models(options: argparse.Namespace) -> int:
     for key, record in MODELS.items():
         facts = record.facts()
         height, width = facts.preprocessing.size
-        network = "embedded" if record.embedded else f"{facts.download:.0f} MB"
+        network = "embedded" if record.embedded else f"{facts.size:.0f} MB"
         print(f"{key:20} {height} x {width}  top-1 {facts.top1:.1f}%  {network:>9}  {facts.licence}  {facts.source}")
     return 0
 

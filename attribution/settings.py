@@ -175,7 +175,7 @@ class Text(Setting):
         return unquote(text)
 
     def plain(self, value: Any) -> str:
-        return quote(value, safe="", errors="replace")
+        return quote(value, safe="/@", errors="replace")
 
 
 @dataclass(frozen=True)

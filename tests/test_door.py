@@ -30,7 +30,10 @@ LARGE = 25 * MB  # bytes of a photo near the limit
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int, Path]]:
     log = tmp_path_factory.mktemp("server") / "log"
-    with serving(log, "tests/hostile_app.py", ATTRIBUTION_MEMORY_MB="800") as (address, process):
+    with serving(log, "tests/hostile_app.py", ATTRIBUTION_MEMORY_MB="800", ATTRIBUTION_ALLOW_CHECKPOINTS="0") as (
+        address,
+        process,
+    ):
         yield address.removeprefix("http://"), process.pid, log
 
 
@@ -103,7 +106,7 @@ def test_uploads_are_kept_for_connected_sessions_only(monkeypatch: pytest.Monkey
     monkeypatch.setattr(door, "MAX_STORED_BYTES", 100)
     uploads = door.BoundedUploads("/upload")
     uploads.add_file("ann", UploadedFileRec("1", "a.png", "image/png", bytes(60)))
-    with pytest.raises(HTTPException, match="too many photos"):
+    with pytest.raises(HTTPException, match="too many files"):
         uploads.add_file("bob", UploadedFileRec("2", "b.png", "image/png", bytes(60)))
     connected.remove("ann")
     uploads.add_file("bob", UploadedFileRec("2", "b.png", "image/png", bytes(60)))  # ann's made room

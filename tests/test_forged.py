@@ -65,6 +65,9 @@ def test_a_thousand_forged_states_end_in_nothing(server: tuple[str, int, Path]) 
         bob.set("Model", "constant")
         before = bob.maps()
         assert list(before) == FIRST
+        libraries = Session(address, query="model=timm/nothing")  # imports timm, as a dialog does
+        await libraries.open()
+        await libraries.close()
         chance = random.Random(0)
         for page in PAGES:
             await attack(page, chance, 40)  # fills the caches and loads the libraries of every page

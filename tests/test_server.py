@@ -84,7 +84,7 @@ def visiting(address: str) -> Iterator[Visitor]:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int, Path]]:
     """Its address, the number of its process and its log."""
     log = tmp_path_factory.mktemp("server") / "log"
-    with serving(log) as (address, process):
+    with serving(log, ATTRIBUTION_ALLOW_CHECKPOINTS="0") as (address, process):
         yield address, process.pid, log
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from attribution.methods import METHODS
-from attribution.models import MODELS
+from attribution.models import find
+from attribution.refusal import Refusal
 from attribution.result import Attribution
 from attribution.settings import restore, write
 
@@ -58,11 +59,20 @@ def script(maps: Mapping[str, Attribution]) -> str:
     return TEMPLATE.format(
         threads=int(first.versions.get("threads", 1)),
         weights=first.versions.get("weights", ""),
-        model=f"default={first.model!r}" if first.model in MODELS else "required=True",
+        model=f"default={first.model!r}" if _is_public(first.model) else "required=True",
         device=first.versions.get("device", "cpu"),
         maps="\n".join(f'    "{name}": ("{_method(each)}", "{write(each.target)}"),' for name, each in maps.items()),
         chunk=int(first.chunk),
     )
+
+
+def _is_public(model: str) -> bool:
+    """True if anyone can load a model by its name."""
+    try:
+        find(model)
+    except Refusal:
+        return False
+    return True
 
 
 def _method(result: Attribution) -> str:

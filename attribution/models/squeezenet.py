@@ -64,7 +64,7 @@ def _facts() -> Facts:
         Preprocessing((227, 227), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), crop=0.875, interpolation="bicubic"),
         classes=imagenet_classes(),
         top1=57.5,
-        download=0,
+        size=4.9,
         licence="BSD-2-Clause",
         source="forresti/SqueezeNet, Iandola et al. 2016, arXiv:1602.07360",
     )

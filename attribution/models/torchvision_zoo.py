@@ -52,7 +52,7 @@ def _facts(name: str) -> Facts:
         ),
         classes=tuple(meta["categories"]),
         top1=meta["_metrics"]["ImageNet-1K"]["acc@1"],
-        download=meta["_file_size"] * 1.048576,  # torchvision reports MiB
+        size=meta["_file_size"] * 1.048576,  # torchvision reports MiB
         licence=meta.get("license", "BSD-3-Clause (torchvision)"),
         source=meta["recipe"],
     )

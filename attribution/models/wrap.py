@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from attribution.network.model import Model
+from attribution.photo.preprocessing import Preprocessing
 from attribution.refusal import Refusal
 
 KINDS = {"single_label_classification": "classes", "multi_label_classification": "labels", "regression": "number"}
@@ -20,14 +21,9 @@ class _Read:
 
     net: nn.Module
     name: str
-    size: tuple[int, int]
-    mean: Sequence[float]
-    std: Sequence[float]
-    resize: int | tuple[int, int]
-    interpolation: str
+    preprocessing: Preprocessing
     classes: Sequence[str] | None = None
     output: str = "classes"
-    rounds_down: bool = False
 
 
 class Logits(nn.Module):
@@ -73,20 +69,77 @@ def wrap(
         Refusal: If the source is missing or unknown, or `Model` refuses.
     """
     read = _read(net, source)
+    steps = read.preprocessing
     return Model(
         name or read.name,
         read.net,
-        read.size,
-        read.mean,
-        read.std,
+        steps.size,
+        steps.mean,
+        steps.std,
         classes or read.classes or [str(index) for index in range(_count(net))],
-        interpolation=read.interpolation,  # type: ignore[arg-type]
+        interpolation=steps.interpolation,
         device=device,
         output=output or read.output,
         unit=unit,
-        channels=len(read.mean),
-        resize=read.resize,
-        rounds_down=read.rounds_down,
+        channels=steps.channels,
+        resize=steps.resize,
+        rounds_down=steps.rounds_down,
+    )
+
+
+def timm_preprocessing(net: nn.Module) -> Preprocessing:
+    """Return the preprocessing that a timm network is configured for.
+
+    Raises:
+        Refusal: If its way to crop is not supported.
+    """
+    import timm
+
+    data: Any = timm.data
+    config = data.resolve_model_data_config(net)
+    channels, height, width = config["input_size"]
+    if config["crop_mode"] not in ("center", "squash"):
+        raise Refusal(f"timm's crop mode {config['crop_mode']!r} is not supported; use at.Model.")
+    enlarged = math.floor(height / config["crop_pct"]), math.floor(width / config["crop_pct"])
+    stretched = config["crop_mode"] == "squash"
+    if height != width and not stretched:
+        raise Refusal(
+            f"A timm network for {height} x {width} pixels, which are no square, is not supported; use at.Model."
+        )
+    return Preprocessing(
+        (height, width),
+        tuple(config["mean"][:channels]),
+        tuple(config["std"][:channels]),
+        interpolation=config["interpolation"],
+        channels=channels,
+        resize=enlarged if stretched else enlarged[0],
+    )
+
+
+def timm_classes(net: nn.Module) -> Sequence[str] | None:
+    """Return the class names of a timm network, if timm knows them."""
+    import timm
+
+    settings: dict[str, Any] = net.pretrained_cfg  # type: ignore[assignment]
+    if names := settings.get("label_names"):
+        return list(names)
+    data: Any = timm.data
+    if not (subset := data.infer_imagenet_subset(net)):
+        return None
+    known = data.ImageNetInfo(subset)
+    return [known.index_to_description(index) for index in range(known.num_classes())]
+
+
+def torchvision_preprocessing(weights: Any) -> Preprocessing:
+    """Return the preprocessing of a torchvision weights enum."""
+    transforms = weights.transforms()
+    (side,) = transforms.crop_size
+    return Preprocessing(
+        (side, side),
+        tuple(transforms.mean),
+        tuple(transforms.std),
+        interpolation=transforms.interpolation.value,
+        resize=transforms.resize_size[0],
     )
 
 
@@ -106,50 +159,12 @@ def _read(net: nn.Module, source: Any) -> _Read:
 
 
 def _timm(net: nn.Module) -> _Read:
-    import timm
-
-    data: Any = timm.data
-    config = data.resolve_model_data_config(net)
-    channels, height, width = config["input_size"]
-    if config["crop_mode"] not in ("center", "squash"):
-        raise Refusal(f"timm's crop mode {config['crop_mode']!r} is not supported; use at.Model.")
-    enlarged = math.floor(height / config["crop_pct"]), math.floor(width / config["crop_pct"])
-    stretched = config["crop_mode"] == "squash"
-    if height != width and not stretched:
-        raise Refusal(
-            f"A timm network for {height} x {width} pixels, which are no square, is not supported; use at.Model."
-        )
     settings: dict[str, Any] = net.pretrained_cfg  # type: ignore[assignment]
-    names = settings.get("label_names")
-    subset = data.infer_imagenet_subset(net)
-    if names is None and subset:
-        known = data.ImageNetInfo(subset)
-        names = [known.index_to_description(index) for index in range(known.num_classes())]
-    return _Read(
-        net=net,
-        name=settings["architecture"],
-        size=(height, width),
-        mean=config["mean"][:channels],
-        std=config["std"][:channels],
-        resize=enlarged if stretched else enlarged[0],
-        interpolation=config["interpolation"],
-        classes=names,
-    )
+    return _Read(net, settings["architecture"], timm_preprocessing(net), timm_classes(net))
 
 
 def _torchvision(net: nn.Module, weights: Any) -> _Read:
-    transforms = weights.transforms()
-    (side,) = transforms.crop_size
-    return _Read(
-        net=net,
-        name=type(net).__name__.lower(),
-        size=(side, side),
-        mean=transforms.mean,
-        std=transforms.std,
-        resize=transforms.resize_size[0],
-        interpolation=transforms.interpolation.value,
-        classes=weights.meta["categories"],
-    )
+    return _Read(net, type(net).__name__.lower(), torchvision_preprocessing(weights), weights.meta["categories"])
 
 
 def _hugging_face(net: nn.Module, processor: Any) -> _Read:
@@ -157,18 +172,21 @@ def _hugging_face(net: nn.Module, processor: Any) -> _Read:
     side = processor.size or {}
     crop = getattr(processor, "crop_size", None) if getattr(processor, "do_center_crop", False) else None
     size, resize = _hugging_face_size(side, crop, getattr(processor, "crop_pct", None))
-    names = [config.id2label[index] for index in range(config.num_labels)]
+    plain = not processor.do_normalize
     return _Read(
-        net=Logits(net),
-        name=config.model_type,
-        size=size,
-        mean=processor.image_mean if processor.do_normalize else (0.0,) * config.num_channels,
-        std=processor.image_std if processor.do_normalize else (1.0,) * config.num_channels,
-        resize=resize,
-        interpolation=Image.Resampling(int(processor.resample)).name.lower(),
-        classes=names,
-        rounds_down=True,
-        output=KINDS.get(config.problem_type, "classes" if config.num_labels > 1 else "number"),
+        Logits(net),
+        config.model_type,
+        Preprocessing(
+            size,
+            (0.0,) * config.num_channels if plain else tuple(processor.image_mean),
+            (1.0,) * config.num_channels if plain else tuple(processor.image_std),
+            interpolation=Image.Resampling(int(processor.resample)).name.lower(),  # type: ignore[arg-type]
+            channels=config.num_channels,
+            resize=resize,
+            rounds_down=True,
+        ),
+        [config.id2label[index] for index in range(config.num_labels)],
+        KINDS.get(config.problem_type, "classes" if config.num_labels > 1 else "number"),
     )
 
 

@@ -5,6 +5,7 @@ import contextlib
 import copy
 import functools
 import gc
+import hashlib
 import types
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
@@ -63,6 +64,22 @@ def held_tensors(net: nn.Module) -> list[Tensor]:
     """Return the tensors that a network holds: its parameters and buffers in their order, then all others."""
     named = {id(each): each for each in (*net.parameters(), *net.buffers())}
     return [*named.values(), *(each for each in held(net) if isinstance(each, Tensor) and id(each) not in named)]
+
+
+def digest_of(net: nn.Module, tensors: Iterable[Tensor] | None = None) -> str:
+    """Return the SHA-256 of a network's weights: the names, shapes and values of its tensors.
+
+    Args:
+        net: The network.
+        tensors: Its tensors. Default: all that it holds.
+    """
+    digest = hashlib.sha256()
+    named = {id(each): name for name, each in (*net.named_parameters(), *net.named_buffers())}
+    for tensor in held_tensors(net) if tensors is None else tensors:
+        name = named.get(id(tensor), "")
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def freeze(net: nn.Module) -> nn.Module:

@@ -15,17 +15,14 @@ from attribution.network.admission import admit, expect_logits, same_logits
 from attribution.network.compiled import uncompiled
 from attribution.network.device import choose_device, full_precision
 from attribution.network.folding import fold
-from attribution.network.frozen import drop_observers, freeze, frozen_copy, held_tensors
+from attribution.network.frozen import digest_of, drop_observers, freeze, frozen_copy, held_tensors
 from attribution.network.inspection import inspect
 from attribution.network.layer import Layer
 from attribution.network.layers import LayerSearch, watch
 from attribution.network.norms import PlainNorms
 from attribution.photo.preprocessing import Interpolation, Preprocessing
 from attribution.refusal import Refusal
-from attribution.settings import read
-from attribution.targets.number import Number
-from attribution.targets.output import Output
-from attribution.targets.target import OUTPUTS, Target
+from attribution.targets.target import Target, output_of
 
 REMEMBERED = 256  # photos whose logits need not be compared again
 
@@ -99,7 +96,7 @@ class Model:
         """
         self.name = name
         self.classes = tuple(classes)
-        self.output = _output(output, unit)
+        self.output = output_of(output, unit)
         self.preprocessing = Preprocessing(
             tuple(size),  # type: ignore[arg-type]
             tuple(mean),
@@ -327,13 +324,7 @@ class Model:
     @cached_property
     def weights(self) -> str:
         """SHA-256 of all tensors: the names, shapes and values of parameters and buffers, then what else is held."""
-        digest = hashlib.sha256()
-        named = {id(each): name for name, each in (*self.net.named_parameters(), *self.net.named_buffers())}
-        for tensor in self._tensors:
-            name = named.get(id(tensor), "")
-            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
-            digest.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-        return digest.hexdigest()
+        return digest_of(self.net, self._tensors)
 
     def find_class(self, text: str) -> int:
         """Return the index of a class, given its index or name as text.
@@ -363,14 +354,6 @@ class Model:
         noise = torch.rand((2, 3, *self.preprocessing.size), generator=torch.Generator().manual_seed(0))
         noise[1] *= 0.3
         return torch.cat([noise, torch.zeros_like(noise[:1]), torch.ones_like(noise[:1])]).to(self.device, self.dtype)
-
-
-def _output(key: str, unit: str) -> Output:
-    """Return a kind of output by its key."""
-    output: Output = read(key, OUTPUTS)
-    if unit and not isinstance(output, Number):
-        raise Refusal(f"The unit {unit!r} needs the output number, got {key!r}; leave it out.")
-    return Number(unit) if isinstance(output, Number) else output
 
 
 def _channels_last(net: nn.Module) -> nn.Module:

@@ -25,6 +25,11 @@ class Binary(Classes):
         return names == 2
 
     @staticmethod
+    def usual_names(logits: int) -> tuple[str, ...]:
+        del logits
+        return "0", "1"
+
+    @staticmethod
     def logits(returned: object) -> object:
         """Return [0, z], (N, 2), from z of shape (N,) or (N, 1)."""
         if not isinstance(returned, Tensor):

@@ -18,6 +18,7 @@ class Labels(Output):
     key: ClassVar[str] = "labels"
     title: ClassVar[str] = "independent labels"
     range: ClassVar[str] = "at least 1 label name"
+    compares: ClassVar[bool] = False
     has_fixed_odds: ClassVar[bool] = True
 
     @staticmethod

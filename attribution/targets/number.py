@@ -23,12 +23,19 @@ class Number(Output):
     scores: ClassVar[tuple[str, ...]] = ("value",)
     range: ClassVar[str] = "1 name"
     has_rivals: ClassVar[bool] = False
+    compares: ClassVar[bool] = False
+    has_shares: ClassVar[bool] = False
 
     unit: str = setting(Text("Unit of the number."), "")  # type: ignore[misc]
 
     @staticmethod
     def fits(names: int) -> bool:
         return names == 1
+
+    @staticmethod
+    def usual_names(logits: int) -> tuple[str, ...]:
+        del logits
+        return ("number",)
 
     @staticmethod
     def logits(returned: object) -> object:

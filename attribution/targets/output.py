@@ -18,6 +18,8 @@ class Output(Configurable):
         scores: Keys of the scores that mean something for it, the default first.
         range: Number of names that it takes, worded to follow "needs".
         has_rivals: True if every class has a logit of its own, so that two classes can be compared.
+        compares: True if a class can be explained against another.
+        has_shares: True if the numbers to show are probabilities.
         has_fixed_odds: True if the gradient of the log-odds with respect to the logits is the same for every image.
         unit: Unit of the score "value".
     """
@@ -25,6 +27,8 @@ class Output(Configurable):
     scores: ClassVar[tuple[str, ...]] = ("probability", "log_odds", "logit")
     range: ClassVar[str]
     has_rivals: ClassVar[bool] = True
+    compares: ClassVar[bool] = True
+    has_shares: ClassVar[bool] = True
     has_fixed_odds: ClassVar[bool] = False
     unit: ClassVar[str] = ""
 
@@ -32,6 +36,11 @@ class Output(Configurable):
     @abstractmethod
     def fits(names: int) -> bool:
         """True if a network with this output can have so many names."""
+
+    @staticmethod
+    def usual_names(logits: int) -> tuple[str, ...]:
+        """Return names for a network with so many logits whose names are unknown."""
+        return tuple(map(str, range(logits)))
 
     @staticmethod
     def logits(returned: object) -> object:

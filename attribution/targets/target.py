@@ -9,6 +9,8 @@ from torch import Tensor
 from attribution.refusal import Refusal
 from attribution.registry import discover
 from attribution.settings import Choice, Configurable, Index, Text, read, setting
+from attribution.targets.classes import Classes
+from attribution.targets.number import Number
 from attribution.targets.output import Output
 from attribution.targets.probability import Probability
 from attribution.targets.score import Score
@@ -20,7 +22,29 @@ SCORES: dict[str, type[Score]] = dict(
         key=lambda entry: entry[0] != DEFAULT_SCORE,
     )
 )
-OUTPUTS: dict[str, type[Output]] = discover("attribution.targets", Output)  # type: ignore[type-abstract]
+DEFAULT_OUTPUT = Classes.key
+OUTPUTS: dict[str, type[Output]] = dict(
+    sorted(
+        discover("attribution.targets", Output).items(),  # type: ignore[type-abstract]
+        key=lambda entry: entry[0] != DEFAULT_OUTPUT,
+    )
+)
+
+
+def output_of(key: str, unit: str = "") -> Output:
+    """Return a kind of output.
+
+    Args:
+        key: A key of OUTPUTS.
+        unit: Unit of a number. Default: none.
+
+    Raises:
+        Refusal: If there is no such kind, or it has no unit.
+    """
+    output: Output = read(key, OUTPUTS)
+    if unit and not isinstance(output, Number):
+        raise Refusal(f"The unit {unit!r} needs the output number, got {key!r}; leave it out.")
+    return Number(unit) if isinstance(output, Number) else output
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,13 @@ from attribution.checks.faithfulness import Trial
 from attribution.checks.sanity import Randomisation
 from attribution.drawing.view import View
 from attribution.methods import METHODS
-from attribution.models import find
+from attribution.models.served import SERVED
 from attribution.photo.samples import SAMPLES
 from attribution.refusal import Refusal
 from attribution.settings import C, Configurable, Several, described, plain, read, restore, write
 from attribution.ui.events import read_window
 from attribution.ui.forms import fill, held
+from attribution.ui.models import find_model
 from attribution.ui.session import session
 from attribution.ui.sidebar import fill_sidebar
 from attribution.viewer.message import WHOLE_WINDOW, Window
@@ -33,7 +34,7 @@ from attribution.work.path import PathChoice
 TRACKING_PREFIXES = ("utm_", "fbclid", "gclid")  # ignored prefixes, added by mailers and social networks
 MAX_PARAMETER_LENGTH = 500  # per parameter; per item in a list of methods or baselines
 PAGES: dict[str, type[Configurable]] = {page.key: page for page in (PathChoice, Randomisation, Trial)}
-SAFE_CHARACTERS = "=,():/~"  # characters that stay unescaped in the query
+SAFE_CHARACTERS = "=,():/~@"  # characters that stay unescaped in the query
 UPLOAD_SOURCES = ("upload", "camera")  # photos that a link cannot contain
 MISSING_PHOTO_NOTE = "The photo is not part of the link; upload it again, or choose a sample."
 
@@ -62,7 +63,8 @@ def restore_session() -> None:
     state = session()
     if state.restored:
         return
-    asked = parse(st.query_params.to_dict())
+    parts = st.query_params.to_dict()
+    asked = parse(parts if parts or not SERVED else {"model": next(iter(SERVED))})
     fill_sidebar(asked.analysis)
     st.session_state.update(asked.state)
     state.restored, state.keep_crop = True, asked.analysis.photo in UPLOAD_SOURCES
@@ -111,6 +113,9 @@ def _read_part(name: str, text: str, found: Restored) -> None:
             found.state["baselines"] = [each.key for each in baselines]
     elif name in described(Analysis):
         changed = restore(Analysis, {**plain(found.analysis), name: text})
+        if name == "model":  # a number has no probability, which is the default score
+            offered = find_model(changed.model).facts().output.scores
+            changed = changed if changed.score in offered else replace(changed, score=offered[0])
         _check(changed, text, found)
         found.analysis = changed
     elif name in described(View):
@@ -129,7 +134,7 @@ def _read_part(name: str, text: str, found: Restored) -> None:
 
 def _check(changed: Analysis, text: str, found: Restored) -> None:
     """Refuse values that the sidebar does not offer."""
-    facts = find(changed.model).facts()
+    facts = find_model(changed.model).facts()
     changed.full_target.check(len(facts.classes), facts.output)
     if changed.photo in UPLOAD_SOURCES and MISSING_PHOTO_NOTE not in found.sentences:
         found.sentences.append(MISSING_PHOTO_NOTE)

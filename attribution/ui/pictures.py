@@ -1,5 +1,6 @@
 """Results on a page: the predictions, the maps with their costs, and images along a path."""
 
+from dataclasses import replace
 from functools import lru_cache
 from html import escape
 
@@ -27,7 +28,12 @@ BAR_HEIGHT = 28  # pixels of a bar's height in the predictions
 
 def show_prediction(outcome: Outcome) -> None:
     """Show the most probable classes and the explained class as bars; clicking a bar explains its class."""
-    asked = outcome.analysis.target.index
+    target, output = outcome.analysis.target, outcome.analysis.record.facts().output
+    if not output.has_shares:
+        (number,) = outcome.prediction
+        st.text(f"Predicted: {replace(target, value_unit=output.unit).predicted(*number)}")
+        return
+    asked = target.index
     explained = outcome.prediction[0][0] if asked is None else asked
     figure = _bars(tuple(outcome.prediction), explained, text_colour())
     spoken = ", ".join(f"{name} {share:.1%}" for _, name, share in outcome.prediction)

@@ -10,6 +10,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from attribution.analysis import Analysis
 from attribution.drawing.view import View
+from attribution.models.record import ModelRecord
 from attribution.viewer.message import WHOLE_WINDOW, Window
 from attribution.work.analysis import PreparedAnalysis
 
@@ -51,6 +52,9 @@ class Session:
         rerun: True if the next run of a fragment must rerun the whole page.
         watches: The job that each page follows, by page name.
         upload: The current upload.
+        models: Models that this session added to its picker, by key.
+        adding: Name of the open dialog that adds a model; empty while none is open.
+        added: Key of a model that was added and is to be chosen; empty if there is none.
     """
 
     owner: str = field(default_factory=lambda: uuid.uuid4().hex)
@@ -68,6 +72,9 @@ class Session:
     rerun: bool = False
     watches: dict[str, Any] = field(default_factory=dict)
     upload: Upload | None = None
+    models: dict[str, ModelRecord] = field(default_factory=dict)
+    adding: str = ""
+    added: str = ""
 
 
 _sessions: WeakValueDictionary[str, Session] = WeakValueDictionary()  # by owner; entries vanish with their sessions

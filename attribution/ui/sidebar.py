@@ -11,8 +11,7 @@ from PIL import Image
 from attribution.analysis import Analysis
 from attribution.methods import METHODS
 from attribution.methods.method import GROUPS, Method
-from attribution.models import MODELS
-from attribution.models.record import Facts
+from attribution.models.record import Facts, ModelRecord
 from attribution.network.device import available_devices
 from attribution.photo.decode import MAX_BYTES, open_image
 from attribution.photo.preprocessing import Preprocessing
@@ -22,6 +21,7 @@ from attribution.settings import described
 from attribution.targets.target import SCORES
 from attribution.ui.crop.crop import show_crop
 from attribution.ui.forms import ask, fill, held, reset
+from attribution.ui.models import offered as offered_models
 from attribution.ui.session import Upload, session
 from attribution.work.analysis import PreparedAnalysis, estimate, layers
 from attribution.work.cache import PHOTO_STORE, Recent
@@ -29,6 +29,7 @@ from attribution.work.cache import PHOTO_STORE, Recent
 MIN_SHOWN_SECONDS = 2  # shortest estimate, in seconds per map, that the method picker shows
 _photos: Recent[Image.Image | Refusal] = Recent("photos", PHOTO_STORE)
 SOURCES = ("Samples", "Upload", "Camera")
+DIALOGS = {"own": "Your own...", "timm": "More of timm..."}  # dialogs that add a model
 OPEN_CLASS = -1  # option value of "Predicted class" and "All other classes"
 
 
@@ -47,6 +48,8 @@ def choose() -> tuple[Analysis, PreparedAnalysis | str]:
     Returns:
         The chosen analysis; and the same with its photo, ready to compute, or a message naming what is missing.
     """
+    if session().added:
+        st.session_state.model, session().added = session().added, ""
     _mend()
     state = st.session_state
     refusal = "No photo yet; choose one in the sidebar."
@@ -57,17 +60,18 @@ def choose() -> tuple[Analysis, PreparedAnalysis | str]:
             photo, refusal = None, str(refused)
             st.caption(refusal)  # also here, since the sidebar covers the page on a phone
         under_photo = st.container()
-        facts = _model()
+        record = _model()
+        facts = record.facts()
         classes = range(OPEN_CLASS, len(facts.classes))
         _keep("target", classes, OPEN_CLASS)
-        _keep("versus", classes, OPEN_CLASS)
+        _keep("versus", classes if facts.output.compares else (), OPEN_CLASS)
         _keep("score", facts.output.scores, facts.output.scores[0])
         if photo:
             with under_photo:
                 _crop(photo, facts.preprocessing)
         device = _device()
         _target(facts)
-        methods = _methods()
+        methods = _methods(record)
     analysis = Analysis(
         photo=state.sample if state.source == "Samples" else state.source.lower(),
         crop=(state.across, state.down),
@@ -81,17 +85,18 @@ def choose() -> tuple[Analysis, PreparedAnalysis | str]:
     if photo is None:
         return analysis, refusal
     try:
-        return analysis, _prepared(analysis, photo, facts.preprocessing, device)
+        return analysis, _prepared(analysis, record, photo, device)
     except Refusal as refused:
         return analysis, str(refused)
 
 
-def _prepared(analysis: Analysis, photo: Photo, preprocessing: Preprocessing, device: str) -> PreparedAnalysis:
+def _prepared(analysis: Analysis, record: ModelRecord, photo: Photo, device: str) -> PreparedAnalysis:
+    preprocessing = record.facts().preprocessing
     across, down = (part / 100 for part in analysis.crop)
     left, top, right, bottom = preprocessing.box(photo.image, across, down)
     full = (max(1, round(bottom - top)), max(1, round(right - left)))
     x = preprocessing.prepare(photo.image, across, down)
-    return PreparedAnalysis(analysis, x, full, photo.title, device)
+    return PreparedAnalysis(analysis, record, x, full, photo.title, device)
 
 
 def fill_sidebar(analysis: Analysis) -> None:
@@ -135,7 +140,7 @@ def _mend() -> None:
         "sample": SAMPLES,
         "across": range(101),
         "down": range(101),
-        "model": MODELS,
+        "model": offered_models(),
     }
     for key, value in usual.items():
         if key in offered:
@@ -230,15 +235,26 @@ def _centre() -> None:
     session().keep_crop = False
 
 
-def _model() -> Facts:
-    def label(key: str) -> str:
-        return MODELS[key].title if MODELS[key].embedded else f"{MODELS[key].title} (download)"
+def _model() -> ModelRecord:
+    models = offered_models()
 
-    name = st.selectbox("Model", list(MODELS), format_func=label, key="model")
-    facts = MODELS[name].facts()
-    size = "no download" if MODELS[name].embedded else f"{facts.download:.0f} MB download on first use"
-    st.caption(f"{facts.top1:.1f}% ImageNet top-1 accuracy, {size}. Licence: {facts.licence}.")
-    return facts
+    def label(key: str) -> str:
+        return models[key].title if models[key].embedded else f"{models[key].title} (download)"
+
+    record = models[st.selectbox("Model", list(models), format_func=label, key="model")]
+    facts = record.facts()
+    size = "no download" if record.embedded else f"{facts.size:.0f} MB download on first use"
+    known = f"{facts.top1:.1f}% ImageNet top-1 accuracy" if facts.top1 else facts.output.title.capitalize()
+    known = f"{known}, {size}"
+    st.caption(f"{known}. Licence: {facts.licence}." if facts.licence else f"{known}.")
+    with st.container(horizontal=True):
+        for name, title in DIALOGS.items():
+            st.button(title, key=f"add-{name}", on_click=_add, args=(name,), type="tertiary")
+    return record
+
+
+def _add(name: str) -> None:
+    session().adding = name
 
 
 def _device() -> str:
@@ -260,10 +276,12 @@ def _target(facts: Facts) -> None:
 
     options = [OPEN_CLASS, *range(len(classes))]
     hint = "Type to search, or click a class in the predictions."
-    st.selectbox("Target class", options, format_func=label, key="target", help=hint)
-    versus = st.selectbox(
-        "Against", options, format_func=other, key="versus", help="Second class: why the target class and not this one?"
-    )
+    if len(classes) > 1:
+        st.selectbox("Target class", options, format_func=label, key="target", help=hint)
+    versus = OPEN_CLASS
+    if facts.output.compares:
+        hint = "Second class: why the target class and not this one?"
+        versus = st.selectbox("Against", options, format_func=other, key="versus", help=hint)
     st.segmented_control(
         "Score",
         facts.output.scores,
@@ -276,24 +294,24 @@ def _target(facts: Facts) -> None:
     st.caption(score.meaning if versus == OPEN_CLASS else score.meaning_versus)
 
 
-def _methods() -> tuple[Method, ...]:
+def _methods(record: ModelRecord) -> tuple[Method, ...]:
     first = [key for key, method in METHODS.items() if method.chosen]
-    keys = _pick("Methods", first)
+    keys = _pick("Methods", first, record)
     rest = [key for key in METHODS if key not in first]
     with st.expander("More methods", expanded=any(key in rest for key in keys)):
         for group in GROUPS:
             if offered := [key for key in rest if METHODS[key].group == group]:
-                keys = _pick(group.capitalize(), offered)
+                keys = _pick(group.capitalize(), offered, record)
     st.toggle(
         "Compute automatically",
         key="automatic",
         help="If off, changes take effect when you press Compute. Useful for slow models.",
     )
-    return tuple(_settings(METHODS[key]) for key in METHODS if key in keys)
+    return tuple(_settings(METHODS[key], record) for key in METHODS if key in keys)
 
 
-def _pick(label: str, offered: list[str]) -> list[str]:
-    """Show a picker for some of the methods.
+def _pick(label: str, offered: list[str], record: ModelRecord) -> list[str]:
+    """Show a picker for some of the methods, with estimates for a model.
 
     Returns:
         The keys of all chosen methods, including those of other pickers.
@@ -315,16 +333,16 @@ def _pick(label: str, offered: list[str]) -> list[str]:
         on_change=choose,
     )
     methods = [held(METHODS[key], key, state) for key in offered]  # type: ignore[arg-type]
-    seconds = {method.title: estimate(method, state.model, state.device) or 0.0 for method in methods}
+    seconds = {method.title: estimate(method, record, state.device) or 0.0 for method in methods}
     if slow := [f"{title}: about {each:.0f} s" for title, each in seconds.items() if each >= MIN_SHOWN_SECONDS]:
         st.caption(f"{', '.join(slow)}.")  # below the picker, since changing its labels would lose clicks
     chosen: list[str] = state.methods
     return chosen
 
 
-def _settings(method: type[Method]) -> Method:
+def _settings(method: type[Method], record: ModelRecord) -> Method:
     if described(method):
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
             st.markdown(f"**{method.title}**")
             st.button("Reset", key=f"reset-{method.key}", on_click=reset, args=(method, method.key), type="tertiary")
-    return ask(method, method.key, layers(st.session_state.model, st.session_state.device))
+    return ask(method, method.key, layers(record, st.session_state.device))

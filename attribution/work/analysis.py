@@ -15,7 +15,8 @@ from torch import Tensor
 from attribution.analysis import Analysis
 from attribution.engine import compare
 from attribution.methods.method import Method
-from attribution.models import MODELS, load_model
+from attribution.models import load
+from attribution.models.record import ModelRecord
 from attribution.network.model import Model
 from attribution.photo.encode import data_url, eight_bit
 from attribution.refusal import Refusal
@@ -78,6 +79,7 @@ class PreparedAnalysis:
 
     Attributes:
         analysis: The name of the photo, the model, the target and the methods.
+        record: Record of the model.
         x: (3, H, W), the prepared photo.
         full: (H, W) of the crop in pixels of the original photo.
         photo: Title of the photo.
@@ -85,6 +87,7 @@ class PreparedAnalysis:
     """
 
     analysis: Analysis
+    record: ModelRecord
     x: Tensor
     full: tuple[int, int]
     photo: str
@@ -97,13 +100,13 @@ class PreparedAnalysis:
 
     @property
     def model(self) -> str:
-        """Key of the model."""
-        return self.analysis.model
+        """Name of the model."""
+        return self.record.name
 
     @property
     def heading(self) -> str:
         """The photo, the model and the device, for people."""
-        return f"{self.photo}. {MODELS[self.model].title} on {self.device.upper()}."
+        return f"{self.photo}. {self.record.title} on {self.device.upper()}."
 
     @property
     def methods(self) -> tuple[Method, ...]:
@@ -122,7 +125,7 @@ class PreparedAnalysis:
     @cached_property
     def subject(self) -> str:
         """Cache key: SHA-256 of the pixels, the model, the device and the target."""
-        return digest(self._pixels, self.model, self.device, self.target)
+        return digest(self._pixels, self.record.identity, self.device, self.target)
 
     def _key(self, method: Method) -> str:
         """Return the SHA-256 of everything that the map of one method depends on."""
@@ -157,7 +160,7 @@ class PreparedAnalysis:
         def finished(place: int, result: Attribution | Refusal) -> None:
             nonlocal outcome
             if isinstance(result, Attribution) and (passes := result.forwards + result.backwards) >= MIN_TIMED_PASSES:
-                _pace[self.model, self.device] = result.seconds / passes
+                _pace[self.record.identity, self.device] = result.seconds / passes
             _results.put(self._key(self.methods[missing[place]]), result)
             outcome = replace(outcome, results={**outcome.results, missing[place]: result})
             report(done, COMPUTING_MESSAGE, outcome)
@@ -231,7 +234,7 @@ class PageTask(ABC, Generic[R]):
 
     @property
     def model(self) -> str:
-        """Key of the model."""
+        """Name of the model."""
         return self.analysis.model
 
 
@@ -246,7 +249,7 @@ def _made_by(method: Method, result: Attribution) -> bool:
     return (method.key, plain(method)) == (result.method, result.settings)
 
 
-_pace: dict[tuple[str, str], float] = {}  # seconds per pass, by model and device
+_pace: dict[tuple[str, str], float] = {}  # seconds per pass, by identity of the model and device
 _models: Recent[Model] = Recent("models", MODEL_STORE)
 _strips: Recent[Strip] = Recent("strips")
 _results: Recent[Attribution | Refusal] = Recent("maps")
@@ -254,37 +257,38 @@ _page_results: Recent[Any] = Recent("page results")
 _predictions: Recent[tuple[list[tuple[int, str, float]], tuple[str, ...]]] = Recent("predictions")
 
 
-def estimate(method: Method, model: str, device: str) -> float | None:
+def estimate(method: Method, model: ModelRecord, device: str) -> float | None:
     """Return the estimated seconds of a map, from the pace of the last one; None if this model has not been timed."""
-    pace = _pace.get((model, device))
-    return pace and pace * method.cost(MODELS[model].facts().preprocessing.size).passes
+    pace = _pace.get((model.identity, device))
+    return pace and pace * method.cost(model.facts().preprocessing.size).passes
 
 
-def layers(model: str, device: str) -> tuple[str, ...]:
+def layers(model: ModelRecord, device: str) -> tuple[str, ...]:
     """Return the names of a model's layers with feature maps, the coarsest first; none before its first analysis."""
-    known = _models.get((model, device))
+    known = _models.get((model.identity, device))
     return known.known_layers if known else ()
 
 
 def loaded(analysis: PreparedAnalysis, job: Job[Any]) -> Model:
     """Return the model of an analysis, loading it if necessary; report downloads to the job."""
-    name, device = analysis.model, analysis.device
+    record, device = analysis.record, analysis.device
+    name = record.name
     job.report(0.0, f"Loading {name}")
 
     def downloading(size: int, total: int) -> None:
         of = f" of {total / 1e6:.0f}" if total else ""
         job.report(size / total if total else 0.0, f"Downloading {name}: {size / 1e6:.0f}{of} MB")
 
-    model = _models.get((name, device))
+    model = _models.get((record.identity, device))
     if model is None:
-        size = MEMORY_FACTOR * MODELS[name].facts().download * 1e6
+        size = MEMORY_FACTOR * record.facts().size * 1e6
         if size > share(MODEL_SHARE):
             raise Refusal(
                 f"{name} needs about {size / 1e6:.0f} MB of memory, but this server allows "
                 f"{share(MODEL_SHARE) / 1e6:.0f} MB for models; choose a smaller model, or raise {MEMORY_VARIABLE}."
             )
         MODEL_STORE.make_room(size)  # before loading
-        model = load_model(name, device, downloading)
+        model = load(record, device, downloading)
         give_back()  # what its inspection needed
-        _models.put((name, device), model)
+        _models.put((record.identity, device), model)
     return model

@@ -5,8 +5,8 @@ import streamlit as st
 from attribution.export.maps import counted
 from attribution.methods import METHODS
 from attribution.methods.method import GROUPS, Method
-from attribution.models import MODELS
 from attribution.settings import default, described
+from attribution.ui.models import find_model
 from attribution.ui.session import session
 from attribution.work.analysis import estimate
 
@@ -30,7 +30,7 @@ def show_card(method: type[Method], size: tuple[int, int]) -> None:
     cost = method().cost(size)
     counts = ((cost.forwards, "forward"), (cost.backwards, "backward"))
     passes = " and ".join(counted(count, f"{way} pass") for count, way in counts if count)
-    seconds = estimate(method(), session().chosen.model, st.session_state.device)
+    seconds = estimate(method(), find_model(session().chosen.model), st.session_state.device)
     about = f"; about {seconds:.1f} s on this server" if seconds and seconds >= MIN_SHOWN_SECONDS else ""
     st.caption(
         f"Cost with default settings at {size[0]} x {size[1]} pixels: {passes}, in addition to the prediction{about}."
@@ -43,7 +43,7 @@ def show_card(method: type[Method], size: tuple[int, int]) -> None:
     st.caption(f"{', '.join(source.authors)} {source.year}: {source.title}. {link}.")
 
 
-size = MODELS[session().chosen.model].facts().preprocessing.size
+size = find_model(session().chosen.model).facts().preprocessing.size
 st.header("What each method can and cannot show")
 st.caption(
     "A sharp map is not necessarily faithful (Adebayo et al. 2018, arXiv:1810.03292). In the formulas, F is the "
