@@ -23,6 +23,7 @@ from attribution.checks import sanity as sanity
 from attribution.drawing.view import View as View
 from attribution.engine import attribute as attribute
 from attribution.engine import compare as compare
+from attribution.export.notebook import show as show
 from attribution.methods import METHODS as METHODS
 from attribution.methods import read_method as read_method
 from attribution.methods.activations.grad_cam import GradCAM as GradCAM

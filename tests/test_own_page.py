@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dashboard import LONG, choose, idle, map_of, serving
-from forged_checkpoints import forged, saved
+from forged_checkpoints import forged
 from playwright.sync_api import Browser, Locator, Page, expect
 from session import memory
 from test_own import FOUR, KINDS, PHOTO, Kind, trained, write
@@ -165,23 +165,24 @@ def test_the_dashboard_starts_with_a_model_of_ones_own(way: str, browser: Browse
 @pytest.mark.slow
 def test_200_forged_checkpoints_through_the_upload(browser: Browser, tmp_path: Path) -> None:
     marker, log = tmp_path / "marker", tmp_path / "log"
-    good = tmp_path / "good.pt"
-    good.write_bytes(saved(trained(logits=5).state_dict()))
     with serving(log) as (address, process):
         page = browser.new_page()
         page.set_default_timeout(LONG)
         page.goto(address)
         idle(page)
         dialog = open_dialog(page)
+        choose(page, "Architecture", "torchvision/resnet18")
+        sentence, button = dialog.get_by_test_id("stText"), dialog.get_by_role("button", name="Add", exact=True)
         before = 0.0
         for place, (name, content) in enumerate(forged(marker)):
-            path = tmp_path / "best.pt"
+            path = tmp_path / f"forged{place}.pt"
             path.write_bytes(content)
-            if place:
-                dialog.get_by_role("button", name="Remove").first.click()
-            describe(page, dialog, "torchvision/resnet18", path)
-            dialog.get_by_role("button", name="Add", exact=True).click()
-            expect(dialog).to_contain_text(re.compile("The (checkpoint|file|safetensors)|There are"), timeout=LONG)
+            dialog.locator("input[type=file]").set_input_files(path)
+            expect(dialog).to_contain_text(path.name, timeout=LONG)
+            expect(sentence).to_have_count(0, timeout=LONG)
+            expect(button).to_be_enabled(timeout=LONG)
+            button.click()
+            expect(sentence).to_contain_text(re.compile(r"^The (checkpoint|file|safetensors).*\.$"), timeout=LONG)
             assert not marker.exists(), name
             before = before or memory(process.pid)
         page.wait_for_timeout(2000)

@@ -29,14 +29,16 @@ def figure(
     path: str | os.PathLike[str] | BinaryIO,
     view: View | None = None,
     format: str | None = None,
+    dpi: int = DPI,
 ) -> None:
     """Write all panels as one picture.
 
     Args:
         results: Results of one photo, as `compare` returns them.
-        path: A path or a binary file. The path's suffix selects PNG (300 dots per inch), PDF or SVG.
+        path: A path or a binary file. The path's suffix selects PNG, PDF or SVG.
         view: View settings. Default: white to black.
         format: "png", "pdf" or "svg"; overrides the suffix. Default: by the suffix, or PNG for a binary file.
+        dpi: Dots per inch of a PNG. Default: 300.
 
     Raises:
         Refusal: If there is no map, the maps are of several photos, the format is not supported, or the file cannot be
@@ -65,7 +67,7 @@ def figure(
         _bar(axis, drawing, view, result.unit)
     sheet.supxlabel(f"{maps[0].model}. {sentence(view)} attribution {VERSION}", fontsize=6, parse_math=False)
     whole = io.BytesIO()
-    sheet.savefig(whole, dpi=DPI, format=ending)
+    sheet.savefig(whole, dpi=dpi, format=ending)
     store(path, whole.getvalue())
 
 
