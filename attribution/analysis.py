@@ -8,8 +8,10 @@ from attribution.methods.method import Method
 from attribution.models import DEFAULT_MODEL
 from attribution.photo.samples import DEFAULT_SAMPLE
 from attribution.result import Attribution
-from attribution.settings import Choice, Configurable, Index, Pair, Several, Text, restore, setting
+from attribution.settings import Choice, Configurable, Index, Pair, Several, Text, Texts, restore, setting
 from attribution.targets.target import DEFAULT_SCORE, SCORES, Target
+
+MAX_BESIDE = 2  # other models beside the first
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class Analysis(Configurable):
         versus: Index of a second class, to compare with. Default: None, all other classes.
         score: Key of a score. Default: probability.
         methods: Methods with their settings. Default: those marked as `chosen`.
+        beside: Keys of up to two other models, shown for comparison on the page. Default: none.
     """
 
     key: ClassVar[str] = "analysis"
@@ -51,6 +54,7 @@ class Analysis(Configurable):
         Several("Methods with their settings.", METHODS),
         tuple(method() for method in METHODS.values() if method.chosen),
     )
+    beside: tuple[str, ...] = setting(Texts("Other models to compare with.", MAX_BESIDE, shown=False), ())
 
     @property
     def full_target(self) -> Target:

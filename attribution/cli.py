@@ -152,7 +152,7 @@ def _photos(commands: Any, name: str, does: str, serve: Serve) -> argparse.Argum
     command.add_argument("photos", nargs="+", metavar="PHOTO", help="one or more files")
     for setting, kind in described(Analysis).items():
         names, extra = [f"--{setting}"], dict[str, Any]()
-        if setting == "photo":
+        if setting == "photo" or not kind.shown:
             continue
         if isinstance(kind, Several):
             names.append(f"--{setting.removesuffix('s')}")

@@ -179,6 +179,35 @@ class Text(Setting):
 
 
 @dataclass(frozen=True)
+class Texts(Setting):
+    """Several texts; `~` separates them in the text form.
+
+    Attributes:
+        most: Largest number of texts.
+    """
+
+    most: int
+
+    @property
+    def range(self) -> str:
+        return f"at most {self.most} texts"
+
+    def check(self, value: Any) -> tuple[str, ...]:
+        texts = (value,) if isinstance(value, str) else value
+        if not isinstance(texts, list | tuple) or len(texts) > self.most:
+            raise self._refuse(value)
+        if not all(isinstance(text, str) for text in texts):
+            raise self._refuse(value)
+        return tuple(texts)
+
+    def read(self, text: str) -> tuple[str, ...]:
+        return tuple(unquote(each) for each in text.split(Several.SEPARATOR) if each)
+
+    def plain(self, value: Any) -> str:
+        return Several.SEPARATOR.join(quote(each, safe="/@", errors="replace").replace("~", "%7E") for each in value)
+
+
+@dataclass(frozen=True)
 class LayerName(Text):
     """The name of a layer of the network, or nothing for the usual one."""
 

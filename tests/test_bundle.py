@@ -21,7 +21,7 @@ def test_a_module_has_one_export_no_import_and_is_valid(script: str, tmp_path: P
     assert checked.returncode == 0, checked.stderr
     lines = script.splitlines()
     assert [line.split("(")[0] for line in lines if line.startswith("export")] in (
-        ["export default function mount"],
+        ["export default mount;"],
         ["export default function "],
     )
     assert not [line for line in lines if line.startswith("import")]

@@ -135,6 +135,8 @@ def _read_part(name: str, text: str, found: Restored) -> None:
 def _check(changed: Analysis, text: str, found: Restored) -> None:
     """Refuse values that the sidebar does not offer."""
     facts = find_model(changed.model).facts()
+    for key in changed.beside:
+        find_model(key)
     changed.full_target.check(len(facts.classes), facts.output)
     if changed.photo in UPLOAD_SOURCES and MISSING_PHOTO_NOTE not in found.sentences:
         found.sentences.append(MISSING_PHOTO_NOTE)

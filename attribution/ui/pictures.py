@@ -95,29 +95,64 @@ def show_header(outcome: Outcome) -> None:
         panels.show(pack_toolbar(GROUP, session().view, session().window), "toolbar")
 
 
+def show_beside(outcome: Outcome) -> None:
+    """Show the same analysis under the other models, each below a line with its prediction."""
+    pending = [Refusal("Still computing.") for _ in outcome.analysis.beside[len(outcome.beside) :]]
+    rows = zip(outcome.analysis.beside, (*outcome.beside, *pending), strict=True)
+    for number, (analysis, found) in enumerate(rows, 2):
+        with st.container(key=f"beside-{number}"):
+            st.divider()
+            if isinstance(found, Refusal):
+                st.text(f"{analysis.record.title}: {found}")
+            else:
+                _show_heading(found, f"-{number}")
+                _show_grid(found, f"-{number}")
+
+
+def _show_heading(outcome: Outcome, row: str) -> None:
+    """Show the photo as another model sees it, and what that predicts."""
+    analysis = outcome.analysis
+    photo, beside = st.columns([1, COLUMNS - 1])
+    with photo, st.container(key=f"map-photo{row}", gap="xsmall"):
+        place = _place(outcome, "photo", f"The photo as {analysis.record.title} sees it", row)
+        panels.show(pack_photo(eight_bit(analysis.x.numpy()), place), f"panel-photo{row}")
+    target = replace(analysis.target, value_unit=analysis.record.facts().output.unit)
+    with beside:
+        st.text(analysis.record.title)
+        for each in outcome.prediction[:3]:
+            st.text(target.predicted(*each))
+        if explained := next(iter(outcome.finished.maps), None):
+            st.text(f"Explaining: {explained.statement}.")
+
+
 def show_maps(outcome: Outcome) -> None:
     """Show all maps in linked panels."""
     if not outcome.analysis.methods:
         st.info("Choose at least one method in the sidebar to see a map.", icon=":material/touch_app:")
+    _show_grid(outcome)
+    _show_mark(outcome)
+
+
+def _show_grid(outcome: Outcome, row: str = "") -> None:
+    """Show a panel per method. `row` is the suffix of the keys of another model than the first."""
     grid = st.grid(COLUMNS, min_column_width=MIN_PANEL_WIDTH)
     for place, method in enumerate(outcome.analysis.methods):
-        with grid, st.container(key=f"map-{method.key}", gap="xsmall"):
+        with grid, st.container(key=f"map-{method.key}{row}", gap="xsmall"):
             st.markdown(f":small[**{method.title}**]")  # small, to fit on one line on a phone
             result = outcome.results.get(place)
             if isinstance(result, Refusal):
                 st.info(str(result))
             elif result:
-                _show_map(result, method, outcome)
+                _show_map(result, method, outcome, row)
             elif partial := outcome.growing.get(place):
-                _show_panel(partial, method, outcome, growing=True)
+                _show_panel(partial, method, outcome, row, growing=True)
                 st.caption("Partial map: still computing.")
             else:
                 st.skeleton(height=220)
-    _show_mark(outcome)
 
 
-def _show_map(result: Attribution, method: Method, outcome: Outcome) -> None:
-    _show_panel(result, method, outcome, growing=False)
+def _show_map(result: Attribution, method: Method, outcome: Outcome, row: str) -> None:
+    _show_panel(result, method, outcome, row, growing=False)
     if result.settings:
         st.caption(f"Settings: {settings(result)}.")
     hint = f"Shows: {method.shows} Cannot show: {method.cannot} {method.source}."
@@ -128,20 +163,20 @@ def _show_map(result: Attribution, method: Method, outcome: Outcome) -> None:
         st.caption(f":material/info: {note}")
 
 
-def _show_panel(result: Attribution, method: Method, outcome: Outcome, growing: bool) -> None:
+def _show_panel(result: Attribution, method: Method, outcome: Outcome, row: str, growing: bool) -> None:
     st.text(result.explained)
     label = (
         f"{method.title} map for {result.explained}. Arrow keys move the crosshair, + and - zoom, Enter marks a pixel."
     )
-    place = _place(outcome, method.key, label)
+    place = _place(outcome, method.key, label, row)
     packed = pack_partial(result.values, result.unit, place) if growing else panels.packed_once(result, place)
-    panels.show(packed, f"panel-{method.key}", marks=True)
+    panels.show(packed, f"panel-{method.key}{row}", marks=not row)
 
 
-def _place(outcome: Outcome, name: str, label: str) -> Place:
+def _place(outcome: Outcome, name: str, label: str, row: str = "") -> Place:
     analysis = outcome.analysis
     file = f"{analysis.photo}-{analysis.model}-{name}".replace(" ", "_").lower()
-    return Place(GROUP, name, label, analysis.full, file)
+    return Place(GROUP, f"{name}{row}", label, analysis.full, file, row=row, frame=analysis.frame)
 
 
 def _show_mark(outcome: Outcome) -> None:

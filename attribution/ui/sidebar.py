@@ -1,14 +1,14 @@
 """The sidebar, shared by all pages: every choice that defines an analysis."""
 
 import hashlib
-from collections.abc import Container
-from dataclasses import dataclass
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import streamlit as st
 from PIL import Image
 
-from attribution.analysis import Analysis
+from attribution.analysis import MAX_BESIDE, Analysis
 from attribution.methods import METHODS
 from attribution.methods.method import GROUPS, Method
 from attribution.models.record import Facts, ModelRecord
@@ -23,6 +23,7 @@ from attribution.ui.crop.crop import show_crop
 from attribution.ui.forms import ask, fill, held, reset
 from attribution.ui.models import offered as offered_models
 from attribution.ui.session import Upload, session
+from attribution.viewer.message import WHOLE_FRAME, common_frames
 from attribution.work.analysis import PreparedAnalysis, estimate, layers
 from attribution.work.cache import PHOTO_STORE, Recent
 
@@ -69,6 +70,7 @@ def choose() -> tuple[Analysis, PreparedAnalysis | str]:
         if photo:
             with under_photo:
                 _crop(photo, facts.preprocessing)
+        others = _beside(record)
         device = _device()
         _target(facts)
         methods = _methods(record)
@@ -80,23 +82,36 @@ def choose() -> tuple[Analysis, PreparedAnalysis | str]:
         versus=None if state.versus == OPEN_CLASS else state.versus,
         score=state.score,
         methods=methods,
+        beside=tuple(other.key for other in others),
     )
     session().automatic = state.automatic
     if photo is None:
         return analysis, refusal
     try:
-        return analysis, _prepared(analysis, record, photo, device)
+        return analysis, _prepared(analysis, [record, *others], photo, device)
     except Refusal as refused:
         return analysis, str(refused)
 
 
-def _prepared(analysis: Analysis, record: ModelRecord, photo: Photo, device: str) -> PreparedAnalysis:
-    preprocessing = record.facts().preprocessing
+def _prepared(analysis: Analysis, records: Sequence[ModelRecord], photo: Photo, device: str) -> PreparedAnalysis:
+    """Return an analysis with the photo as each of the models sees it; the first is the analysis's own."""
     across, down = (part / 100 for part in analysis.crop)
-    left, top, right, bottom = preprocessing.box(photo.image, across, down)
-    full = (max(1, round(bottom - top)), max(1, round(right - left)))
-    x = preprocessing.prepare(photo.image, across, down)
-    return PreparedAnalysis(analysis, record, x, full, photo.title, device)
+    steps = [record.facts().preprocessing for record in records]
+    boxes = [each.box(photo.image, across, down) for each in steps]  # left, top, right, bottom in pixels
+    frames = common_frames(boxes) if len(boxes) > 1 else [WHOLE_FRAME]
+    first, *others = (
+        PreparedAnalysis(
+            replace(analysis, model=record.key, beside=()),
+            record,
+            each.prepare(photo.image, across, down),
+            (max(1, round(bottom - top)), max(1, round(right - left))),
+            photo.title,
+            device,
+            frame,
+        )
+        for record, each, (left, top, right, bottom), frame in zip(records, steps, boxes, frames, strict=True)
+    )
+    return replace(first, analysis=analysis, beside=tuple(others))
 
 
 def fill_sidebar(analysis: Analysis) -> None:
@@ -129,6 +144,7 @@ def _widgets(analysis: Analysis) -> dict[str, Any]:
         "versus": OPEN_CLASS if analysis.versus is None else analysis.versus,
         "score": analysis.score,
         "methods": [method.key for method in analysis.methods],
+        "beside": list(analysis.beside),
     }
 
 
@@ -251,6 +267,23 @@ def _model() -> ModelRecord:
         for name, title in DIALOGS.items():
             st.button(title, key=f"add-{name}", on_click=_add, args=(name,), type="tertiary")
     return record
+
+
+def _beside(record: ModelRecord) -> list[ModelRecord]:
+    """Show the picker of other models to compare with."""
+    models = {key: each for key, each in offered_models().items() if key != record.key}
+    state = st.session_state
+    state.beside = [key for key in state.beside if key in models][:MAX_BESIDE]
+    keys = st.multiselect(
+        "Compare with",
+        list(models),
+        format_func=lambda key: models[key].title,
+        max_selections=MAX_BESIDE,
+        key="beside",
+        placeholder="Other models",
+        help="Maps of up to two more models below the first ones, for the class of the same name.",
+    )
+    return [models[key] for key in keys]
 
 
 def _add(name: str) -> None:

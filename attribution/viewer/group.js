@@ -10,7 +10,7 @@ const groups = new Map(); // name -> Group
 export class Group {
   constructor() {
     this.settings = { ...DEFAULT_VIEW, size: "map" };
-    this.window = { x: 0, y: 0, size: 1 }; // visible part, as shares of the image's sides
+    this.window = { x: 0, y: 0, size: 1 }; // visible part, as shares of the common sides, like all points below
     this.cursor = null; // {x, y} as shares
     this.mark = null;
     this.region = null; // {x0, y0, x1, y1} as shares
@@ -42,8 +42,9 @@ export class Group {
     return view === "heat" ? COLOUR_MAPS[colours] : COLOUR_MAPS.grey;
   }
 
-  get photo() {
-    return [...this.panels.values()].find((panel) => panel.kind === "photo");
+  /** The photo that belongs to a panel. */
+  photoOf({ row }) {
+    return [...this.panels.values()].find((panel) => panel.kind === "photo" && panel.row === row);
   }
 
   get maps() {

@@ -6,7 +6,8 @@ rerun with the same data does not send it again.
 
 import json
 import struct
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,49 @@ def pack(header: dict[str, Any], body: bytes = b"") -> bytes:
 
 
 @dataclass(frozen=True)
+class Frame:
+    """The place of an image in the coordinates that the panels of a group share, such as those of the photo.
+
+    Attributes:
+        left: Left edge, as a share of the common width.
+        top: Upper edge, as a share of the common height.
+        width: Width, as a share of the common width.
+        height: Height, as a share of the common height.
+        aspect: Common width by common height; 0 (default) for that of the image, which then fills the panel.
+    """
+
+    left: float = 0.0
+    top: float = 0.0
+    width: float = 1.0
+    height: float = 1.0
+    aspect: float = 0.0
+
+
+WHOLE_FRAME = Frame()
+
+
+def common_frames(boxes: Sequence[tuple[float, float, float, float]]) -> list[Frame]:
+    """Return the places of several crops of one photo in the smallest rectangle that contains all of them.
+
+    Args:
+        boxes: Left, top, right and bottom of each crop, in pixels of the photo.
+    """
+    left, top = (min(box[side] for box in boxes) for side in (0, 1))
+    right, bottom = (max(box[side] for box in boxes) for side in (2, 3))
+    width, height = right - left, bottom - top
+    return [
+        Frame(
+            (box[0] - left) / width,
+            (box[1] - top) / height,
+            (box[2] - box[0]) / width,
+            (box[3] - box[1]) / height,
+            width / height,
+        )
+        for box in boxes
+    ]
+
+
+@dataclass(frozen=True)
 class Place:
     """The place of an image in the viewer.
 
@@ -64,6 +108,8 @@ class Place:
         file: File name of a saved PNG, without suffix. Default: the name.
         title: Text above the image.
         below: Text below the image.
+        row: Name of the photo that belongs to the image, if the group has several. Default: the only one.
+        frame: Place of the image in the coordinates of the group. Default: all of it.
     """
 
     group: str
@@ -73,6 +119,8 @@ class Place:
     file: str = ""
     title: str = ""
     below: str = ""
+    row: str = ""
+    frame: Frame = WHOLE_FRAME
 
     def header(self, kind: str, size: tuple[int, int]) -> dict[str, Any]:
         """Return the message header of an image of size (H, W)."""
@@ -84,6 +132,8 @@ class Place:
             "file": self.file or self.name,
             "title": self.title,
             "below": self.below,
+            "row": self.row,
+            "frame": asdict(self.frame),
             "height": size[0],
             "width": size[1],
             "fullHeight": self.full[0],

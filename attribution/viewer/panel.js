@@ -44,7 +44,7 @@ export class Panel {
     this.heats = new Map(); // reduction -> {heat, sorted, absolutes}
     this.offscreen.width = this.width;
     this.offscreen.height = this.height;
-    this.canvas.style.aspectRatio = `${this.width} / ${this.height}`;
+    this.canvas.style.aspectRatio = this.frame.aspect || `${this.width} / ${this.height}`;
     this.canvas.setAttribute("aria-label", this.label);
     this.bar.hidden = this.kind === "photo";
     this.above.textContent = header.title ?? "";
@@ -94,7 +94,8 @@ export class Panel {
     if (this.kind === "photo") {
       paintPhoto(image.data, this.body);
     } else {
-      const { photo, palette, settings } = this.group;
+      const { palette, settings } = this.group;
+      const photo = this.group.photoOf(this);
       const below = photo?.width === this.width && photo.height === this.height ? photo.body : null;
       const table = colourTable(palette);
       paintMap(image.data, this.heat, this.span, table, below, settings);
@@ -132,17 +133,30 @@ export class Panel {
     this.note.textContent = this.describeRegion() || this.state || "";
   }
 
-  /** Draw the visible part on a whole canvas, without smoothing. */
+  /** Draw the visible part on a whole canvas, without smoothing; what is outside the image stays empty. */
   copyWindow(context) {
     const { x, y, size } = this.group.window;
-    const part = [x * this.width, y * this.height, size * this.width, size * this.height];
+    const { width, height } = context.canvas;
+    const [left, right] = [x, x + size].map((share) => this.inside(share, "left", "width"));
+    const [top, bottom] = [y, y + size].map((share) => this.inside(share, "top", "height"));
+    context.clearRect(0, 0, width, height);
+    if (!(right > left && bottom > top)) return;
+    const across = (share) => ((this.frame.left + share * this.frame.width - x) / size) * width;
+    const down = (share) => ((this.frame.top + share * this.frame.height - y) / size) * height;
+    const part = [left * this.width, top * this.height, (right - left) * this.width, (bottom - top) * this.height];
     context.imageSmoothingEnabled = false;
-    context.drawImage(this.offscreen, ...part, 0, 0, context.canvas.width, context.canvas.height);
+    context.drawImage(this.offscreen, ...part, across(left), down(top), across(right) - across(left), down(bottom) - down(top));
+  }
+
+  /** A common share as a share of the image's own side, clamped to its edges. */
+  inside(share, start, side) {
+    return Math.min(1, Math.max(0, (share - this.frame[start]) / this.frame[side]));
   }
 
   /** The value at a point, as text. */
   describe(point) {
     if (!point) return "\u00a0";
+    if (!this.covers(point)) return "Outside this network's crop";
     const { x, y } = this.pixel(point);
     const i = y * this.width + x;
     if (this.kind === "photo") {
@@ -164,8 +178,9 @@ export class Panel {
     const region = this.group.region;
     if (!region || this.kind === "photo") return "";
     const { heat } = this.heat;
-    const [left, right] = [Math.floor(region.x0 * this.width), Math.ceil(region.x1 * this.width)];
-    const [top, bottom] = [Math.floor(region.y0 * this.height), Math.ceil(region.y1 * this.height)];
+    const [x0, x1] = [region.x0, region.x1].map((share) => this.inside(share, "left", "width") * this.width);
+    const [y0, y1] = [region.y0, region.y1].map((share) => this.inside(share, "top", "height") * this.height);
+    const [left, right, top, bottom] = [Math.floor(x0), Math.ceil(x1), Math.floor(y0), Math.ceil(y1)];
     let inside = 0;
     let all = 0;
     for (let i = 0; i < heat.length; i++) {
@@ -180,7 +195,7 @@ export class Panel {
     return all > 0 ? `Region: ${percent(inside / all)} of the map, ${percent(area)} of the area.` : "";
   }
 
-  /** The point of the image under an event, as shares. */
+  /** The point under an event, as common shares. */
   at(event) {
     const box = this.canvas.getBoundingClientRect();
     const { x, y, size } = this.group.window;
@@ -191,11 +206,17 @@ export class Panel {
     };
   }
 
+  /** True if the image covers a point. */
+  covers({ x, y }) {
+    const { left, top, width, height } = this.frame;
+    return x >= left && x <= left + width && y >= top && y <= top + height;
+  }
+
   /** The pixel at a point, as column x and row y. */
   pixel(point) {
     return {
-      x: Math.min(this.width - 1, Math.floor(point.x * this.width)),
-      y: Math.min(this.height - 1, Math.floor(point.y * this.height)),
+      x: Math.min(this.width - 1, Math.floor(this.inside(point.x, "left", "width") * this.width)),
+      y: Math.min(this.height - 1, Math.floor(this.inside(point.y, "top", "height") * this.height)),
     };
   }
 
@@ -214,7 +235,8 @@ export class Panel {
   /** Save the visible part at the resolution of the map or the photo. */
   download() {
     const large = this.group.settings.size === "photo";
-    const [width, height] = large ? [this.fullWidth, this.fullHeight] : [this.width, this.height];
+    const sides = large ? [this.fullWidth, this.fullHeight] : [this.width, this.height];
+    const [width, height] = [sides[0] / this.frame.width, sides[1] / this.frame.height].map(Math.round);
     const copy = element("canvas", { width, height });
     this.copyWindow(copy.getContext("2d"));
     copy.toBlob((blob) => {

@@ -3,7 +3,7 @@
 import hashlib
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Generic, TypeVar
@@ -24,6 +24,7 @@ from attribution.result import Attribution, Results
 from attribution.settings import digest, plain, write
 from attribution.system.memory import MEMORY_VARIABLE, give_back, share
 from attribution.targets.target import Target
+from attribution.viewer.message import WHOLE_FRAME, Frame
 from attribution.work.cache import MODEL_SHARE, MODEL_STORE, Recent
 from attribution.work.jobs import Job
 
@@ -58,6 +59,7 @@ class Outcome:
         results: Finished results, by the index of their method.
         growing: Partial maps, by the index of their method.
         strips: Images along the paths.
+        beside: Outcomes of the same analysis under other models, or the reason why there is none.
     """
 
     analysis: "PreparedAnalysis"
@@ -66,6 +68,13 @@ class Outcome:
     strips: list[Strip]
     results: dict[int, Attribution | Refusal] = field(default_factory=dict)
     growing: dict[int, Attribution] = field(default_factory=dict)
+    beside: "tuple[Outcome | Refusal, ...]" = ()
+
+    @property
+    def explained(self) -> int:
+        """Index of the explained class."""
+        asked = self.analysis.target.index
+        return self.prediction[0][0] if asked is None else asked
 
     @property
     def finished(self) -> Results:
@@ -84,6 +93,8 @@ class PreparedAnalysis:
         full: (H, W) of the crop in pixels of the original photo.
         photo: Title of the photo.
         device: Device, as for `attribution.load_model`.
+        frame: Place of the crop in the coordinates that it shares with the crops of other models.
+        beside: The same analysis under other models. Their targets are replaced by the class of this one's.
     """
 
     analysis: Analysis
@@ -92,6 +103,8 @@ class PreparedAnalysis:
     full: tuple[int, int]
     photo: str
     device: str
+    frame: Frame = WHOLE_FRAME
+    beside: "tuple[PreparedAnalysis, ...]" = ()
 
     @property
     def target(self) -> Target:
@@ -120,7 +133,8 @@ class PreparedAnalysis:
     @cached_property
     def key(self) -> str:
         """Cache key: SHA-256 of everything that the outcome depends on."""
-        return digest(self.photo, self.full, self.subject, *self.methods)
+        others = [each.key for each in self.beside]
+        return digest(self.photo, self.full, self.frame, self.subject, *self.methods, *others)
 
     @cached_property
     def subject(self) -> str:
@@ -136,8 +150,40 @@ class PreparedAnalysis:
         return hashlib.sha256(self.x.numpy().tobytes()).hexdigest()
 
     def compute(self, job: Job[Outcome]) -> Outcome:
-        """Load the model if necessary, predict, and compute the maps; report progress to the job."""
-        return self.explain(loaded(self, job), job.report, self._strips())
+        """Load the models if necessary, predict, and compute the maps; report progress to the job."""
+        count = 1 + len(self.beside)
+
+        def report(done: float, activity: str, so_far: Outcome | None) -> None:
+            job.report(done / count, activity, so_far)
+
+        outcome = self.explain(loaded(self, job), report, self._strips())
+        for place, other in enumerate(self.beside, 1):
+            outcome = replace(outcome, beside=(*outcome.beside, other._compute_beside(outcome, place, count, job)))
+            job.report((place + 1) / count, COMPUTING_MESSAGE, outcome)
+        return outcome
+
+    def _compute_beside(self, first: Outcome, place: int, count: int, job: Job[Outcome]) -> Outcome | Refusal:
+        """Compute the maps of one of `count` models for the class of the first; report them as part of its outcome."""
+
+        def report(done: float, activity: str, so_far: Outcome | None) -> None:
+            shown = replace(first, beside=(*first.beside, so_far)) if so_far else None
+            job.report((place + done) / count, activity, shown)
+
+        try:
+            return self.matching(first).explain(loaded(self, job), report, [])
+        except Refusal as refusal:
+            return refusal
+
+    def matching(self, first: Outcome) -> "PreparedAnalysis":
+        """Return this analysis for the class that another model's outcome explains, found by its name.
+
+        Raises:
+            Refusal: If this model has no such class, or more than one.
+        """
+        asked, names = first.analysis.target, self.record.facts().classes
+        index = same_class(first.classes, first.explained, names)
+        versus = None if asked.versus is None else same_class(first.classes, asked.versus, names)
+        return replace(self, analysis=replace(self.analysis, target=index, versus=versus))
 
     def explain(
         self, model: Model, report: Callable[[float, str, Outcome | None], None], strips: list[Strip]
@@ -184,7 +230,16 @@ class PreparedAnalysis:
         known, predicted = self._known(), _predictions.get(self.subject)
         if predicted is None or len(known) < len(self.methods):
             return None
-        return Outcome(self, *predicted, self._strips(), known)
+        outcome = Outcome(self, *predicted, self._strips(), known)
+        for other in self.beside:
+            try:
+                found: Outcome | Refusal | None = other.matching(outcome).remembered()
+            except Refusal as refusal:
+                found = refusal
+            if found is None:
+                return None
+            outcome = replace(outcome, beside=(*outcome.beside, found))
+        return outcome
 
     def _known(self) -> dict[int, Attribution | Refusal]:
         found = {place: _results.get(self._key(method)) for place, method in enumerate(self.methods)}
@@ -236,6 +291,32 @@ class PageTask(ABC, Generic[R]):
     def model(self) -> str:
         """Name of the model."""
         return self.analysis.model
+
+
+def same_class(names: Sequence[str], index: int, others: Sequence[str]) -> int:
+    """Return the index of a class in another model.
+
+    Args:
+        names: Class names of one model.
+        index: Index of the class in it.
+        others: Class names of the other model. Names are the same if their first synonyms are, as "tench, Tinca tinca"
+            and "tench"; case is ignored.
+
+    Raises:
+        Refusal: If the other model has no such class, or more than one.
+    """
+    if tuple(names) == tuple(others):
+        return index
+
+    def first(name: str) -> str:
+        return name.partition(",")[0].strip().casefold()
+
+    found = [place for place, name in enumerate(others) if name.casefold() == names[index].casefold()]
+    found = found or [place for place, name in enumerate(others) if first(name) == first(names[index])]
+    if len(found) != 1:
+        count = "more than one class" if found else "no class"
+        raise Refusal(f"This model has {count} {names[index]!r}; choose another class to compare.")
+    return found[0]
 
 
 def require_methods(analysis: PreparedAnalysis | str) -> PreparedAnalysis | str:

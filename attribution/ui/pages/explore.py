@@ -3,7 +3,7 @@
 import streamlit as st
 
 from attribution.ui.export_dialog import offer_export
-from attribution.ui.pictures import show_header, show_maps, show_strip
+from attribution.ui.pictures import show_beside, show_header, show_maps, show_strip
 from attribution.ui.session import session
 from attribution.ui.watch import show
 from attribution.work.analysis import Outcome
@@ -13,6 +13,7 @@ def draw(outcome: Outcome) -> None:
     """Show the results."""
     show_header(outcome)
     show_maps(outcome)
+    show_beside(outcome)
     st.caption(
         "A map shows what the network responds to, not what is true. Scroll or pinch to zoom, drag to pan, Shift-drag "
         "to select a region, click to mark a pixel, double-click to reset. All panels are linked. "
