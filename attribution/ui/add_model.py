@@ -1,6 +1,9 @@
 """The dialogs that add a model to the picker: a checkpoint of one's own, or one of timm's pretrained networks."""
 
+from typing import Any
+
 import streamlit as st
+from streamlit.runtime import get_instance
 
 from attribution.models.architecture import read_architecture, timm_names, torchvision_names
 from attribution.models.own import Checkpoint
@@ -118,6 +121,8 @@ def _own(allows_checkpoints: bool) -> None:
     except Refusal as refusal:
         st.text(str(refusal))
         return
+    uploads: Any = get_instance().uploaded_file_mgr
+    uploads.remove_file(session().server_id, checkpoint.file_id)  # the network is kept instead
     _choose(record)
 
 
