@@ -90,7 +90,7 @@ def test_a_wrong_head_is_named_in_the_dialog_which_stays(page: Page, tmp_path: P
 def test_a_link_names_the_network_that_it_needs_and_works_once_that_is_there(
     page: Page, browser: Browser, address: str, tmp_path: Path
 ) -> None:
-    kind = Kind(2, classes="left/right")
+    kind = Kind(6, classes="left/right/c/d/e/f")  # no other test adds these weights
     model = kind.model()
     link = f"{address}/?model=resnet18@{model.weights}&target=1"
     visitor = browser.new_context().new_page()

@@ -16,7 +16,7 @@ import timm
 import torch
 
 import attribution as at
-from attribution.models import find
+from attribution.models import find, timm_hub
 from attribution.models.timm_hub import pretrained_names
 
 Hub = tuple[str, dict[str, bytes], list[str]]
@@ -113,6 +113,15 @@ def test_a_network_is_downloaded_verified_and_kept(hub: Hub, tmp_path: Path) -> 
     again = run(address, tmp_path)
     assert "could not be downloaded" in again.stderr
     assert not list(kept.parent.iterdir())
+
+
+def test_the_least_recently_used_weights_are_deleted_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timm_hub, "MAX_CACHED_BYTES", 25)
+    for place, name in enumerate(("timm_old", "timm_middle", "resnet18", "timm_new")):
+        (tmp_path / name).write_bytes(bytes(10))
+        os.utime(tmp_path / name, (place, place))
+    timm_hub._bound_cache(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"timm_middle", "resnet18", "timm_new"}
 
 
 def test_wrong_weights_and_an_unreachable_hub_are_refused(hub: Hub, tmp_path: Path) -> None:

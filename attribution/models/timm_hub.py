@@ -18,6 +18,7 @@ from attribution.refusal import Refusal
 from attribution.system.download import Progress, Unreachable, fetch
 
 PREFIX = "timm/"
+MAX_CACHED_BYTES = 20_000_000_000  # of timm's weights on the disk; the least recently used are deleted first
 FILES = ("model.safetensors", "pytorch_model.bin")  # of a repository, the preferred first
 
 
@@ -73,6 +74,8 @@ def _build(name: str, on_progress: Progress | None) -> nn.Module:
     import timm
 
     path = _downloaded(name, _settings(name).hf_hub_id, on_progress)
+    path.touch()
+    _bound_cache(path.parent)
     try:
         net: nn.Module = timm.create_model(name, pretrained=True, pretrained_cfg_overlay={"file": str(path)})
     except (RuntimeError, ValueError, KeyError) as error:
@@ -91,6 +94,15 @@ def _downloaded(name: str, repository: str, on_progress: Progress | None) -> Pat
         return fetch(hf_hub_url(repository, file), known.stem.rpartition("-")[2], known, on_progress)
     file, digits = _published(name, repository)
     return fetch(hf_hub_url(repository, file), digits, folder / f"{stem}-{digits}{Path(file).suffix}", on_progress)
+
+
+def _bound_cache(folder: Path) -> None:
+    """Delete the least recently used weights beyond the limit, since a link can request any of timm's networks."""
+    kept = 0
+    for path in sorted(folder.glob("timm_*"), key=lambda path: path.stat().st_mtime, reverse=True):
+        kept += path.stat().st_size
+        if kept > MAX_CACHED_BYTES:
+            path.unlink(missing_ok=True)
 
 
 def _published(name: str, repository: str) -> tuple[str, str]:
