@@ -15,7 +15,7 @@ from test_own import PHOTO, STATE, Kind, write
 from test_own_page import add as add_own
 
 import attribution as at
-from attribution.models.own import Checkpoint
+from attribution.models.own import Checkpoint, read_own
 from attribution.models.record import ModelRecord
 from attribution.photo.decode import open_image
 from attribution.viewer.message import common_frames
@@ -92,8 +92,9 @@ def _net() -> torch.nn.Module:
 
 def test_a_point_is_the_same_place_of_the_photo_in_all_models(page: Page, address: str, tmp_path: Path) -> None:
     kind = Kind(2, classes="cat/German shepherd")
-    add_own(page, kind, write(kind.net, tmp_path, "pt"))
-    key = f"resnet18@{kind.model().weights}"
+    path = write(kind.net, tmp_path, "pt")
+    add_own(page, kind, path)
+    key = read_own(Checkpoint(architecture="timm/resnet18", classes=kind.settings["classes"]), path.read_bytes()).key
     page.goto(f"{address}/?beside={key}&crop=20/80&methods=gradient")
     canvases = [page.locator(f".st-key-map-photo{suffix} canvas.picture") for suffix in ("", "-2")]
     expect(canvases[1]).to_be_visible(timeout=LONG)

@@ -233,12 +233,15 @@ def test_indices_by_name_are_class_names_too() -> None:
 
 def test_what_was_added_is_found_by_its_weights_until_it_is_evicted() -> None:
     record = add(Checkpoint(architecture="timm/resnet18"), STATE)
-    name, _, digest = record.key.partition("@")
-    assert (name, len(digest)) == ("resnet18", 64)
+    name, _, digits = record.key.partition("@")
+    assert (name, len(digits), record.name) == ("resnet18", 64 + 9, f"resnet18@{digits[:8]}")
     again = find_added(record.key)
     assert again
     assert again.identity == record.identity
-    assert add(Checkpoint(architecture="timm/resnet18", mean="0/0/0"), STATE).identity != record.identity
+    other = add(Checkpoint(architecture="timm/resnet18", mean="0/0/0"), STATE)
+    assert other.key != record.key
+    assert other.key[:73] == record.key[:73]  # the same weights
+    assert find_added(record.key).facts().preprocessing.mean != (0, 0, 0)  # type: ignore[union-attr]
     own._networks._store.drop(("own networks", record.key))
     assert find_added(record.key) is None
     with pytest.raises(at.Refusal, match="no longer in the server's memory; add it again"):

@@ -18,6 +18,7 @@ from session import memory
 from test_own import FOUR, KINDS, PHOTO, Kind, trained, write
 
 import attribution as at
+from attribution.models.own import Checkpoint, read_own
 
 
 def open_dialog(page: Page) -> Locator:
@@ -91,13 +92,15 @@ def test_a_link_names_the_network_that_it_needs_and_works_once_that_is_there(
     page: Page, browser: Browser, address: str, tmp_path: Path
 ) -> None:
     kind = Kind(6, classes="left/right/c/d/e/f")  # no other test adds these weights
-    model = kind.model()
-    link = f"{address}/?model=resnet18@{model.weights}&target=1"
+    path = write(kind.net, tmp_path, "pt")
+    key = read_own(Checkpoint(architecture="timm/resnet18", classes=kind.settings["classes"]), path.read_bytes()).key
+    assert key.startswith(f"resnet18@{kind.model().weights}-")
+    link = f"{address}/?model={key}&target=1"
     visitor = browser.new_context().new_page()
     visitor.goto(link)
-    expect(visitor.get_by_text(f"with weights of SHA-256 {model.weights}")).to_be_visible(timeout=LONG)
-    add(page, kind, write(kind.net, tmp_path, "pt"))
-    assert f"model=resnet18@{model.weights}" in page.url
+    expect(visitor.get_by_text(f"with weights of SHA-256 {kind.model().weights}")).to_be_visible(timeout=LONG)
+    add(page, kind, path)
+    assert f"model={key}" in page.url
     visitor.goto(link)
     expect(map_of(visitor, "integrated_gradients")).to_be_visible(timeout=LONG)
     expect(visitor.locator(".st-key-map-gradient")).to_contain_text("right")
@@ -105,7 +108,7 @@ def test_a_link_names_the_network_that_it_needs_and_works_once_that_is_there(
 
 
 def test_a_pretrained_network_of_timm_is_found_by_typing(page: Page) -> None:
-    page.get_by_role("button", name="More of timm...").click()
+    page.get_by_role("button", name="timm...").click()
     choose(page, "Network", "test_vit.r160_in1k")
     expect(page.get_by_role("dialog")).to_contain_text("1,000 classes, 160 x 160 pixels, 1 MB download", timeout=LONG)
 
@@ -122,6 +125,7 @@ def test_a_server_for_others_takes_no_checkpoints(browser: Browser, tmp_path: Pa
 MINE = """
 import timm, torch
 import attribution as at
+from attribution.models.own import Checkpoint, read_own
 
 def make():
     torch.manual_seed(0)

@@ -10,8 +10,9 @@ from attribution.settings import restore, write
 
 TEMPLATE = '''"""Recompute the maps in this folder and compare them with the saved ones.
 
-Run it where the package `attribution` is installed, or in a clone of its repository: PYTHONPATH=. python reproduce.py
-A model of one's own is named as on the command line: python reproduce.py --model mine.py:make
+Run it where the package `attribution` is installed, or with a clone: PYTHONPATH=/path/to/clone python reproduce.py
+A model of one's own is named as on the command line, such as --model mine.py:make, or
+--model checkpoint:architecture=timm/resnet18,file=best.pt
 """
 
 import argparse
@@ -24,17 +25,22 @@ import torch
 try:
     import attribution as at
 except ImportError:
-    sys.exit("Install the package attribution, or run in a clone of its repository: PYTHONPATH=. python reproduce.py")
+    sys.exit("Install the package attribution, or name a clone: PYTHONPATH=/path/to/clone python reproduce.py")
 
 parser = argparse.ArgumentParser(description="Recompute the maps in this folder.")
-parser.add_argument("--model", {model}, help="key of a model, or one's own as mine.py:make")
+parser.add_argument("--model", {model}, help="key of a model, or one's own as on the command line")
 options = parser.parse_args()
 torch.set_num_threads({threads})
 saved = np.load(Path(__file__).with_name("attributions.npz"))
 x = torch.from_numpy(saved["pixels"])
-model = at.load_model(options.model, device={device!r})
+try:
+    model = at.load_model(options.model, device={device!r})
+except at.Refusal as refusal:
+    sys.exit(str(refusal))
 weights = {weights!r}  # SHA-256
-print("weights:", "identical" if model.weights == weights else "DIFFERENT")
+if weights and model.weights != weights:
+    sys.exit(f"{{options.model}} has other weights than these maps ({{weights}}); name the right model with --model.")
+print("weights: identical")
 maps = {{  # name: (method, target)
 {maps}
 }}

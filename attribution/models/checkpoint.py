@@ -148,7 +148,8 @@ def _check_pickle(content: bytes) -> None:
     except Exception as error:
         raise Refusal(f"The checkpoint is damaged ({_first_line(error)}); save it again.") from error
     if others := sorted(names - HARMLESS):
-        shown = ", ".join(name.replace(" ", ".")[:60] for name in others[:3])
+        own = [name for name in others if not name.startswith("__builtin__")] or others
+        shown = ", ".join(name.replace(" ", ".")[:60] for name in own[:3])
         raise Refusal(
             f"The checkpoint contains objects that can run code ({shown}), such as a whole network; {RESAVE}."
         )

@@ -53,7 +53,7 @@ def fit(tensors: Mapping[str, Tensor], architecture: Architecture, logits: int |
     if matching < MIN_SHARE * len(expected):
         raise Refusal(
             f"The checkpoint is of another architecture: {matching} of the {len(expected)} tensors of "
-            f"{architecture.title} are in it. It has {_some(tensors)}; the architecture has {_some(expected)}."
+            f"{architecture.title} are in it. It has {_some(named)}; the architecture has {_some(expected)}."
         )
     sizes = {named[name].shape[axis] for name, axis in head.items() if name in named and axis < named[name].ndim}
     count = min(sizes, default=0)

@@ -15,7 +15,7 @@ from torch import nn
 from attribution.models.architecture import read_architecture
 from attribution.models.checkpoint import read_checkpoint
 from attribution.models.fitting import fit
-from attribution.models.record import Facts, ModelRecord
+from attribution.models.record import Facts, ModelRecord, own_key
 from attribution.network.frozen import digest_of
 from attribution.photo.preprocessing import Preprocessing
 from attribution.refusal import Refusal
@@ -39,6 +39,7 @@ class Checkpoint(Configurable):
         size: Side of the network's input in pixels. Default: 0, the architecture's.
         mean: Mean per channel, as 0.485/0.456/0.406. Default: the architecture's.
         std: Standard deviation per channel, likewise.
+        name: Name of the network. Default: the architecture's.
     """
 
     key: ClassVar[str] = "checkpoint"
@@ -52,6 +53,7 @@ class Checkpoint(Configurable):
     size: int = setting(Number("Side of the network's input in pixels; 0 for the architecture's.", 0, 1024), 0)
     mean: str = setting(Text("Mean per channel, as 0.485/0.456/0.406."), "")
     std: str = setting(Text("Standard deviation per channel, as 0.229/0.224/0.225."), "")
+    name: str = setting(Text("Name of the network."), "")
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class OwnNetwork:
     """A network with its weights, and what is known about it.
 
     Attributes:
-        key: Name of the architecture and SHA-256 of the weights, as `resnet18@9f86...`; the SHA-256 is `Model.weights`.
+        key: As made by `own_key`.
         net: The network on the CPU.
         facts: What a record of models contains.
     """
@@ -101,7 +103,7 @@ def read_own(settings: Checkpoint, content: bytes | None = None) -> OwnNetwork:
         output=output,
     )
     net = architecture.returning_logits(fitted.net)
-    return OwnNetwork(f"{architecture.title}@{digest_of(net)}", net, facts)
+    return OwnNetwork(own_key(settings.name or architecture.title, digest_of(net), facts), net, facts)
 
 
 def own_record(own: OwnNetwork, net: Callable[[], nn.Module]) -> ModelRecord:
@@ -111,8 +113,8 @@ def own_record(own: OwnNetwork, net: Callable[[], nn.Module]) -> ModelRecord:
         own: The checkpoint in its network.
         net: Returns the network, which is then given up.
     """
-    name, _, digest = own.key.partition("@")
-    return ModelRecord(own.key, f"{name} ({digest[:8]})", embedded=True, facts=lambda: own.facts, build=lambda _: net())
+    name, _, digits = own.key.rpartition("@")
+    return ModelRecord(own.key, f"{name} ({digits[:8]})", embedded=True, facts=lambda: own.facts, build=lambda _: net())
 
 
 def described(text: str) -> ModelRecord | None:

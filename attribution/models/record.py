@@ -44,8 +44,8 @@ class ModelRecord:
     """One entry of the registry.
 
     Attributes:
-        key: Name in the registry, on the command line and in links; of one's own network, followed by @ and the
-            SHA-256 of the weights, `Model.weights`.
+        key: Name in the registry, on the command line and in links; for one's own network, as made by
+            `own_key`.
         title: Name for people.
         embedded: True if no download is needed.
         facts: Returns the facts; the first call may import a library, which takes a second or two.
@@ -60,13 +60,25 @@ class ModelRecord:
 
     @property
     def name(self) -> str:
-        """Name of the model in titles and manifests: the key without the SHA-256 of the weights."""
-        return self.key.partition("@")[0]
+        """Name of the model in titles and manifests: the key, with only eight digits of a SHA-256."""
+        name, own, digits = self.key.rpartition("@")
+        return f"{name}@{digits[:8]}" if own else self.key
 
     @cached_property
     def identity(self) -> str:
         """SHA-256 of the key and the facts, for cache keys: weights may be used with other class names, for example."""
         return digest(self.key, self.facts())
+
+
+def own_key(name: str, weights: str, facts: Facts) -> str:
+    """Return the key of one's own network: its name, the SHA-256 of its weights, and eight digits for its facts.
+
+    Args:
+        name: Any name.
+        weights: `Model.weights`.
+        facts: Its facts, since the same weights may be used with other class names or another preprocessing.
+    """
+    return f"{name}@{weights}-{digest(facts)[:8]}"
 
 
 @cache

@@ -2,7 +2,7 @@
 
 import copy
 
-from attribution.models.record import Facts, ModelRecord
+from attribution.models.record import Facts, ModelRecord, own_key
 from attribution.network.model import Model
 from attribution.system.serve import serve_here
 
@@ -31,7 +31,7 @@ def _record(model: Model) -> ModelRecord:
         model.preprocessing, model.classes, top1=None, size=size, licence="", source="code", output=model.output
     )
     return ModelRecord(
-        f"{model.name}@{model.weights}",
+        own_key(model.name, model.weights, facts),
         model.name,
         embedded=True,
         facts=lambda: facts,

@@ -78,16 +78,17 @@ def _own(allows_checkpoints: bool) -> None:
         st.text(CLOSED)
         return
     with st.spinner("Reading the lists of timm and torchvision."):
-        names = [f"timm/{name}" for name in timm_names()] + [f"torchvision/{name}" for name in torchvision_names()]
+        names = [f"torchvision/{name}" for name in torchvision_names()] + [f"timm/{name}" for name in timm_names()]
     state = st.session_state
     chosen = st.selectbox(
         "Architecture",
         [*names, CONFIGURATION],
         index=None,
-        placeholder="Type to search, such as resnet18",
+        placeholder="Type to search, such as torchvision/resnet18",
         key="own-architecture",
         on_change=lambda: _prefill(state["own-architecture"]),
-        help="The code that your network was made with: timm.create_model, torchvision.models, or transformers.",
+        help="What your network was made with: torchvision.models, timm.create_model, or transformers. The library "
+        "also determines how photos are resized.",
     )
     if chosen == CONFIGURATION:
         file = st.file_uploader("config.json, as saved beside the weights", key="own-config")
@@ -102,15 +103,19 @@ def _own(allows_checkpoints: bool) -> None:
         "Output", list(OUTPUTS), format_func=lambda key: OUTPUTS[key].title.capitalize(), key="own-output"
     )
     classes = st.text_area(
-        "Names", key="own-classes", placeholder="cat\ndog\nbird", help="One per line, or JSON. Empty: numbers."
+        "Names", key="own-classes", placeholder="One per line", help="One per line, or JSON. Empty: numbers."
     )
     unit = st.text_input("Unit", key="own-unit") if not OUTPUTS[output].has_shares else ""
     side, mean, std = st.columns([1, 2, 2])
-    size = side.number_input("Size, pixels", 0, 1024, key="own-size", help="0: the architecture's.")
+    size = side.number_input("Size", 0, 1024, key="own-size", help="Pixels of a side. 0: the architecture's.")
     settings = {
         "mean": mean.text_input("Mean", key="own-mean", help="Per channel, for pixels from 0 to 1."),
         "std": std.text_input("Std", key="own-std", help="Per channel."),
+        "name": st.text_input("Name", key="own-name", placeholder="The architecture's"),
     }
+    refused = st.container()  # above the button, so that it is seen
+    if not (chosen and checkpoint):
+        st.caption("Choose an architecture and a checkpoint.")
     added = st.button("Add", type="primary", disabled=not (chosen and checkpoint))
     if not (added and chosen and checkpoint):
         return
@@ -119,7 +124,8 @@ def _own(allows_checkpoints: bool) -> None:
             described = Checkpoint("", chosen, classes, output, unit, size, **settings)
             record = add(described, checkpoint.getvalue())
     except Refusal as refusal:
-        st.text(str(refusal))
+        with refused, st.container(border=True):
+            st.text(str(refusal))
         return
     uploads: Any = get_instance().uploaded_file_mgr
     uploads.remove_file(session().server_id, checkpoint.file_id)  # the network is kept instead

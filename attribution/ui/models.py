@@ -20,12 +20,12 @@ def find_model(key: str) -> ModelRecord:
         Refusal: If there is none, or it is a network of someone's own that this server does not hold.
     """
     if key not in offered():
-        name, own, digest = key.partition("@")
+        name, own, digits = key.rpartition("@")
         record = find_added(key) if own else find(key)
         if record is None:
             raise Refusal(
-                f"this server does not hold the network {name[:40]!r} with weights of SHA-256 {digest[:64]}; add its "
-                "checkpoint under Your own, then open the link again."
+                f"this server does not hold the network {name[:40]!r} with weights of SHA-256 {digits[:64]}; add its "
+                "checkpoint under Your own as it was described then, and open the same link again."
             )
         session().models[key] = record
     return offered()[key]

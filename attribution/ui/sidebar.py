@@ -30,7 +30,7 @@ from attribution.work.cache import PHOTO_STORE, Recent
 MIN_SHOWN_SECONDS = 2  # shortest estimate, in seconds per map, that the method picker shows
 _photos: Recent[Image.Image | Refusal] = Recent("photos", PHOTO_STORE)
 SOURCES = ("Samples", "Upload", "Camera")
-DIALOGS = {"own": "Your own...", "timm": "More of timm..."}  # dialogs that add a model
+DIALOGS = {"own": "Your own...", "timm": "timm..."}  # dialogs that add a model
 OPEN_CLASS = -1  # option value of "Predicted class" and "All other classes"
 
 
@@ -260,12 +260,13 @@ def _model() -> ModelRecord:
     record = models[st.selectbox("Model", list(models), format_func=label, key="model")]
     facts = record.facts()
     size = "no download" if record.embedded else f"{facts.size:.0f} MB download on first use"
-    known = f"{facts.top1:.1f}% ImageNet top-1 accuracy" if facts.top1 else facts.output.title.capitalize()
-    known = f"{known}, {size}"
+    count = f"{len(facts.classes):,} " if facts.output.has_rivals else ""
+    kind = f"{count}{facts.output.title}".capitalize()
+    known = f"{facts.top1:.1f}% ImageNet top-1 accuracy, {size}" if facts.top1 else f"{kind}, {size}"
     st.caption(f"{known}. Licence: {facts.licence}." if facts.licence else f"{known}.")
     with st.container(horizontal=True):
         for name, title in DIALOGS.items():
-            st.button(title, key=f"add-{name}", on_click=_add, args=(name,), type="tertiary")
+            st.button(title, key=f"add-{name}", on_click=_add, args=(name,))
     return record
 
 
