@@ -1,5 +1,6 @@
 """Results on a page: the predictions, the maps with their costs, and images along a path."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import lru_cache
 from html import escape
@@ -118,11 +119,10 @@ def _show_heading(outcome: Outcome, row: str) -> None:
         panels.show(pack_photo(eight_bit(analysis.x.numpy()), place), f"panel-photo{row}")
     target = replace(analysis.target, value_unit=analysis.record.facts().output.unit)
     with beside:
-        st.text(analysis.record.title)
-        for each in outcome.prediction[:3]:
-            st.text(target.predicted(*each))
-        if explained := next(iter(outcome.finished.maps), None):
-            st.text(f"Explaining: {explained.statement}.")
+        explained = next(iter(outcome.finished.maps), None)
+        score = f" Explaining: {explained.statement}." if explained else ""
+        st.text(f"{analysis.record.title}.{score}")
+        st.text("Predicted: " + "; ".join(target.predicted(*each) for each in outcome.prediction[:3]) + ".")
 
 
 def show_maps(outcome: Outcome) -> None:
@@ -153,6 +153,12 @@ def _show_grid(outcome: Outcome, row: str = "") -> None:
 
 def _show_map(result: Attribution, method: Method, outcome: Outcome, row: str) -> None:
     _show_panel(result, method, outcome, row, growing=False)
+    compared = row or outcome.analysis.beside
+    with st.expander("Details") if compared else nullcontext():  # so that the rows are close to each other
+        _show_captions(result, method)
+
+
+def _show_captions(result: Attribution, method: Method) -> None:
     if result.settings:
         st.caption(f"Settings: {settings(result)}.")
     hint = f"Shows: {method.shows} Cannot show: {method.cannot} {method.source}."
