@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 import attribution as at
 from attribution.cli import main
-from attribution.models.architecture import read_architecture
+from attribution.models.architecture import _checked, read_architecture
 from attribution.models.checkpoint import read_checkpoint
 from attribution.models.fitting import fit
 from attribution.models.own import Checkpoint, read_own
@@ -193,8 +193,14 @@ STATE = saved(trained(logits=5).state_dict())
         ({"architecture": "{" * 9000}, "The configuration is not a Hugging Face config.json"),
         (
             {"architecture": '{"model_type": "vit", "num_hidden_layers": 1000000}'},
-            "The configuration asks for num_hidden_layers = 1,000,000; at most 200 is built.",
+            "The configuration asks for num_hidden_layers = 1,000,000; at most 500 is built.",
         ),
+        (
+            {"architecture": '{"model_type": "swin", "depths": [200, 200, 200]}'},
+            "The configuration asks for depths = 200; at most 500 is built.",
+        ),
+        ({"architecture": '{"model_type": "vit", "hidden_size": NaN}'}, "The configuration asks for hidden_size = nan"),
+        ({"architecture": '{"model_type": "timm_wrapper"}'}, "The configuration is of a timm network; choose"),
         ({"architecture": '{"model_type": "nonsense"}'}, "nonsense cannot be built for 2 classes and 3 channels"),
         ({"unit": "years"}, "The unit 'years' needs the output number"),
         ({"mean": "a/b/c"}, "'a/b/c' are not numbers; write them as 0.485/0.456/0.406."),
@@ -262,3 +268,17 @@ def test_200_forged_checkpoints_run_no_code_and_leave_no_memory(tmp_path: Path) 
     gc.collect()
     assert count == 200
     assert memory(os.getpid()) - before < 50
+
+
+def test_a_configuration_loads_neither_code_nor_files() -> None:
+    text = json.dumps(
+        {
+            "model_type": "vit",
+            "auto_map": {"AutoModelForImageClassification": "evil--code.Net"},
+            "_attn_implementation": "kernels-community/evil",
+            "quantization_config": {"quant_method": "evil"},
+            "vision_config": {"attn_implementation": "evil", "hidden_size": 8},
+            "hidden_size": 48,
+        }
+    )
+    assert _checked(text) == {"model_type": "vit", "vision_config": {"hidden_size": 8}, "hidden_size": 48}

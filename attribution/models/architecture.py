@@ -20,7 +20,9 @@ from attribution.refusal import Refusal
 
 MAX_CONFIG_CHARACTERS = 100_000
 MAX_NUMBER = 100_000  # in a Hugging Face configuration, such as a width
-MAX_LAYERS = 200  # a number of layers or blocks in it
+MAX_LAYERS = 500  # layers or blocks in it, all together
+LAYER_WORDS = ("layers", "depth", "blocks")  # parts of the names of such numbers
+IGNORED = ("auto_map", "quantization_config", "id2label", "label2id", "num_labels", "torch_dtype", "dtype")
 
 
 @dataclass(frozen=True)
@@ -198,12 +200,28 @@ def _checked(text: str) -> dict[str, Any]:
         fields = None
     if not isinstance(fields, dict) or not isinstance(fields.get("model_type"), str):
         raise Refusal("The configuration is not a Hugging Face config.json: it needs a field model_type.")
+    if "timm" in fields["model_type"]:
+        raise Refusal("The configuration is of a timm network; choose the architecture timm/NAME instead.")
+    layers = 0.0
     for name, number in _numbers(fields):
-        most = MAX_LAYERS if any(word in name for word in ("layers", "depth", "blocks")) else MAX_NUMBER
-        if abs(number) > most:
+        is_layers = any(word in name for word in LAYER_WORDS)
+        layers += abs(number) if is_layers else 0
+        most, asked = (MAX_LAYERS, layers) if is_layers else (MAX_NUMBER, abs(number))
+        if not asked <= most:
             raise Refusal(f"The configuration asks for {name} = {number:,.0f}; at most {most:,} is built.")
-    own = ("auto_map", "id2label", "label2id", "num_labels", "_name_or_path", "torch_dtype", "dtype")
-    return {name: value for name, value in fields.items() if name not in own}
+    harmless: dict[str, Any] = _harmless(fields)
+    return harmless
+
+
+def _harmless(value: Any) -> Any:
+    """Return a configuration without fields that load code or files, and without the number of classes."""
+    if isinstance(value, dict):
+        return {
+            name: _harmless(inside)
+            for name, inside in value.items()
+            if not name.startswith("_") and not name.endswith("_implementation") and name not in IGNORED
+        }
+    return value
 
 
 def _numbers(value: Any, name: str = "") -> Iterator[tuple[str, float]]:
