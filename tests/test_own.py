@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from attribution.cli import main
 from attribution.models.architecture import _checked, read_architecture
 from attribution.models.checkpoint import read_checkpoint
 from attribution.models.fitting import fit
-from attribution.models.own import Checkpoint, read_own
+from attribution.models.own import Checkpoint, described, read_own
 from attribution.photo.samples import DEFAULT_SAMPLE
 from attribution.system.assets import asset
 from attribution.work import own
@@ -171,18 +172,30 @@ def test_hugging_face_checkpoints_fit_by_their_config(name: str, tmp_path: Path)
     net = AutoModelForImageClassification.from_config(config).eval()
     net.save_pretrained(tmp_path)
     text = f"checkpoint:architecture={tmp_path}/config.json,file={tmp_path}/model.safetensors,classes=a/b/c"
+    with pytest.raises(at.Refusal, match=r"^The configuration does not contain mean and std; copy image_mean"):
+        at.load_model(text, "cpu")
+    text += ",mean=0.5/0.5/0.5,std=0.5/0.5/0.5"
     model = at.load_model(text, "cpu")
     x = torch.rand(1, 3, 64, 64)
     torch.testing.assert_close(model.logits(x), net(pixel_values=(x - 0.5) / 0.5).logits, rtol=1e-4, atol=1e-5)
     assert model.preprocessing.size == (64, 64)
 
 
+HALF = {"mean": "0.5/0.5/0.5", "std": "0.5/0.5/0.5"}
 STATE = saved(trained(logits=5).state_dict())
 
 
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
+        (
+            {"architecture": '{"model_type": "resnet", "image_size": 100000}', **HALF},
+            "The configuration asks for image_size = 100000; it must be from 1 to 1024.",
+        ),
+        (
+            {"architecture": '{"model_type": "imagegpt", "n_layer": 100000}', **HALF},
+            "The configuration asks for n_layer = 100000; at most 500 is built.",
+        ),
         ({"classes": "a/b/c"}, "The head has 3 classes, the checkpoint 5; change the class names or the output."),
         ({"output": "binary"}, "The head has 1 logit, the checkpoint 5; change the class names or the output."),
         ({"output": "binary", "classes": "a/b/c"}, "There are 3 class names, but one logit for two classes needs 2"),
@@ -193,7 +206,7 @@ STATE = saved(trained(logits=5).state_dict())
         ({"architecture": "{" * 9000}, "The configuration is not a Hugging Face config.json"),
         (
             {"architecture": '{"model_type": "vit", "num_hidden_layers": 1000000}'},
-            "The configuration asks for num_hidden_layers = 1,000,000; at most 500 is built.",
+            "The configuration asks for num_hidden_layers = 1000000; at most 500 is built.",
         ),
         (
             {"architecture": '{"model_type": "swin", "depths": [200, 200, 200]}'},
@@ -201,7 +214,10 @@ STATE = saved(trained(logits=5).state_dict())
         ),
         ({"architecture": '{"model_type": "vit", "hidden_size": NaN}'}, "The configuration asks for hidden_size = nan"),
         ({"architecture": '{"model_type": "timm_wrapper"}'}, "The configuration is of a timm network; choose"),
-        ({"architecture": '{"model_type": "nonsense"}'}, "nonsense cannot be built for 2 classes and 3 channels"),
+        (
+            {"architecture": '{"model_type": "nonsense"}', **HALF},
+            "nonsense cannot be built for 2 classes and 3 channels",
+        ),
         ({"unit": "years"}, "The unit 'years' needs the output number"),
         ({"mean": "a/b/c"}, "'a/b/c' are not numbers; write them as 0.485/0.456/0.406."),
         ({"mean": "0.5"}, r"Mean \(0.5,\) and std \(0.229, 0.224, 0.225\) must be three numbers each"),
@@ -225,10 +241,22 @@ def test_an_own_size_mean_and_std_are_used() -> None:
     "text", ["a\nb\nc\nd\ne\n", "a / b/c/d/e", '["a","b","c","d","e"]', '{"0":"a","1":"b","2":"c","3":"d","4":"e"}']
 )
 def test_class_names_are_read_from_text_and_json(text: str, tmp_path: Path) -> None:
-    for place in (text, str(tmp_path / "names.json")):
-        (tmp_path / "names.json").write_text(text)
-        facts = read_own(Checkpoint(architecture="timm/resnet18", classes=place), STATE).facts
-        assert facts.classes == ("a", "b", "c", "d", "e")
+    facts = read_own(Checkpoint(architecture="timm/resnet18", classes=text), STATE).facts
+    assert facts.classes == ("a", "b", "c", "d", "e")
+    (tmp_path / "names.json").write_text(text)
+    (tmp_path / "best.pt").write_bytes(STATE)
+    record = described(f"checkpoint:architecture=timm/resnet18,file={tmp_path}/best.pt,classes={tmp_path}/names.json")
+    assert record
+    assert record.facts() == facts
+
+
+def test_only_commands_and_code_read_files(tmp_path: Path) -> None:
+    for name in ("names.txt", "config.json"):
+        (tmp_path / name).write_text('{"model_type": "vit"}')
+    with pytest.raises(at.Refusal, match=r"^The head has \d+ classes, the checkpoint 5"):  # the parts of the path
+        read_own(Checkpoint(architecture="timm/resnet18", classes=f"{tmp_path}/names.txt"), STATE)
+    with pytest.raises(at.Refusal, match=r"^There is no architecture"):
+        read_own(Checkpoint(architecture=f"{tmp_path}/config.json"), STATE)
 
 
 def test_indices_by_name_are_class_names_too() -> None:
@@ -243,6 +271,7 @@ def test_what_was_added_is_found_by_its_weights_until_it_is_evicted() -> None:
     assert (name, len(digits), record.name) == ("resnet18", 64 + 9, f"resnet18@{digits[:8]}")
     again = find_added(record.key)
     assert again
+    kept = weakref.ref(own._networks.get(record.key).net)  # type: ignore[union-attr]
     assert again.identity == record.identity
     other = add(Checkpoint(architecture="timm/resnet18", mean="0/0/0"), STATE)
     assert other.key != record.key
@@ -250,6 +279,8 @@ def test_what_was_added_is_found_by_its_weights_until_it_is_evicted() -> None:
     assert find_added(record.key).facts().preprocessing.mean != (0, 0, 0)  # type: ignore[union-attr]
     own._networks._store.drop(("own networks", record.key))
     assert find_added(record.key) is None
+    gc.collect()
+    assert kept() is None  # although the record is still there
     with pytest.raises(at.Refusal, match="no longer in the server's memory; add it again"):
         record.build(None)
 
@@ -282,3 +313,18 @@ def test_a_configuration_loads_neither_code_nor_files() -> None:
         }
     )
     assert _checked(text) == {"model_type": "vit", "vision_config": {"hidden_size": 8}, "hidden_size": 48}
+
+
+def test_architectures_with_the_same_tensors_have_different_keys() -> None:
+    small = {"model_type": "vit", "hidden_size": 48, "num_hidden_layers": 2}
+    texts = [json.dumps({**small, "num_attention_heads": heads}) for heads in (2, 3)]
+    architectures = [read_architecture(text) for text in texts]
+    torch.manual_seed(0)
+    content = saved(architectures[0].build(3).state_dict())
+    keys = {read_own(Checkpoint(architecture=each.name, **HALF), content).key for each in architectures}
+    assert len(keys) == 2
+    other = {
+        read_own(Checkpoint(architecture=f"{library}/resnet18", size=224, mean="0/0/0", std="1/1/1"), STATE).key
+        for library in ("timm", "torchvision")
+    }
+    assert len(other) == 2

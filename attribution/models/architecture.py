@@ -8,8 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -17,12 +16,23 @@ from torch import nn
 from attribution.models.wrap import Logits, timm_preprocessing, torchvision_preprocessing
 from attribution.photo.preprocessing import Preprocessing
 from attribution.refusal import Refusal
+from attribution.settings import digest
 
 MAX_CONFIG_CHARACTERS = 100_000
 MAX_NUMBER = 100_000  # in a Hugging Face configuration, such as a width
 MAX_LAYERS = 500  # layers or blocks in it, all together
-LAYER_WORDS = ("layers", "depth", "blocks")  # parts of the names of such numbers
-IGNORED = ("auto_map", "quantization_config", "id2label", "label2id", "num_labels", "torch_dtype", "dtype")
+LAYER_WORDS = ("layer", "depth", "block", "repeat", "attend")  # parts of the names of such numbers
+MAX_SIDE = 1024  # pixels of the input's sides
+IGNORED = (
+    "auto_map",
+    "attribute_map",
+    "quantization_config",
+    "id2label",
+    "label2id",
+    "num_labels",
+    "torch_dtype",
+    "dtype",
+)
 
 
 @dataclass(frozen=True)
@@ -31,9 +41,13 @@ class Architecture(ABC):
 
     Attributes:
         name: Name in its library.
+        library: Name of the library.
+        knows_normalisation: True if mean and std of `preprocessing` are those of the library's weights.
     """
 
     name: str
+    library: ClassVar[str]
+    knows_normalisation: ClassVar[bool] = True
 
     @abstractmethod
     def build(self, logits: int, channels: int = 3) -> nn.Module:
@@ -48,6 +62,11 @@ class Architecture(ABC):
     def title(self) -> str:
         """Name for people."""
         return self.name
+
+    @property
+    def text(self) -> str:
+        """Library and name; different for architectures that compute different functions."""
+        return f"{self.library}/{self.name}"
 
     @staticmethod
     def saved_names(net: nn.Module) -> dict[str, str]:
@@ -66,6 +85,8 @@ class Architecture(ABC):
 
 
 class _Timm(Architecture):
+    library = "timm"
+
     def build(self, logits: int, channels: int = 3) -> nn.Module:
         import timm
 
@@ -79,6 +100,8 @@ class _Timm(Architecture):
 
 
 class _Torchvision(Architecture):
+    library = "torchvision"
+
     def build(self, logits: int, channels: int = 3) -> nn.Module:
         from torchvision.models import get_model
 
@@ -97,6 +120,9 @@ class _Torchvision(Architecture):
 class _HuggingFace(Architecture):
     """An architecture of Hugging Face; its name is the content of config.json."""
 
+    library = "transformers"
+    knows_normalisation = False
+
     def build(self, logits: int, channels: int = 3) -> nn.Module:
         from transformers import AutoConfig, AutoModelForImageClassification
 
@@ -109,6 +135,12 @@ class _HuggingFace(Architecture):
     @property
     def title(self) -> str:
         return str(_checked(self.name)["model_type"])
+
+    @property
+    def text(self) -> str:
+        return (
+            f"{self.library}/{self.title}, configuration {digest(json.dumps(_checked(self.name), sort_keys=True))[:8]}"
+        )
 
     @staticmethod
     def saved_names(net: nn.Module) -> dict[str, str]:
@@ -124,9 +156,12 @@ class _HuggingFace(Architecture):
         return Logits(net)
 
     def preprocessing(self) -> Preprocessing:
-        """Return the size that the configuration names, and the mean and std of most of the library's processors."""
-        side = _checked(self.name).get("image_size", 224)
-        height, width = side if isinstance(side, list) and len(side) == 2 else (int(side), int(side))
+        """Return the size that the configuration names, to which photos are stretched; mean and std are unknown."""
+        fields = _checked(self.name)
+        side = fields.get("image_size") or fields.get("vision_config", {}).get("image_size") or 224
+        height, width = side if isinstance(side, list) and len(side) == 2 else (side, side)
+        if not all(isinstance(each, int) and 1 <= each <= MAX_SIDE for each in (height, width)):
+            raise Refusal(f"The configuration asks for image_size = {str(side)[:40]}; it must be from 1 to {MAX_SIDE}.")
         return Preprocessing((height, width), (0.5,) * 3, (0.5,) * 3, resize=(height, width), interpolation="bilinear")
 
 
@@ -134,7 +169,7 @@ def read_architecture(text: str) -> Architecture:
     """Return an architecture.
 
     Args:
-        text: `timm/NAME`, `torchvision/NAME`, the path of a Hugging Face config.json, or its content.
+        text: `timm/NAME`, `torchvision/NAME`, or the content of a Hugging Face config.json.
 
     Raises:
         Refusal: If there is none.
@@ -147,8 +182,6 @@ def read_architecture(text: str) -> Architecture:
     if text.lstrip().startswith("{"):
         _checked(text)
         return _HuggingFace(text)
-    if text.endswith(".json") and Path(text).is_file():
-        return read_architecture(Path(text).read_text(errors="replace"))
     raise Refusal(
         f"There is no architecture {text[:80]!r}; write timm/NAME, torchvision/NAME, or the path of a Hugging Face "
         "config.json."
@@ -208,13 +241,15 @@ def _checked(text: str) -> dict[str, Any]:
         layers += abs(number) if is_layers else 0
         most, asked = (MAX_LAYERS, layers) if is_layers else (MAX_NUMBER, abs(number))
         if not asked <= most:
-            raise Refusal(f"The configuration asks for {name} = {number:,.0f}; at most {most:,} is built.")
+            raise Refusal(f"The configuration asks for {name[:40]} = {str(number)[:20]}; at most {most:,} is built.")
     harmless: dict[str, Any] = _harmless(fields)
     return harmless
 
 
 def _harmless(value: Any) -> Any:
     """Return a configuration without fields that load code or files, and without the number of classes."""
+    if isinstance(value, list):
+        return [_harmless(inside) for inside in value]
     if isinstance(value, dict):
         return {
             name: _harmless(inside)

@@ -122,7 +122,7 @@ def _with_head(named: dict[str, Tensor], expected: Shapes, head: Mapping[str, in
 
 
 def _is_grey(found: tuple[int, ...], expected: tuple[int, ...]) -> bool:
-    """True if a convolution of the image has one input channel instead of three."""
+    """True if a convolution that takes the image has one input channel instead of three."""
     return len(found) == len(expected) == 4 and (found[1], expected[1]) == (1, 3) and found[0] == expected[0]
 
 

@@ -22,8 +22,6 @@ from attribution.refusal import Refusal
 from attribution.settings import Choice, Configurable, Number, Text, read, setting
 from attribution.targets.target import DEFAULT_OUTPUT, OUTPUTS, output_of
 
-MAX_PATH_CHARACTERS = 1000
-
 
 @dataclass(frozen=True)
 class Checkpoint(Configurable):
@@ -71,35 +69,41 @@ class OwnNetwork:
     facts: Facts
 
 
-def read_own(settings: Checkpoint, content: bytes | None = None) -> OwnNetwork:
+def read_own(settings: Checkpoint, content: bytes | Path) -> OwnNetwork:
     """Load a checkpoint into its network.
 
     Args:
-        settings: The checkpoint and its network.
-        content: The content of the file. Default: None; the file is read.
+        settings: The checkpoint and its network; its texts are contents here, not paths, since anyone may write them.
+        content: The content of the file, or its path.
 
     Raises:
         Refusal: If the architecture is unknown, the file cannot be read, or something does not fit.
     """
     architecture = read_architecture(settings.architecture)
+    if not (architecture.knows_normalisation or (settings.mean and settings.std)):
+        raise Refusal(
+            "The configuration does not contain mean and std; copy image_mean and image_std from "
+            "preprocessor_config.json, or write 0.5/0.5/0.5 if there is none."
+        )
     output = output_of(settings.output, settings.unit)
     names = _names(settings.classes)
     if names and not output.fits(len(names)):
         raise Refusal(f"There are {len(names)} class names, but {output.title} needs {output.range}.")
+    usual = architecture.preprocessing()
     wanted = len(names) if output.has_rivals else 1
-    tensors = read_checkpoint(Path(settings.file) if content is None else content)
+    tensors = read_checkpoint(content)
     fitted = fit(tensors, architecture, wanted or None)
     if output.has_rivals and not output.fits(fitted.logits):
         raise Refusal(
             "The checkpoint has one logit, which is no choice of classes; choose the output binary or number."
         )
     facts = Facts(
-        _preprocessing(settings, architecture.preprocessing(), fitted.channels),
+        _preprocessing(settings, usual, fitted.channels),
         names or output.usual_names(fitted.logits),
         top1=None,
         size=sum(tensor.nbytes for tensor in fitted.net.state_dict().values()) / 1e6,
         licence="",
-        source=f"a checkpoint of one's own; architecture {architecture.title}",
+        source=f"a checkpoint of one's own; architecture {architecture.text}",
         output=output,
     )
     net = architecture.returning_logits(fitted.net)
@@ -111,24 +115,31 @@ def own_record(own: OwnNetwork, net: Callable[[], nn.Module]) -> ModelRecord:
 
     Args:
         own: The checkpoint in its network.
-        net: Returns the network, which is then given up.
+        net: Returns a network that the model may keep.
     """
     name, _, digits = own.key.rpartition("@")
-    return ModelRecord(own.key, f"{name} ({digits[:8]})", embedded=True, facts=lambda: own.facts, build=lambda _: net())
+    facts = own.facts  # not `own`, whose network may be evicted while the record lives on
+    return ModelRecord(own.key, f"{name} ({digits[:8]})", embedded=True, facts=lambda: facts, build=lambda _: net())
 
 
 def described(text: str) -> ModelRecord | None:
     """Return the record of a checkpoint that is described by a text, or None; reads files of this machine."""
     if not re.match(rf"{Checkpoint.key}[:(]", text):
         return None
-    own = read_own(read(text, {Checkpoint.key: Checkpoint}))
+    settings = read(text, {Checkpoint.key: Checkpoint})
+    architecture, classes = (_content(each) for each in (settings.architecture, settings.classes))
+    own = read_own(replace(settings, architecture=architecture, classes=classes), Path(settings.file))
     return own_record(own, lambda: own.net)
 
 
+def _content(text: str) -> str:
+    """Return the content of a text or JSON file if a text is the path of one, else the text."""
+    is_path = text.endswith((".txt", ".json")) and Path(text).is_file()
+    return Path(text).read_text(errors="replace") if is_path else text
+
+
 def _names(text: str) -> tuple[str, ...]:
-    """Return class names from text, JSON, or the file that has them."""
-    if len(text) < MAX_PATH_CHARACTERS and text.endswith((".txt", ".json")) and Path(text).is_file():
-        text = Path(text).read_text(errors="replace")
+    """Return class names from text or JSON."""
     text = text.strip()
     if not text.startswith(("[", "{")):
         return tuple(name.strip() for name in text.split("\n" if "\n" in text else "/") if name.strip())

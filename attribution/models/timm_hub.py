@@ -3,6 +3,7 @@
 timm is imported only when one of them is requested, since that takes 2 s.
 """
 
+import contextlib
 import difflib
 import re
 from functools import cache, partial
@@ -99,10 +100,11 @@ def _downloaded(name: str, repository: str, on_progress: Progress | None) -> Pat
 def _bound_cache(folder: Path) -> None:
     """Delete the least recently used weights beyond the limit, since a link can request any of timm's networks."""
     kept = 0
-    for path in sorted(folder.glob("timm_*"), key=lambda path: path.stat().st_mtime, reverse=True):
-        kept += path.stat().st_size
-        if kept > MAX_CACHED_BYTES:
-            path.unlink(missing_ok=True)
+    with contextlib.suppress(FileNotFoundError):  # another worker deletes too
+        for path in sorted(folder.glob("timm_*"), key=lambda path: path.stat().st_mtime, reverse=True):
+            kept += path.stat().st_size
+            if kept > MAX_CACHED_BYTES:
+                path.unlink()
 
 
 def _published(name: str, repository: str) -> tuple[str, str]:

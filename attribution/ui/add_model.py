@@ -5,6 +5,7 @@ from typing import Any
 import streamlit as st
 from streamlit.runtime import get_instance
 
+from attribution.models import find
 from attribution.models.architecture import read_architecture, timm_names, torchvision_names
 from attribution.models.own import Checkpoint
 from attribution.models.record import ModelRecord
@@ -12,7 +13,6 @@ from attribution.models.timm_hub import PREFIX, pretrained_names
 from attribution.refusal import Refusal
 from attribution.targets.target import OUTPUTS
 from attribution.ui.error_card import error_card
-from attribution.ui.models import find_model
 from attribution.ui.session import session
 from attribution.work.own import add
 
@@ -57,7 +57,7 @@ def _timm() -> None:
         return
     try:
         with st.spinner("Reading its facts."):
-            record = find_model(f"{PREFIX}{name}")
+            record = find(f"{PREFIX}{name}")
             facts = record.facts()
     except Refusal as refusal:
         st.text(str(refusal))
@@ -134,11 +134,10 @@ def _own(allows_checkpoints: bool) -> None:
 
 def _prefill(architecture: str | None) -> None:
     """Set size, mean and std to those that an architecture is usually trained with."""
-    if not architecture or architecture == CONFIGURATION:
-        return
+    st.session_state.update({"own-size": 0, "own-mean": "", "own-std": ""})
     try:
-        usual = read_architecture(architecture).preprocessing()
-    except Refusal:
+        usual = read_architecture(architecture or "").preprocessing()
+    except Refusal:  # of no architecture, or of a configuration that is still to be uploaded
         return
     texts = {"mean": usual.mean, "std": usual.std}
     st.session_state.update({f"own-{name}": ", ".join(map(repr, value)) for name, value in texts.items()})

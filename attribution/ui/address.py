@@ -78,6 +78,7 @@ def query(analysis: Analysis) -> str:
     baselines = [write(held(BASELINES[key], f"baselines.{key}", state)) for key in BASELINES if key in chosen]
     parts = {
         **{name: (text, usual[name]) for name, text in plain(analysis).items()},
+        **({"model": (plain(analysis)["model"], "")} if SERVED else {}),  # without a model, a link shows the served one
         **{key: (write(held(page, key, state)), key) for key, page in PAGES.items()},
         "baselines": (Several.SEPARATOR.join(baselines), Several.SEPARATOR.join(FIRST_BASELINES)),
     }

@@ -31,6 +31,7 @@ def _dialog(outcome: Outcome, view: View, window: Window) -> None:
     if not results.maps:
         st.text("No map yet; choose a method, or wait for one to finish.")
         return
+    window = outcome.analysis.frame.window(window)
     photo, asked = outcome.analysis.photo, len(outcome.analysis.methods)
     if len(results) < asked:
         st.text(f"Only {len(results)} of {asked} maps are finished; the files contain no others yet.")

@@ -24,8 +24,9 @@ def find_model(key: str) -> ModelRecord:
         record = find_added(key) if own else find(key)
         if record is None:
             raise Refusal(
-                f"this server does not hold the network {name[:40]!r} with weights of SHA-256 {digits[:64]}; add its "
+                f"This server does not hold the network {name[:40]!r} with weights of SHA-256 {digits[:64]}; add its "
                 "checkpoint under Your own as it was described then, and open the same link again."
             )
+        record.facts()  # may refuse
         session().models[key] = record
     return offered()[key]

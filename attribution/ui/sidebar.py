@@ -274,7 +274,8 @@ def _beside(record: ModelRecord) -> list[ModelRecord]:
     """Show the picker of other models to compare with."""
     models = {key: each for key, each in offered_models().items() if key != record.key}
     state = st.session_state
-    state.beside = [key for key in state.beside if key in models][:MAX_BESIDE]
+    if state.beside != (kept := [key for key in state.beside if key in models][:MAX_BESIDE]):
+        state.beside = kept  # otherwise untouched, since the browser answers a set value with another run
     keys = st.multiselect(
         "Compare with",
         list(models),

@@ -68,11 +68,15 @@ function press(panel, event) {
   const { group } = panel;
   const { window: seen } = group;
   const cursor = group.cursor ?? { x: seen.x + seen.size / 2, y: seen.y + seen.size / 2 };
-  const step = (event.shiftKey ? 10 : 1) / panel.width;
-  const moves = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] };
+  const { frame } = panel;
+  const pixel = { x: frame.width / panel.width, y: frame.height / panel.height }; // common shares
+  const step = event.shiftKey ? 10 : 1;
+  const [across, down] = [step * pixel.x, step * pixel.y];
+  const moves = { ArrowLeft: [-across, 0], ArrowRight: [across, 0], ArrowUp: [0, -down], ArrowDown: [0, down] };
   if (event.key in moves) {
-    const inside = (share) => Math.min(1 - 0.5 / panel.width, Math.max(0.5 / panel.width, share));
-    const [x, y] = [inside(cursor.x + moves[event.key][0]), inside(cursor.y + moves[event.key][1])];
+    const inside = (share, start, side, half) => Math.min(start + side - half, Math.max(start + half, share));
+    const x = inside(cursor.x + moves[event.key][0], frame.left, frame.width, pixel.x / 2);
+    const y = inside(cursor.y + moves[event.key][1], frame.top, frame.height, pixel.y / 2);
     group.cursor = { x, y };
     const follow = (start, point) => Math.min(Math.max(start, point - seen.size), point);
     group.show(follow(seen.x, x), follow(seen.y, y));

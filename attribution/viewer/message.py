@@ -71,6 +71,13 @@ class Frame:
     height: float = 1.0
     aspect: float = 0.0
 
+    def window(self, common: Window) -> Window:
+        """Return the part of the image in a window of the common coordinates, as a window of the image."""
+        left, top, side = common
+        size = min(1.0, side / max(self.width, self.height))
+        x, y = ((left - self.left) / self.width, (top - self.top) / self.height)
+        return max(0.0, min(1 - size, x)), max(0.0, min(1 - size, y)), size
+
 
 WHOLE_FRAME = Frame()
 

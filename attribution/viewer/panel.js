@@ -220,15 +220,16 @@ export class Panel {
     };
   }
 
-  /** Mark a point in all panels, and send its pixel unless a second click follows. */
+  /** Mark a point in all panels, and send its pixel of the first row unless a second click follows. */
   mark(point) {
     const { group } = this;
     group.mark = point;
     group.redraw();
     clearTimeout(group.sending);
+    const first = this.row ? [...group.panels.values()].find((panel) => !panel.row) ?? this : this;
     group.sending = setTimeout(() => {
-      this.send(this.pixel(point));
-      group.unmark = () => this.send({});
+      first.send(first.covers(point) ? first.pixel(point) : {});
+      group.unmark = () => first.send({});
     }, DOUBLE_CLICK);
   }
 

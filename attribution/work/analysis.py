@@ -156,7 +156,7 @@ class PreparedAnalysis:
         def report(done: float, activity: str, so_far: Outcome | None) -> None:
             job.report(done / count, activity, so_far)
 
-        outcome = self.explain(loaded(self, job), report, self._strips())
+        outcome = self.explain(loaded(self, report), report, self._strips())
         for place, other in enumerate(self.beside, 1):
             outcome = replace(outcome, beside=(*outcome.beside, other._compute_beside(outcome, place, count, job)))
             job.report((place + 1) / count, COMPUTING_MESSAGE, outcome)
@@ -170,7 +170,7 @@ class PreparedAnalysis:
             job.report((place + done) / count, activity, shown)
 
         try:
-            return self.matching(first).explain(loaded(self, job), report, [])
+            return self.matching(first).explain(loaded(self, report), report, [])
         except Refusal as refusal:
             return refusal
 
@@ -273,7 +273,7 @@ class PageTask(ABC, Generic[R]):
 
     def compute(self, job: Job[R]) -> R:
         """Load the model if necessary, and return the result; called in a worker thread."""
-        found = self.run(loaded(self.analysis, job), job)
+        found = self.run(loaded(self.analysis, job.report), job)
         _page_results.put(self.key, found)
         return found
 
@@ -307,6 +307,9 @@ def same_class(names: Sequence[str], index: int, others: Sequence[str]) -> int:
     """
     if tuple(names) == tuple(others):
         return index
+
+    if names[index].isdecimal():
+        raise Refusal(f"The class {names[index]} has no name by which this model's classes could be found.")
 
     def first(name: str) -> str:
         return name.partition(",")[0].strip().casefold()
@@ -350,15 +353,15 @@ def layers(model: ModelRecord, device: str) -> tuple[str, ...]:
     return known.known_layers if known else ()
 
 
-def loaded(analysis: PreparedAnalysis, job: Job[Any]) -> Model:
-    """Return the model of an analysis, loading it if necessary; report downloads to the job."""
+def loaded(analysis: PreparedAnalysis, report: Callable[[float, str, None], None]) -> Model:
+    """Return the model of an analysis, loading it if necessary; report downloads."""
     record, device = analysis.record, analysis.device
     name = record.name
-    job.report(0.0, f"Loading {name}")
+    report(0.0, f"Loading {name}", None)
 
     def downloading(size: int, total: int) -> None:
         of = f" of {total / 1e6:.0f}" if total else ""
-        job.report(size / total if total else 0.0, f"Downloading {name}: {size / 1e6:.0f}{of} MB")
+        report(size / total if total else 0.0, f"Downloading {name}: {size / 1e6:.0f}{of} MB", None)
 
     model = _models.get((record.identity, device))
     if model is None:

@@ -10,9 +10,11 @@ from attribution.models.own import Checkpoint, OwnNetwork, own_record, read_own
 from attribution.models.record import ModelRecord
 from attribution.refusal import Refusal
 from attribution.system.memory import MEMORY_VARIABLE, give_back, share
-from attribution.work.cache import MODEL_SHARE, MODEL_STORE, Recent
+from attribution.work.cache import Recent, Store
 
-_networks: Recent[OwnNetwork] = Recent("own networks", MODEL_STORE)
+OWN_SHARE = 0.1  # share of the memory for these networks; their models are made beside them
+
+_networks: Recent[OwnNetwork] = Recent("own networks", Store(lambda: share(OWN_SHARE)))
 _reading = Lock()  # one checkpoint at a time, since each takes a few times its size
 
 
@@ -26,6 +28,9 @@ def add(settings: Checkpoint, content: bytes) -> ModelRecord:
     Raises:
         Refusal: As for `read_own`, or if the network is too large to be kept.
     """
+    most = share(OWN_SHARE)
+    if len(content) > most:
+        raise _too_large(len(content), most)
     with _reading:
         try:
             own = read_own(settings, content)
@@ -33,12 +38,15 @@ def add(settings: Checkpoint, content: bytes) -> ModelRecord:
             give_back()
     _networks.put(own.key, own)
     if _networks.get(own.key) is None:
-        most = share(MODEL_SHARE) / 1e6
-        raise Refusal(
-            f"The network has {own.facts.size:.0f} MB, but this server keeps {most:.0f} MB of models; "
-            f"choose a smaller one, or raise {MEMORY_VARIABLE}."
-        )
+        raise _too_large(1e6 * own.facts.size, most)
     return own_record(own, _taker(own.key))
+
+
+def _too_large(size: float, most: float) -> Refusal:
+    return Refusal(
+        f"The network has {size / 1e6:.0f} MB, but this server keeps {most / 1e6:.0f} MB of such networks; choose a "
+        f"smaller one, or raise {MEMORY_VARIABLE}."
+    )
 
 
 def find_added(key: str) -> ModelRecord | None:
