@@ -30,6 +30,7 @@ def main() -> None:
         from attribution.ui.sidebar import choose
 
     start_log()
+    st.html(Path(ui.__path__[0]) / "page.css")
     pages = Path(ui.__path__[0]) / "pages"
     with error_card():
         page = st.navigation(

@@ -40,6 +40,11 @@ def read_mark(sent: Any) -> tuple[Pixel | None]:
     return (Pixel(_whole(sent["x"]), _whole(sent["y"])) if sent else None,)
 
 
+def read_choice(sent: Any) -> int:
+    """Read the place of a class in the list of the most probable ones."""
+    return _whole(sent["place"])
+
+
 def read_place(sent: Any) -> tuple[float, float]:
     """Read the position of the crop: horizontal and vertical, from 0 to 1."""
     return _share(sent["across"]), _share(sent["down"])

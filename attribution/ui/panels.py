@@ -7,7 +7,7 @@ from weakref import WeakKeyDictionary
 import streamlit as st
 
 from attribution.result import Attribution
-from attribution.ui.events import read_mark, read_view, received
+from attribution.ui.events import read_choice, read_mark, read_view, received
 from attribution.ui.session import rerun_page, session
 from attribution.viewer.message import Place, module, pack_map, style
 
@@ -23,13 +23,14 @@ def packed_once(result: Attribution, place: Place) -> bytes:
     return known[place]
 
 
-def show(packed: bytes, key: str, marks: bool = False) -> None:
+def show(packed: bytes, key: str, marks: bool = False, choose: Callable[[int], None] | None = None) -> None:
     """Show a panel, the toolbar or the link.
 
     Args:
         packed: A message from one of the `pack_` functions.
         key: Unique on the page and constant across reruns.
         marks: True if a click marks a pixel, whose values the page then shows.
+        choose: Called with the place of a class that was clicked.
     """
 
     def marked() -> None:
@@ -41,8 +42,15 @@ def show(packed: bytes, key: str, marks: bool = False) -> None:
             session().export = event
             rerun_page()
 
+    def chosen() -> None:
+        if choose and (place := received(key, "choice", read_choice)) is not None:
+            choose(place)
+            rerun_page()
+
     callbacks: dict[str, Callable[[], None]] = {"on_export_change": exporting}
     if marks:
         callbacks["on_pixel_change"] = marked
+    if choose:
+        callbacks["on_choice_change"] = chosen
     mount: Any = _mount
     mount(data=packed, key=key, **callbacks)

@@ -189,6 +189,25 @@ def pack_toolbar(group: str, view: View, window: Window, can_export: bool = True
     return pack({"kind": "toolbar", "group": group, "settings": plain(view), "window": window, "canExport": can_export})
 
 
+def pack_classes(prediction: Sequence[tuple[int, str, float]], explained: int) -> bytes:
+    """Pack the most probable classes as buttons.
+
+    Args:
+        prediction: Index, name and probability of each class.
+        explained: Index of the explained class.
+    """
+    entries = [
+        {
+            "name": f"{name} ({index})",
+            "text": f"{share:.1%}" if share >= 0.001 else "< 0.1%",
+            "share": share,
+            "explained": index == explained,
+        }
+        for index, name, share in prediction
+    ]
+    return pack({"kind": "classes", "entries": entries})
+
+
 def pack_link(group: str, view: View, window: Window, query: str, page: str, note: str) -> bytes:
     """Pack the copy-link button, which also keeps the address bar up to date.
 

@@ -1,5 +1,6 @@
-// Shows a message in an element: a panel, the toolbar or the link.
+// Shows a message in an element: a panel, the toolbar, the classes or the link.
 
+import { Classes } from "./classes.js";
 import { element } from "./elements.js";
 import { Link } from "./link.js";
 import { Panel } from "./panel.js";
@@ -10,6 +11,7 @@ const shown = new WeakMap(); // parentElement -> Panel, Toolbar or Link
 const makers = {
   toolbar: (root, trigger) => new Toolbar(root, trigger && ((view) => trigger("export", view))),
   link: (root) => new Link(root),
+  classes: (root, trigger) => new Classes(root, (choice) => trigger?.("choice", choice)),
   panel: (root, trigger) => new Panel(root, (pixel) => trigger?.("pixel", pixel)),
 };
 

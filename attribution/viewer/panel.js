@@ -15,7 +15,7 @@ export class Panel {
     this.canvas = element("canvas", { tabIndex: 0, className: "picture" });
     this.canvas.setAttribute("role", "img");
     this.above = element("div", { className: "above" });
-    this.readout = element("div", { className: "readout", textContent: "\u00a0" });
+    this.readout = element("div", { className: "readout" });
     this.bar = element("div", { className: "bar" });
     this.low = element("span");
     this.strip = element("canvas", { width: 128, height: 1, className: "strip" });
@@ -24,10 +24,10 @@ export class Panel {
     this.note = element("div", { className: "note" });
     this.save = element("button", { type: "button", className: "save", textContent: "Save PNG" });
     this.save.onclick = () => this.download();
-    const last = element("div", { className: "last" });
-    last.append(this.note, this.save);
+    const image = element("div", { className: "image" });
+    image.append(this.canvas, this.readout, this.save);
     this.under = element("div", { className: "under" });
-    root.append(this.above, this.canvas, this.readout, this.bar, last, this.under);
+    root.append(this.above, image, this.bar, this.note, this.under);
     this.offscreen = element("canvas"); // the whole image at the map's resolution
     listen(this);
     this.observer = new ResizeObserver(() => this.fit());
@@ -130,7 +130,7 @@ export class Panel {
     this.copyWindow(context);
     drawOverlay(context, this.group);
     this.readout.textContent = this.describe(cursor ?? mark);
-    this.note.textContent = this.describeRegion() || this.state || "";
+    this.note.textContent = this.note.title = this.describeRegion() || this.state || "";
   }
 
   /** Draw the visible part on a whole canvas, without smoothing; what is outside the image stays empty. */
@@ -155,7 +155,7 @@ export class Panel {
 
   /** The value at a point, as text. */
   describe(point) {
-    if (!point) return "\u00a0";
+    if (!point) return "";
     if (!this.covers(point)) return "Outside this network's crop";
     const { x, y } = this.pixel(point);
     const i = y * this.width + x;
