@@ -63,15 +63,16 @@ def fresh_maps(page: Page, score: str, received: list[int]) -> tuple[float, floa
     total = radio.evaluate(
         """(button, word) => clickTo(button, () => {
             const cells = [...document.querySelectorAll('[class*=st-key-map-]')].slice(1);
-            return cells.length === 4 && cells.every(cell => cell.innerText.includes(word)
-                && cell.innerText.includes('backward')) && !document.body.innerText.includes('Cancel')
+            const inside = cell => [...cell.querySelectorAll('*')].map(each => each.shadowRoot?.textContent).join();
+            return cells.length === 4 && cells.every(cell => inside(cell).includes(word)
+                && cell.textContent.includes('backward')) && !document.body.innerText.includes('Cancel')
                 && pictures().every(look);
         })""",
         f", {score.lower()}",
     )
     kilobytes = sum(received) / 1000
     seconds = [
-        float(re.search(r"([\d.]+) s,", page.locator(f".st-key-map-{key}").inner_text()).group(1))  # type: ignore[union-attr]
+        float(re.search(r"(\d+\.\d+) s,", page.locator(f".st-key-map-{key}").text_content() or "").group(1))  # type: ignore[union-attr]
         for key in FIRST
     ]
     return float(total) - 1000 * sum(seconds), kilobytes

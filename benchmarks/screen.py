@@ -77,7 +77,9 @@ def main() -> int:
                     else:
                         verdict.judge(name, text, share, floor, floor, more=True)
                     if not phone:
-                        page.get_by_test_id("stSidebarCollapseButton").get_by_role("button").click(force=True)
+                        page.locator("[data-testid=stSidebarCollapseButton] button").evaluate(
+                            "button => button.click()"
+                        )
                         page.wait_for_timeout(1200)
                         share, whole = page.evaluate(SHARE)
                         print(f"{name}, sidebar closed: {share:.0%}, {whole} pictures whole", flush=True)

@@ -84,7 +84,8 @@ def _show_grid(outcome: Outcome, row: str = "") -> None:
     analysis = outcome.analysis
     grid = st.grid(min(COLUMNS, 1 + len(analysis.methods)), min_column_width=MIN_PANEL_WIDTH)
     with grid, st.container(key=f"map-photo{row}", gap=None):
-        place = _place(outcome, "photo", f"The photo as {analysis.record.title} sees it", row, "Photo")
+        seer = analysis.record.title if row else "the network"
+        place = _place(outcome, "photo", f"The photo as {seer} sees it", row, "Photo")
         panels.show(pack_photo(eight_bit(analysis.x.numpy()), place), f"panel-photo{row}", marks=not row)
     for number, method in enumerate(analysis.methods):
         with grid, st.container(key=f"map-{method.key}{row}", gap=None):

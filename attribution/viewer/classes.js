@@ -11,7 +11,7 @@ export class Classes {
   update({ entries }) {
     const buttons = entries.map(({ name, text, share, explained }, place) => {
       const button = element("button", { type: "button", title: "Explain this class" });
-      button.append(element("span", { textContent: name }), element("b", { textContent: text }));
+      button.append(element("span", { textContent: name }), element("span", { className: "share", textContent: text }));
       button.style.setProperty("--share", `${Math.round(100 * share)}%`);
       button.setAttribute("aria-pressed", String(explained));
       button.onclick = () => this.send({ place });

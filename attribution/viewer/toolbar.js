@@ -53,6 +53,10 @@ export class Toolbar {
       this.select("scale", "Colour scale"),
       this.select("size", "PNG size", { map: "Map resolution", photo: "Photo resolution" }),
     );
+    const more = element("button", { type: "button", className: "more", textContent: "More" }); // on a phone
+    more.onclick = () => more.setAttribute("aria-expanded", String(this.root.classList.toggle("open")));
+    more.setAttribute("aria-expanded", "false");
+    this.root.append(more);
     this.region = element("button", { type: "button", textContent: "Draw a region" });
     this.region.onclick = () => {
       this.group.drawing = !this.group.drawing;
