@@ -229,7 +229,7 @@ def test_score_and_second_class_reach_the_engine(app: AppTest) -> None:
     app.selectbox(key="versus").set_value(207).run()
     finished(app)
     assert results(app)[0].target == at.Target(235, "log_odds", versus=207)
-    assert "German shepherd against golden retriever, log-odds" in texts(app)
+    assert "Explaining: German shepherd against golden retriever (log-odds " in texts(app)
     app.selectbox(key="versus").set_value(235).run()
     finished(app)
     assert "choose another second class" in texts(app)

@@ -82,7 +82,7 @@ def show_maps(outcome: Outcome) -> None:
 def _show_grid(outcome: Outcome, row: str = "") -> None:
     """Show a panel per method. `row` is the suffix of the keys of another model than the first."""
     analysis = outcome.analysis
-    grid = st.grid(min(COLUMNS, 1 + len(analysis.methods)), min_column_width=MIN_PANEL_WIDTH)
+    grid = st.grid(min(COLUMNS, 1 + len(analysis.methods)), min_column_width=MIN_PANEL_WIDTH, gap="xsmall")
     with grid, st.container(key=f"map-photo{row}", gap=None):
         seer = analysis.record.title if row else "the network"
         place = _place(outcome, "photo", f"The photo as {seer} sees it", row, "Photo")
