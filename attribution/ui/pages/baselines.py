@@ -35,7 +35,7 @@ def draw(comparison: Comparison) -> None:
     method = analysis.methods[0]
     explained = "".join(f" Explaining: {result.explained}." for result in comparison.outcome.finished.maps[:1])
     st.text(f"{analysis.heading}{explained}")
-    photo, beside = st.columns([1, COLUMNS - 1])
+    photo, beside = st.columns([1, 3])
     with photo:
         place = Place(GROUP, "photo", "The photo as the network sees it", analysis.full)
         panels.show(pack_photo(eight_bit(analysis.x.numpy()), place), "panel-photo")
