@@ -22,7 +22,7 @@ from attribution.models import MODELS, load_model
 from attribution.models.served import serve as serve_model
 from attribution.network.model import Model
 from attribution.photo.decode import open_image
-from attribution.refusal import Refusal
+from attribution.refusal import Refusal, first_line
 from attribution.result import VERSION, Attribution, Results
 from attribution.selftest import check
 from attribution.settings import Configurable, Index, Setting, Several, Text, default, described, read, restore
@@ -233,8 +233,7 @@ def _one_photo(
     except Refusal as refusal:
         return [f"{photo}: {refusal}"]
     except (RuntimeError, MemoryError) as error:  # continue with the other photos
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        return [f"{photo}: the network failed ({first}); try another model or device."]
+        return [f"{photo}: the network failed ({first_line(error)}); try another model or device."]
     finally:
         bar.clear()
     if served.lines:

@@ -6,3 +6,8 @@ class Refusal(ValueError):
 
     The dashboard and the command line show the message verbatim; tables contain it in place of a result.
     """
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or the name of its type if there is none."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

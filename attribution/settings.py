@@ -18,6 +18,7 @@ from urllib.parse import quote, unquote
 
 from attribution.refusal import Refusal
 
+SAFE_IN_TEXT = "/@"  # characters of a text that stay unescaped in text forms
 Colour = tuple[float, float, float]  # red, green, blue in [0, 1]
 
 
@@ -175,7 +176,7 @@ class Text(Setting):
         return unquote(text)
 
     def plain(self, value: Any) -> str:
-        return quote(value, safe="/@", errors="replace")
+        return quote(value, safe=SAFE_IN_TEXT, errors="replace")
 
 
 @dataclass(frozen=True)
@@ -204,7 +205,9 @@ class Texts(Setting):
         return tuple(unquote(each) for each in text.split(Several.SEPARATOR) if each)
 
     def plain(self, value: Any) -> str:
-        return Several.SEPARATOR.join(quote(each, safe="/@", errors="replace").replace("~", "%7E") for each in value)
+        return Several.SEPARATOR.join(
+            quote(each, safe=SAFE_IN_TEXT, errors="replace").replace("~", "%7E") for each in value
+        )
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from attribution.refusal import Refusal
+from attribution.refusal import Refusal, first_line
 
 MAX_HEADER_BYTES = 10_000_000  # of a safetensors header; that of a network with 10,000 tensors takes 1 MB
 MAX_PICKLE_BYTES = (
@@ -79,7 +79,7 @@ def _safetensors(source: bytes | Path, header: int) -> dict[str, Tensor]:
             return safetensors.torch.load_file(source)
         return safetensors.torch.load(source)
     except (safetensors.SafetensorError, KeyError, ValueError, RuntimeError) as error:
-        raise Refusal(f"The safetensors file is damaged ({_first_line(error)}); save it again.") from error
+        raise Refusal(f"The safetensors file is damaged ({_brief(error)}); save it again.") from error
 
 
 def _archive(file: BinaryIO, size: int) -> dict[str, Tensor]:
@@ -90,7 +90,6 @@ def _archive(file: BinaryIO, size: int) -> dict[str, Tensor]:
             file.seek(0)
             with torch.serialization.safe_globals([argparse.Namespace]):
                 content = torch.load(file, map_location=place, weights_only=True)
-            found = _largest(content)
             claimed = sum(
                 {each.untyped_storage()._cdata: each.untyped_storage().nbytes() for each in _tensors(content)}.values()
             )
@@ -98,13 +97,13 @@ def _archive(file: BinaryIO, size: int) -> dict[str, Tensor]:
                 raise Refusal(
                     f"The checkpoint claims {claimed / 1e6:,.0f} MB of weights, but has {size / 1e6:,.1f} MB."
                 )
+        return _largest(content)
     except Refusal:
         raise
     except pickle.UnpicklingError:
         raise Refusal("The checkpoint is damaged: its pickle has no dictionary of tensors; save it again.") from None
     except Exception as error:  # of any type, since the pickle's instructions are followed
-        raise Refusal(f"The checkpoint is damaged ({_first_line(error)}); save it again.") from error
-    return found
+        raise Refusal(f"The checkpoint is damaged ({_brief(error)}); save it again.") from error
 
 
 def _pickle(file: BinaryIO, size: int) -> bytes:
@@ -133,7 +132,7 @@ def _pickle(file: BinaryIO, size: int) -> bytes:
     except Refusal:
         raise
     except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError, RuntimeError, OverflowError) as error:
-        raise Refusal(f"The checkpoint is a damaged archive ({_first_line(error)}); copy or save it again.") from error
+        raise Refusal(f"The checkpoint is a damaged archive ({_brief(error)}); copy or save it again.") from error
 
 
 def _check_pickle(content: bytes) -> None:
@@ -146,7 +145,7 @@ def _check_pickle(content: bytes) -> None:
             elif code.name in ("STACK_GLOBAL", "EXT1", "EXT2", "EXT4"):
                 names.add("a name that is computed")
     except Exception as error:
-        raise Refusal(f"The checkpoint is damaged ({_first_line(error)}); save it again.") from error
+        raise Refusal(f"The checkpoint is damaged ({_brief(error)}); save it again.") from error
     if others := sorted(names - HARMLESS):
         own = [name for name in others if not name.startswith("__builtin__")] or others
         shown = ", ".join(name.replace(" ", ".")[:60] for name in own[:3])
@@ -198,5 +197,5 @@ def _dense(value: Any) -> bool:
     return isinstance(value, Tensor) and value.layout == torch.strided
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200].rstrip(".")
+def _brief(error: Exception) -> str:
+    return first_line(error)[:200].rstrip(".")

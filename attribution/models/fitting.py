@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from attribution.models.architecture import Architecture
-from attribution.refusal import Refusal
+from attribution.refusal import Refusal, first_line
 
 SHOWN = 3  # names in a message
 MIN_SHARE = 0.5  # share of an architecture's tensors that a checkpoint of it has at least, whatever else is wrong
@@ -79,10 +79,9 @@ def _build(architecture: Architecture, logits: int, channels: int = 3) -> nn.Mod
     except Refusal:
         raise
     except Exception as error:  # of any type, from a library
-        first = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise Refusal(
-            f"{architecture.title} cannot be built for {_logits(logits)} and {channels} channels ({first}); use "
-            "at.Model in a Python file."
+            f"{architecture.title} cannot be built for {_logits(logits)} and {channels} channels "
+            f"({first_line(error)[:200]}); use at.Model in a Python file."
         ) from error
 
 

@@ -15,7 +15,7 @@ from torch import nn
 from attribution.models.architecture import read_architecture
 from attribution.models.checkpoint import read_checkpoint
 from attribution.models.fitting import fit
-from attribution.models.record import Facts, ModelRecord, own_key
+from attribution.models.record import Facts, ModelRecord, megabytes, own_key
 from attribution.network.frozen import digest_of
 from attribution.photo.preprocessing import Preprocessing
 from attribution.refusal import Refusal
@@ -101,7 +101,7 @@ def read_own(settings: Checkpoint, content: bytes | Path) -> OwnNetwork:
         _preprocessing(settings, usual, fitted.channels),
         names or output.usual_names(fitted.logits),
         top1=None,
-        size=sum(tensor.nbytes for tensor in fitted.net.state_dict().values()) / 1e6,
+        size=megabytes(fitted.net),
         licence="",
         source=f"a checkpoint of one's own; architecture {architecture.text}",
         output=output,

@@ -70,6 +70,11 @@ class ModelRecord:
         return digest(self.key, self.facts())
 
 
+def megabytes(net: nn.Module) -> float:
+    """Return the size of a network's weights in MB (10^6 bytes)."""
+    return float(sum(tensor.nbytes for tensor in net.state_dict().values())) / 1e6
+
+
 def own_key(name: str, weights: str, facts: Facts) -> str:
     """Return the key of one's own network: its name, the SHA-256 of its weights, and eight digits for its facts.
 

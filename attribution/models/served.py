@@ -2,7 +2,7 @@
 
 import copy
 
-from attribution.models.record import Facts, ModelRecord, own_key
+from attribution.models.record import Facts, ModelRecord, megabytes, own_key
 from attribution.network.model import Model
 from attribution.system.serve import serve_here
 
@@ -26,9 +26,14 @@ def serve(model: Model, port: int = 8501, address: str = "localhost") -> None:
 
 
 def _record(model: Model) -> ModelRecord:
-    size = sum(tensor.nbytes for tensor in model.net.state_dict().values()) / 1e6
     facts = Facts(
-        model.preprocessing, model.classes, top1=None, size=size, licence="", source="code", output=model.output
+        model.preprocessing,
+        model.classes,
+        top1=None,
+        size=megabytes(model.net),
+        licence="",
+        source="code",
+        output=model.output,
     )
     return ModelRecord(
         own_key(model.name, model.weights, facts),

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from attribution.models.record import Facts, ModelRecord
+from attribution.models.record import Facts, ModelRecord, megabytes
 from attribution.models.wrap import timm_classes, timm_preprocessing
-from attribution.refusal import Refusal
+from attribution.refusal import Refusal, first_line
 from attribution.system.download import Progress, Unreachable, fetch
 
 PREFIX = "timm/"
@@ -65,7 +65,7 @@ def _facts(name: str) -> Facts:
         timm_preprocessing(net),
         tuple(timm_classes(net) or map(str, range(settings.num_classes))),
         top1=None,
-        size=sum(each.nbytes for each in net.state_dict().values()) / 1e6,
+        size=megabytes(net),
         licence=settings.license or "",
         source=f"{settings.hf_hub_id} on the Hugging Face Hub",
     )
@@ -118,8 +118,7 @@ def _published(name: str, repository: str) -> tuple[str, str]:
         except EntryNotFoundError:
             continue
         except Exception as error:  # of the library's own HTTP client
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise Unreachable(f"{name} could not be downloaded ({reason})") from error
+            raise Unreachable(f"{name} could not be downloaded ({first_line(error)})") from error
         if not re.fullmatch("[0-9a-f]{64}", digest):
             raise Refusal(f"The SHA-256 of {repository}/{file} is not published; choose another model.")
         return file, digest

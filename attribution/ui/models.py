@@ -19,7 +19,7 @@ def find_model(key: str) -> ModelRecord:
     Raises:
         Refusal: If there is none, or it is a network of someone's own that this server does not hold.
     """
-    if key not in offered():
+    if (record := offered().get(key)) is None:
         name, own, digits = key.rpartition("@")
         record = find_added(key) if own else find(key)
         if record is None:
@@ -29,4 +29,4 @@ def find_model(key: str) -> ModelRecord:
             )
         record.facts()  # may refuse
         session().models[key] = record
-    return offered()[key]
+    return record

@@ -17,6 +17,7 @@ from attribution.work.analysis import Outcome, Strip
 
 GROUP = "explore"
 COLUMNS = 3  # panels per row on a desktop
+HEADER_WIDTHS = (1, 3)  # relative widths of the photo and what is beside it, on the other pages
 MIN_PANEL_WIDTH = 150  # pixels of a panel's width; a phone shows two side by side
 WARNING = ":material/warning:"
 

@@ -15,7 +15,7 @@ from attribution.settings import Part, described
 from attribution.ui import panels
 from attribution.ui.export_dialog import offer_export
 from attribution.ui.forms import ask
-from attribution.ui.pictures import COLUMNS, GROUP, MIN_PANEL_WIDTH
+from attribution.ui.pictures import COLUMNS, GROUP, HEADER_WIDTHS, MIN_PANEL_WIDTH
 from attribution.ui.session import session
 from attribution.ui.watch import show
 from attribution.viewer.message import Place, pack_map, pack_photo, pack_toolbar
@@ -35,7 +35,7 @@ def draw(comparison: Comparison) -> None:
     method = analysis.methods[0]
     explained = "".join(f" Explaining: {result.explained}." for result in comparison.outcome.finished.maps[:1])
     st.text(f"{analysis.heading}{explained}")
-    photo, beside = st.columns([1, 3])
+    photo, beside = st.columns(HEADER_WIDTHS)
     with photo:
         place = Place(GROUP, "photo", "The photo as the network sees it", analysis.full)
         panels.show(pack_photo(eight_bit(analysis.x.numpy()), place), "panel-photo")

@@ -10,7 +10,7 @@ from attribution.photo.encode import eight_bit
 from attribution.refusal import Refusal
 from attribution.ui import panels
 from attribution.ui.forms import ask
-from attribution.ui.pictures import GROUP
+from attribution.ui.pictures import GROUP, HEADER_WIDTHS
 from attribution.ui.session import session
 from attribution.ui.theme import make_legible
 from attribution.ui.watch import show
@@ -33,7 +33,7 @@ def draw(tried: Tried) -> None:
     explains = " Each network explains its own predicted class." if sanity.plan.target_class == PICKED_CLASS else ""
     explained = f" Explaining: {sanity.stages[0].results.maps[0].explained}." if sanity.stages else ""
     st.text(f"{analysis.heading}{explained} Layers are randomised {ORDERS[sanity.plan.order]}.{explains}")
-    photo, beside = st.columns([1, 3])
+    photo, beside = st.columns(HEADER_WIDTHS)
     with photo:
         where = Place(GROUP, "photo", "The photo as the network sees it", analysis.full)
         panels.show(pack_photo(eight_bit(analysis.x.numpy()), where), "panel-photo")
