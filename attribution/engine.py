@@ -193,6 +193,7 @@ class _Run:
             explained=self.scorer.target.words(self.model.classes),
             prediction=self.scorer.prediction,
             converges=self.method.converges,
+            signed=self.method.signed,
             unit=self.method.unit.format(score=self.scorer.target.unit),
             versions={
                 **_VERSIONS,

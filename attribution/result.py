@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution.drawing.heatmap import grey, reduce
+from attribution.drawing.view import View
 from attribution.network.rectifiers import Interception
 from attribution.photo.encode import data_url, eight_bit
 from attribution.refusal import Refusal
@@ -51,6 +51,7 @@ class Attribution:
         versions: Versions of the packages, the device, the number of threads, and the SHA-256 of the weights.
         unit: Unit of the values.
         converges: True if more steps reduce delta.
+        signed: True if the map is drawn in signed colours by default.
     """
 
     values: NDArray[Any]
@@ -73,6 +74,7 @@ class Attribution:
     versions: dict[str, str] = field(default_factory=dict)
     unit: str = ""
     converges: bool = True
+    signed: bool = False
 
     @property
     def relative_delta(self) -> float | None:
@@ -115,6 +117,14 @@ class Attribution:
         name = self.explained.removesuffix(f", {self.target.kind.title.lower()}")
         return f"{name} ({self.target.quantity(self.score)})"
 
+    def draw(self, view: View | None = None) -> NDArray[np.uint8]:
+        """Draw the map, (H, W, 3), 8-bit RGB.
+
+        Args:
+            view: View settings. Default: as the method asks for, signed or white to black.
+        """
+        return (view or View()).draw([self.values], eight_bit(self.pixels), [self.signed])[0].rgb
+
     def facts(self) -> dict[str, Any]:
         """Return all fields except the arrays, as JSON-compatible values."""
         names = [item.name for item in dataclasses.fields(self) if item.name not in ARRAY_FIELDS]
@@ -135,8 +145,8 @@ class Attribution:
         )
 
     def _repr_html_(self) -> str:
-        """Return HTML for notebooks: the photo, the map in grey and a caption."""
-        pictures = (eight_bit(self.pixels), grey(reduce(self.values)))
+        """Return HTML for notebooks: the photo, the map and a caption."""
+        pictures = (eight_bit(self.pixels), self.draw())
         images = "".join(
             f'<img src="{data_url(picture)}" style="width: 16rem; margin-right: 1rem">' for picture in pictures
         )

@@ -255,6 +255,7 @@ VIEWS = [
     at.View("heat", reduction="signed_sum"),
     at.View("signed", clip=97, scale="shared"),
     at.View("important", top=5, reduction="maximum"),
+    at.View("rgb", clip=99),
     at.View("grey", reduction="absolute_of_sum", clip=100),
 ]
 

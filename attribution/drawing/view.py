@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,6 +15,7 @@ from attribution.drawing.heatmap import (
     REDUCTIONS,
     Heat,
     Span,
+    channels,
     clipped,
     colour,
     colour_maps,
@@ -27,9 +28,11 @@ from attribution.drawing.heatmap import (
 from attribution.settings import Choice, Configurable, Number, setting
 
 VIEWS = {
+    "method": "By method",
     "grey": "White to black",
     "heat": "Heatmap over photo",
     "signed": "Signed",
+    "rgb": "Channels as colours",
     "important": "Important pixels",
 }
 SCALES = {"own": "Per map", "shared": "Shared"}
@@ -58,8 +61,9 @@ class View(Configurable):
     """Settings for drawing maps.
 
     Attributes:
-        view: "grey": white to black (default); "heat": heatmap over the photo; "signed": centred at zero; "important":
-            only the important pixels.
+        view: "method": signed or white to black, whichever the method asks for (default); "grey": white to black;
+            "heat": heatmap over the photo; "signed": centred at zero, blue against and orange for the target; "rgb":
+            the three channels as red, green and blue, with grey for zero; "important": only the important pixels.
         reduction: Reduction of the channels to one number per pixel; the signed view always uses the sum.
         clip: Percentile at which the colour scale ends. Default: 99.5; at 100, a few outliers make all else pale.
         blend: Opacity of the heatmap over the photo, in [0, 1]. Default: 0.6.
@@ -71,7 +75,7 @@ class View(Configurable):
     key: ClassVar[str] = "view"
     title: ClassVar[str] = "View"
 
-    view: str = setting(Choice("Style of drawing.", tuple(VIEWS), VIEWS), "grey")
+    view: str = setting(Choice("Style of drawing.", tuple(VIEWS), VIEWS), "method")
     reduction: str = setting(
         Choice("Reduction of the channels to one number per pixel.", tuple(REDUCTIONS), REDUCTION_LABELS),
         "sum_of_absolutes",
@@ -85,35 +89,59 @@ class View(Configurable):
     @property
     def signed(self) -> bool:
         """True if the colour scale is centred at zero."""
-        return self.view == "signed" or self.reduction == "signed_sum"
+        return self.view in ("signed", "rgb") or self.reduction == "signed_sum"
 
     @property
     def palette(self) -> list[list[int]]:
-        """The anchors of the colour map, 8-bit RGB."""
+        """The anchors of the colour map, 8-bit RGB; in the view "rgb" those of each channel."""
+        if self.view == "rgb":
+            return colour_maps()["grey"][::-1]
         if self.signed:
             return colour_maps()["blue_orange"]
         return colour_maps()[self.colours if self.view == "heat" else "grey"]
 
-    def draw(self, maps: Sequence[NDArray[Any]], photo: NDArray[np.uint8]) -> list[Drawing]:
+    def of(self, signed: bool) -> "View":
+        """Return the view of one map, in which "method" is replaced by the view that its method asks for.
+
+        Args:
+            signed: True if the map's method asks for signed colours, as `Attribution.signed`.
+        """
+        return replace(self, view="signed" if signed else "grey") if self.view == "method" else self
+
+    def draw(
+        self, maps: Sequence[NDArray[Any]], photo: NDArray[np.uint8], signed: Sequence[bool] | None = None
+    ) -> list[Drawing]:
         """Draw several maps of one photo.
 
         Args:
             maps: (3, H, W) each, signed.
             photo: (H, W, 3), 8-bit RGB.
+            signed: As for `of`, one per map. Default: none is.
         """
-        heats = [reduce(values, "signed_sum" if self.view == "signed" else self.reduction) for values in maps]
-        spans = [span(heat, self.clip, self.signed) for heat in heats]
-        if spans and self.scale == "shared":
-            spans = [shared(spans)] * len(spans)
+        views = [self.of(each) for each in signed or [False] * len(maps)]
+        heats = [view._heat(values) for view, values in zip(views, maps, strict=True)]
+        spans = [span(heat, self.clip, view.signed) for view, heat in zip(views, heats, strict=True)]
+        if self.scale == "shared":
+            spans = [
+                shared([ends for other, ends in zip(views, spans, strict=True) if other == view]) for view in views
+            ]
         return [
-            Drawing(self._paint(heat, ends, photo), ends, clipped(heat, ends), is_blank(ends))
-            for heat, ends in zip(heats, spans, strict=True)
+            Drawing(view._paint(heat, ends, photo), ends, clipped(heat, ends), is_blank(ends))
+            for view, heat, ends in zip(views, heats, spans, strict=True)
         ]
+
+    def _heat(self, values: NDArray[Any]) -> Heat:
+        """Reduce the channels, (3, H, W) -> (H, W), unless each is drawn."""
+        if self.view == "rgb":
+            return values.astype(np.float64)
+        return reduce(values, "signed_sum" if self.view == "signed" else self.reduction)
 
     def _paint(self, heat: Heat, ends: Span, photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
         if self.view == "important":
             chosen = (heat >= np.percentile(heat, 100 - self.top)) & (not is_blank(ends))
             return np.where(chosen[..., None], photo, np.uint8(UNIMPORTANT_GREY))
+        if self.view == "rgb":
+            return channels(unit(heat, ends))
         painted = colour(unit(heat, ends), self.palette)
         if self.view == "heat":
             return np.rint((1 - self.blend) * photo + self.blend * painted).astype(np.uint8)

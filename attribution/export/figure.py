@@ -36,7 +36,7 @@ def figure(
     Args:
         results: Results of one photo, as `compare` returns them.
         path: A path or a binary file. The path's suffix selects PNG, PDF or SVG.
-        view: View settings. Default: white to black.
+        view: View settings. Default: as each method asks for, signed or white to black.
         format: "png", "pdf" or "svg"; overrides the suffix. Default: by the suffix, or PNG for a binary file.
         dpi: Dots per inch of a PNG. Default: 300.
 
@@ -61,10 +61,11 @@ def figure(
     predicted = maps[0].target.predicted(*maps[0].prediction[0])
     explained = f"Explaining: {maps[0].statement}"
     _title(axes[0], "Photo", f"{predicted}\n{explained}")
-    for axis, result, drawing in zip(axes[1:], maps, view.draw([each.values for each in maps], photo), strict=False):
+    drawings = view.draw([each.values for each in maps], photo, [each.signed for each in maps])
+    for axis, result, drawing in zip(axes[1:], maps, drawings, strict=False):
         axis.imshow(drawing.rgb, interpolation="none")
         _title(axis, title(result), _below(result))
-        _bar(axis, drawing, view, result.unit)
+        _bar(axis, drawing, view.of(result.signed), result)
     sheet.supxlabel(f"{maps[0].model}. {sentence(view)} attribution {VERSION}", fontsize=6, parse_math=False)
     whole = io.BytesIO()
     sheet.savefig(whole, dpi=dpi, format=ending)
@@ -80,7 +81,8 @@ def sentence(view: View) -> str:
         drawn += f" ({view.blend:.0%}{'' if view.signed else f', {view.colours}'})"
     if view.signed and view.view != "important":
         drawn += ", centred at zero"
-    reduced = f"{'sum' if view.view == 'signed' else view.reduction.replace('_', ' ')} over the channels"
+    reductions = {"signed": "sum", "rgb": "grey for zero", "method": f"sum if signed, else {view.reduction}"}
+    reduced = f"{reductions.get(view.view, view.reduction).replace('_', ' ')} over the channels"
     if view.view == "important":
         return f"{drawn}; {reduced}."
     clip = "" if view.clip == 100 else f", clipped at percentile {view.clip:g}"
@@ -101,15 +103,17 @@ def _title(axis: Any, name: str, below: str) -> None:
     axis.annotate(name, (0, 1), (0, height + 4), fontsize=8, fontweight="bold", parse_math=False, **place)
 
 
-def _bar(axis: Any, drawing: Drawing, view: View, unit: str) -> None:
-    """Draw a colour bar under a map, labelled with the values at both ends."""
+def _bar(axis: Any, drawing: Drawing, view: View, result: Attribution) -> None:
+    """Draw a colour bar under a map, labelled with the values at both ends and, if signed, what they mean."""
     low, high = drawing.span
     if drawing.blank or view.view == "important":
         return
     ramp = np.linspace(0, 1, 256)[None]  # (1, 256)
     bar = axis.inset_axes((0, -0.09, 1, 0.04))
     bar.imshow(colour(ramp, view.palette), aspect="auto", extent=(0, 1, 0, 1))
-    bar.set_xticks([0, 1], [f"{low:.3g}", f"{high:.3g} {unit}"], fontsize=6)
+    against, favour = result.target.kind.signs if view.signed and view.view != "rgb" else ("", "")
+    ends = (f"{low:.3g} {against}", f"{favour} {high:.3g} {result.unit}")
+    bar.set_xticks([0, 1], [each.strip() for each in ends], fontsize=6)
     bar.set_yticks([])
     bar.get_xticklabels()[0].set_horizontalalignment("left")
     bar.get_xticklabels()[1].set_horizontalalignment("right")

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from attribution.analysis import Analysis
-from attribution.drawing.heatmap import grey, reduce
+from attribution.drawing.view import View
 from attribution.export.maps import Exported, named, refused
 from attribution.export.reproduce import script
 from attribution.methods import METHODS
@@ -23,7 +23,11 @@ from attribution.settings import plain
 from attribution.system.files import store, store_all, storing
 
 FOLDER_NAME = "attribution-maps"  # top folder of the ZIP; not importable, so that it cannot shadow the package
-DRAWING_NOTE = "sum of absolute values over channels; minimum white, maximum black"
+UNCLIPPED = View(clip=100)
+DRAWING_NOTE = (
+    "sum over channels, blue against and orange for the target, where signed; otherwise sum of absolute values over "
+    "channels, minimum white, maximum black"
+)
 
 
 def folder(
@@ -81,8 +85,8 @@ def archive(
 
 
 def picture(result: Attribution) -> Image.Image:
-    """Draw a map from white to black, as the sum of absolute values over channels, at the network's resolution."""
-    return Image.fromarray(grey(reduce(result.values)))
+    """Draw a map as its method asks for, signed or white to black, without clipping, at the network's resolution."""
+    return Image.fromarray(result.draw(UNCLIPPED))
 
 
 def _files(results: Exported, photo: str, crop: tuple[float, float]) -> dict[str, bytes]:

@@ -11,7 +11,7 @@ from attribution.export.figure import figure
 from attribution.export.maps import Exported, computed, named, settings, title
 from attribution.photo.encode import eight_bit
 from attribution.result import Attribution
-from attribution.viewer.message import WHOLE_WINDOW, Place, Window, pack_map, pack_photo, pack_toolbar
+from attribution.viewer.message import WHOLE_WINDOW, Place, Window, pack_photo, pack_result, pack_toolbar
 
 if TYPE_CHECKING:
     from attribution.viewer.notebook import LinkedViewer
@@ -56,7 +56,7 @@ def show(results: Exported, view: View | None = None, window: Window = WHOLE_WIN
 
     Args:
         results: Results of one photo, as `compare` returns them.
-        view: Initial view settings. Default: white to black.
+        view: Initial view settings. Default: as each method asks for, signed or white to black.
         window: Initially visible part: left, top and side, as shares of the photo's sides. Default: the whole photo.
 
     Returns:
@@ -74,7 +74,7 @@ def show(results: Exported, view: View | None = None, window: Window = WHOLE_WIN
         GROUP, "photo", "The photo as the network sees it", size, title="Photo", below=f"Explaining: {first.statement}"
     )
     messages = [pack_photo(eight_bit(first.pixels), photo), pack_toolbar(GROUP, view, window, can_export=False)]
-    messages += [pack_map(each.values, each.unit, _place(name, each)) for name, each in maps.items()]
+    messages += [pack_result(each, _place(name, each)) for name, each in maps.items()]
     picture = io.BytesIO()
     figure(results, picture, view, dpi=DPI)
     return Shown(maps, LinkedViewer(messages, picture.getvalue()))

@@ -13,7 +13,7 @@ from attribution.methods import METHODS
 from attribution.photo.encode import eight_bit
 from attribution.result import Attribution
 from attribution.system.files import store
-from attribution.viewer.message import WHOLE_WINDOW, Place, Window, module, pack_map, pack_photo, pack_toolbar, style
+from attribution.viewer.message import WHOLE_WINDOW, Place, Window, module, pack_photo, pack_result, pack_toolbar, style
 
 GROUP = "report"
 
@@ -30,7 +30,7 @@ def report(
     Args:
         results: Results of one photo, as `compare` returns them.
         path: A path or an open binary file.
-        view: Initial view settings. Default: white to black.
+        view: Initial view settings. Default: as each method asks for, signed or white to black.
         heading: Heading of the page.
         window: Initially visible part: left, top and side, as shares of the photo's sides. Default: the whole photo.
 
@@ -69,7 +69,7 @@ def _page(results: Exported, view: View, heading: str, window: Window) -> str:
 def _map(name: str, result: Attribution) -> str:
     _, height, width = result.values.shape
     label = f"{title(result)} map for {result.explained}"
-    packed = pack_map(result.values, result.unit, Place(GROUP, name, label, (height, width), f"{result.model}-{name}"))
+    packed = pack_result(result, Place(GROUP, name, label, (height, width), f"{result.model}-{name}"))
     score = f"{result.explained}: {result.target.quantity(result.score)}"
     cannot = f"Cannot show: {METHODS[result.method].cannot}"
     lines = [score, settings(result), computed(result), result.marked_account, *result.notes, cannot]

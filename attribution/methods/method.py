@@ -78,6 +78,9 @@ class Method(Configurable):
         power: Exponent of the score's unit in the unit of the values. Default: 1.
         shares_forward: True if it only needs passes of the photo itself; such methods run first.
         chosen: True if it is selected when the dashboard opens.
+        signed: True if its maps are drawn in signed colours by default: a negative value is evidence against the
+            target. False for gradients, whose sign says whether a brighter pixel helps, and for integrated gradients,
+            which the page draws white to black beside them.
     """
 
     group: ClassVar[str]
@@ -97,6 +100,7 @@ class Method(Configurable):
     power: ClassVar[int] = 1
     shares_forward: ClassVar[bool] = False
     chosen: ClassVar[bool] = False
+    signed: ClassVar[bool] = False
 
     def refusal(self, model: Model) -> str | None:
         """Return one sentence on why this method does not support a model; None if it does."""
@@ -138,9 +142,7 @@ def against(heat: Tensor) -> tuple[str, ...]:
     share = float(heat.clamp(max=0).sum().abs() / heat.abs().sum().clamp(min=torch.finfo(heat.dtype).tiny))
     if share < MIN_NEGATIVE_SHARE:
         return ()
-    return (
-        f"{share:.0%} of this map is negative, that is, evidence against the class; use the signed view to see it.",
-    )
+    return (f"{share:.0%} of this map is negative, that is, evidence against the class.",)
 
 
 def per_pixel(heat: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ class Score(ABC):
         meaning_versus: Explanation for a target with a second class.
         implied: True if descriptions omit its title.
         shown: Title of the numbers of a prediction.
+        signs: Words for values that lower and that raise the score.
     """
 
     key: ClassVar[str]
@@ -31,6 +32,7 @@ class Score(ABC):
     meaning_versus: ClassVar[str]
     implied: ClassVar[bool] = False
     shown: ClassVar[str] = "Probability"
+    signs: ClassVar[tuple[str, str]] = ("against", "for")
 
     @staticmethod
     @abstractmethod

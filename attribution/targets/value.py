@@ -15,6 +15,7 @@ class Value(Logit):
     meaning_versus: ClassVar[str] = "A number cannot be compared with a second class."
     implied: ClassVar[bool] = True
     shown: ClassVar[str] = "Value"
+    signs: ClassVar[tuple[str, str]] = ("lower", "higher")
 
     @staticmethod
     def share(share: float, unit: str) -> str:

@@ -9,7 +9,7 @@ import streamlit as st
 from attribution.result import Attribution
 from attribution.ui.events import read_choice, read_mark, read_view, received
 from attribution.ui.session import rerun_page, session
-from attribution.viewer.message import Place, module, pack_map, style
+from attribution.viewer.message import Place, module, pack_result, style
 
 _mount = st.components.v2.component("linked_viewer", css=style(), js=module())
 _messages: WeakKeyDictionary[Attribution, dict[Place, bytes]] = WeakKeyDictionary()
@@ -19,7 +19,7 @@ def packed_once(result: Attribution, place: Place) -> bytes:
     """Return the message of a finished map; cached."""
     known = _messages.setdefault(result, {})
     if place not in known:
-        known[place] = pack_map(result.values, result.unit, place)
+        known[place] = pack_result(result, place)
     return known[place]
 
 

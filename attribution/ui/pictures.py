@@ -128,7 +128,7 @@ def _show_panel(result: Attribution, method: Method, outcome: Outcome, row: str,
         f"{method.title} map for {result.explained}. Arrow keys move the crosshair, + and - zoom, Enter marks a pixel."
     )
     place = _place(outcome, method.key, label, row, f"{method.title}: {result.explained}")
-    packed = pack_partial(result.values, result.unit, place) if growing else panels.packed_once(result, place)
+    packed = pack_partial(result, place) if growing else panels.packed_once(result, place)
     panels.show(packed, f"panel-{method.key}{row}", marks=not row)
 
 

@@ -2,7 +2,7 @@
 
 import { shared } from "./heat.js";
 
-/* global COLOUR_MAPS, DEFAULT_VIEW -- by view_facts() in message.py */
+/* global DEFAULT_VIEW -- by view_facts() in message.py */
 
 const SMALLEST_WINDOW = 1 / 32; // visible share of the image's side at maximum zoom
 const groups = new Map(); // name -> Group
@@ -27,21 +27,6 @@ export class Group {
     return groups.get(name);
   }
 
-  get signed() {
-    return this.settings.view === "signed" || this.settings.reduction === "signed_sum";
-  }
-
-  get reduction() {
-    return this.settings.view === "signed" ? "signed_sum" : this.settings.reduction;
-  }
-
-  /** Anchors of the colour map. */
-  get palette() {
-    const { view, colours } = this.settings;
-    if (this.signed) return COLOUR_MAPS.blue_orange;
-    return view === "heat" ? COLOUR_MAPS[colours] : COLOUR_MAPS.grey;
-  }
-
   /** The photo that belongs to a panel. */
   photoOf({ row }) {
     return [...this.panels.values()].find((panel) => panel.kind === "photo" && panel.row === row);
@@ -60,15 +45,23 @@ export class Group {
       this.waiting = false;
       if (this.stale) {
         this.stale = false;
-        const spans = this.maps.map((panel) => panel.measure());
-        const common = spans.length > 0 && this.settings.scale === "shared" ? shared(spans) : null;
-        this.maps.forEach((panel, i) => (panel.span = common ?? spans[i]));
+        for (const panel of this.maps) panel.span = panel.measure();
+        if (this.settings.scale === "shared") this.shareScales();
         for (const panel of this.panels.values()) panel.colour();
       }
       for (const panel of this.panels.values()) panel.draw();
       for (const toolbar of this.toolbars) toolbar.update();
       for (const link of this.links) link.later();
     });
+  }
+
+  /** Give all maps that are drawn in one view the same scale. */
+  shareScales() {
+    for (const view of new Set(this.maps.map((panel) => panel.view.view))) {
+      const alike = this.maps.filter((panel) => panel.view.view === view && !panel.staged);
+      const common = shared(alike.map((panel) => panel.span));
+      for (const panel of this.maps) if (panel.view.view === view) panel.span = common;
+    }
   }
 
   set(name, value) {

@@ -1,9 +1,10 @@
 // From attribution values to colours, as in drawing/heatmap.py; tests/heatmap_vectors.json tests both.
 // Independent of the DOM, so that node can test it.
 
-/** One number per pixel from three signed channels, stored one after another. */
+/** One number per pixel from three signed channels, stored one after another; all three for "channels". */
 export function reduce(channels, scale, reduction) {
   const count = channels.length / 3;
+  if (reduction === "channels") return Float32Array.from(channels, (value) => value * scale); // three times as long
   const heat = new Float32Array(count);
   for (let i = 0; i < count; i++) {
     const red = channels[i] * scale;

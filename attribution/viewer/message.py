@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from attribution.drawing.heatmap import colour_maps, reduce
 from attribution.drawing.view import View
+from attribution.result import Attribution
 from attribution.settings import Choice, Number, described, plain
 from attribution.viewer.bundle import bundle
 
@@ -23,6 +24,7 @@ _FOLDER = Path(__file__).parent
 Window = tuple[float, float, float]  # left, top and side of the visible part, as shares of the image's sides
 WHOLE_WINDOW: Window = (0.0, 0.0, 1.0)
 
+_MAX_INT8 = 127  # largest signed 8-bit number
 _MAX_INT16 = 32767  # largest signed 16-bit number
 
 
@@ -153,28 +155,59 @@ def pack_photo(pixels: NDArray[np.uint8], place: Place) -> bytes:
     return pack(place.header("photo", pixels.shape[:2]), pixels.tobytes())
 
 
-def pack_map(values: NDArray[Any], unit: str, place: Place) -> bytes:
+@dataclass(frozen=True)
+class Signs:
+    """The meaning of the signs of a map's values.
+
+    Attributes:
+        drawn: True if the map is drawn in signed colours by default.
+        meanings: Words for the negative and the positive end of a signed scale. Default: none.
+    """
+
+    drawn: bool = False
+    meanings: tuple[str, str] | None = None
+
+    @classmethod
+    def of(cls, result: Attribution) -> "Signs":
+        """Return those of a result."""
+        return cls(result.signed, result.target.kind.signs)
+
+    def header(self) -> dict[str, Any]:
+        """Return the part of a message header that describes them."""
+        return {"signed": self.drawn, "meanings": self.meanings}
+
+
+UNSIGNED = Signs()
+
+
+def pack_map(values: NDArray[Any], unit: str, place: Place, signs: Signs = UNSIGNED) -> bytes:
     """Pack a finished map: three channels of 16 bits with one scale.
 
     Args:
         values: (3, H, W), signed, finite.
         unit: Unit of the values.
         place: Place in the viewer.
+        signs: Meaning of the signs. Default: none.
     """
     values = values.astype(np.float64)  # in float32, the scale could underflow
     largest = float(np.abs(values).max())
     scale = largest / _MAX_INT16 if largest > 0 else 1.0
     channels = np.clip(np.rint(values / scale), -_MAX_INT16, _MAX_INT16).astype("<i2")
-    header = {**place.header("map", values.shape[1:]), "scale": scale, "unit": unit}
+    header = {**place.header("map", values.shape[1:]), **signs.header(), "scale": scale, "unit": unit}
     return pack(header, channels.tobytes())
 
 
-def pack_partial(values: NDArray[Any], unit: str, place: Place) -> bytes:
-    """Pack a partial map: the sum of absolute values in one 8-bit channel."""
-    heat = reduce(values)
-    scale = float(heat.max()) / 255 or 1.0
-    header = {**place.header("partial", heat.shape), "scale": scale, "unit": unit}
-    return pack(header, np.rint(heat / scale).astype(np.uint8).tobytes())
+def pack_result(result: Attribution, place: Place) -> bytes:
+    """Pack the map of a result."""
+    return pack_map(result.values, result.unit, place, Signs.of(result))
+
+
+def pack_partial(result: Attribution, place: Place) -> bytes:
+    """Pack a partial map in one 8-bit channel: the sum of the values if it is drawn signed, else of their sizes."""
+    heat = reduce(result.values, "signed_sum" if result.signed else "sum_of_absolutes")
+    scale = float(np.abs(heat).max()) / _MAX_INT8 or 1.0
+    header = {**place.header("partial", heat.shape), **Signs.of(result).header(), "scale": scale, "unit": result.unit}
+    return pack(header, np.rint(heat / scale).astype(np.int8).tobytes())
 
 
 def pack_toolbar(group: str, view: View, window: Window, can_export: bool = True) -> bytes:

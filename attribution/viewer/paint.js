@@ -21,6 +21,7 @@ export function paintPhoto(pixels, rgb) {
 
 /** Paint a map; `photo` is null if the page shows no photo of the same size. */
 export function paintMap(pixels, { heat, sorted }, span, table, photo, { view, blend, top }) {
+  if (view === "rgb") return paintChannels(pixels, heat, span, table);
   const threshold = percentile(sorted, 100 - top);
   const flat = !(span[1] > span[0]);
   for (let i = 0; i < heat.length; i++) {
@@ -31,6 +32,15 @@ export function paintMap(pixels, { heat, sorted }, span, table, photo, { view, b
       if (view === "important") value = !flat && heat[i] >= threshold ? (photo ? photo[3 * i + c] : 0) : UNIMPORTANT_GREY;
       pixels[4 * i + c] = value;
     }
+    pixels[4 * i + 3] = 255;
+  }
+}
+
+/** Paint three channels, stored one after another, as red, green and blue. */
+function paintChannels(pixels, channels, span, table) {
+  const count = channels.length / 3;
+  for (let i = 0; i < count; i++) {
+    for (let c = 0; c < 3; c++) pixels[4 * i + c] = table[tableIndex(unit(channels[c * count + i], span))];
     pixels[4 * i + 3] = 255;
   }
 }

@@ -6,6 +6,7 @@ import { Group } from "./group.js";
 import { clipped, rank, reduce, span } from "./heat.js";
 import { drawOverlay } from "./overlay.js";
 import { colourTable, paintMap, paintPhoto, paintRamp } from "./paint.js";
+import { viewOf } from "./view.js";
 
 const DOUBLE_CLICK = 300; // milliseconds before a mark is sent, so that a double-click sends none
 
@@ -19,8 +20,11 @@ export class Panel {
     this.bar = element("div", { className: "bar" });
     this.low = element("span");
     this.strip = element("canvas", { width: 128, height: 1, className: "strip" });
+    this.sides = [element("span"), element("span")]; // what the ends of a signed scale mean, such as "against", "for"
+    const scale = element("div", { className: "scale" });
+    scale.append(this.strip, ...this.sides);
     this.high = element("span");
-    this.bar.append(this.low, this.strip, this.high);
+    this.bar.append(this.low, scale, this.high);
     this.note = element("div", { className: "note" });
     this.save = element("button", { type: "button", className: "save", textContent: "Save PNG" });
     this.save.onclick = () => this.download();
@@ -37,14 +41,15 @@ export class Panel {
   /** Replace the data; the window, the cursor and the settings are kept. */
   update(header, body) {
     if (this.group && this.id !== header.id) this.group.panels.delete(this.id);
-    Object.assign(this, { ...header, group: Group.named(header.group) });
+    Object.assign(this, { ...header, header, group: Group.named(header.group) });
     this.group.panels.set(this.id, this);
     this.channels = this.kind === "map" ? new Int16Array(body.buffer) : null;
     this.body = body; // pixels of the photo, or levels of a partial map
     this.heats = new Map(); // reduction -> {heat, sorted, absolutes}
     this.offscreen.width = this.width;
     this.offscreen.height = this.height;
-    this.canvas.style.aspectRatio = this.frame.aspect || `${this.width} / ${this.height}`;
+    this.canvas.style.aspectRatio = this.frame.aspect || this.width / this.height;
+    this.canvas.parentElement.style.setProperty("--aspect", this.canvas.style.aspectRatio);
     this.canvas.setAttribute("aria-label", this.label);
     this.bar.hidden = this.kind === "photo";
     this.above.textContent = header.title ?? "";
@@ -69,22 +74,39 @@ export class Panel {
     this.group?.redraw();
   }
 
-  /** The map under the group's reduction, with sorted values for percentiles; cached per reduction. */
+  /** The drawing of this map under the group's settings. */
+  get view() {
+    return viewOf(this.group.settings, this.signed);
+  }
+
+  /** One number per pixel, for readouts and regions. */
   get heat() {
-    const { reduction } = this.group;
+    const { reduction } = this.view;
+    return this.reduced(reduction === "channels" ? "sum_of_absolutes" : reduction);
+  }
+
+  /** The map under a reduction, with sorted values for percentiles; cached per reduction. */
+  reduced(reduction) {
     if (!this.heats.has(reduction)) {
-      const heat = this.channels
-        ? reduce(this.channels, this.scale, reduction)
-        : Float32Array.from(this.body, (level) => level * this.scale);
+      const heat = this.channels ? reduce(this.channels, this.scale, reduction) : this.partial(reduction);
       const sorted = heat.slice().sort();
-      const absolutes = reduction === "signed_sum" ? heat.map(Math.abs).sort() : sorted;
+      const absolutes = sorted[0] < 0 ? heat.map(Math.abs).sort() : sorted;
       this.heats.set(reduction, { heat, sorted, absolutes });
     }
     return this.heats.get(reduction);
   }
 
+  /** A partial map, whose channels are already summed. */
+  partial(reduction) {
+    const heat = Float32Array.from(new Int8Array(this.body.buffer), (level) => level * this.scale);
+    if (reduction === "channels") return Float32Array.from({ length: 3 * heat.length }, (_, i) => heat[i % heat.length] / 3);
+    return reduction === "signed_sum" ? heat : heat.map(Math.abs);
+  }
+
   measure() {
-    return span(this.heat.sorted, this.heat.absolutes, this.group.settings.clip, this.group.signed);
+    const { reduction, centred } = this.view;
+    const { sorted, absolutes } = this.reduced(reduction);
+    return span(sorted, absolutes, this.group.settings.clip, centred);
   }
 
   /** Paint the whole image off screen. */
@@ -94,11 +116,11 @@ export class Panel {
     if (this.kind === "photo") {
       paintPhoto(image.data, this.body);
     } else {
-      const { palette, settings } = this.group;
+      const { palette, view, reduction } = this.view;
       const photo = this.group.photoOf(this);
       const below = photo?.width === this.width && photo.height === this.height ? photo.body : null;
       const table = colourTable(palette);
-      paintMap(image.data, this.heat, this.span, table, below, settings);
+      paintMap(image.data, this.reduced(reduction), this.span, table, below, { ...this.group.settings, view });
       this.legend(table);
     }
     context.putImageData(image, 0, 0);
@@ -110,10 +132,12 @@ export class Panel {
     const image = context.createImageData(this.strip.width, 1);
     paintRamp(image.data, table);
     context.putImageData(image, 0, 0);
-    this.low.textContent = number(this.span[0], this.group.signed);
-    this.high.textContent = number(this.span[1], this.group.signed);
-    this.bar.hidden = this.group.settings.view === "important";
-    const outside = clipped(this.heat.heat, this.span);
+    const { view, centred, reduction } = this.view;
+    this.low.textContent = number(this.span[0], centred);
+    this.high.textContent = number(this.span[1], centred);
+    this.sides.forEach((side, i) => (side.textContent = centred && view !== "rgb" ? this.meanings?.[i] ?? "" : ""));
+    this.bar.hidden = view === "important";
+    const outside = clipped(this.reduced(reduction).heat, this.span);
     if (!(this.span[1] > this.span[0])) this.state = "The map is constant: nothing to draw.";
     else {
       const parts = [this.unit && `Unit: ${this.unit}`, !this.bar.hidden && outside > 0 && `${outside.toFixed(1)}% clipped`];

@@ -2,6 +2,7 @@
 
 import { element, labelled } from "./elements.js";
 import { Group } from "./group.js";
+import { Stage } from "./stage.js";
 
 /* global VIEW_CONTROLS -- by view_facts() in message.py */
 
@@ -21,10 +22,11 @@ export class Toolbar {
       this.group.redraw(true);
     }
     if (!this.group) return;
-    const { view } = this.group.settings;
+    const { view, reduction } = this.group.settings;
+    const { maps } = this.group;
     const hidden = {
-      reduction: view === "signed",
-      colours: view !== "heat" || this.group.signed,
+      reduction: maps.length > 0 && maps.every((panel) => ["signed", "rgb"].includes(panel.view.view)),
+      colours: view !== "heat" || reduction === "signed_sum",
       blend: view !== "heat",
       top: view !== "important",
       clip: view === "important",
@@ -37,6 +39,7 @@ export class Toolbar {
     this.topText.textContent = `${this.group.settings.top}%`;
     this.blendText.textContent = `${Math.round(100 * this.group.settings.blend)}%`;
     this.region.setAttribute("aria-pressed", String(this.group.drawing));
+    this.stage.update();
   }
 
   build(canExport) {
@@ -51,7 +54,7 @@ export class Toolbar {
       this.slider("top", "Top pixels", 1, this.topText),
       this.slider("clip", "Clip at percentile", 0.5, this.clipText),
       this.select("scale", "Colour scale"),
-      this.select("size", "PNG size", { map: "Map resolution", photo: "Photo resolution" }),
+      this.select("size", "PNG size", { map: "Map", photo: "Photo" }),
     );
     const more = element("button", { type: "button", className: "more", textContent: "More" }); // on a phone
     more.onclick = () => more.setAttribute("aria-expanded", String(this.root.classList.toggle("open")));
@@ -65,7 +68,11 @@ export class Toolbar {
     const reset = element("button", { type: "button", textContent: "Reset view" });
     reset.title = "Reset the zoom, and remove the mark and the region";
     reset.onclick = () => this.group.reset();
-    this.root.append(this.region, reset);
+    this.stage = new Stage(this.root.parentNode, this.group);
+    const present = element("button", { type: "button", textContent: "Present" });
+    present.title = "One map, a wipe or a difference of two, as large as the screen";
+    present.onclick = () => this.stage.open();
+    this.root.append(this.region, reset, present);
     if (this.send && canExport) {
       const button = element("button", { type: "button", textContent: "Export" });
       button.onclick = () => this.send(Object.fromEntries(this.group.parts));
@@ -90,6 +97,7 @@ export class Toolbar {
   }
 
   remove() {
+    this.stage?.remove();
     this.group.toolbars.delete(this);
   }
 }

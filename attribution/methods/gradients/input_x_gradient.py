@@ -15,6 +15,7 @@ class InputXGradient(Method):
     key: ClassVar[str] = "input_x_gradient"
     title: ClassVar[str] = "Input x gradient"
     group: ClassVar[str] = "gradients"
+    signed: ClassVar[bool] = True
     idea: ClassVar[str] = (
         "The gradient is the effect of a small change; multiplied by the value, it estimates the value's contribution. "
         "This is exact if the score is linear between a black image and the photo."

@@ -29,6 +29,7 @@ class BlurIntegratedGradients(Method):
     key: ClassVar[str] = "blur_integrated_gradients"
     title: ClassVar[str] = "Blur integrated gradients"
     group: ClassVar[str] = "paths"
+    signed: ClassVar[bool] = True
     idea: ClassVar[str] = (
         "The path sharpens a blurred photo step by step, and each gradient is multiplied by the change in that step. "
         "All values stay within the photo's range, and no baseline has to be chosen."

@@ -29,6 +29,7 @@ class FromBaseline(Method):
 
     group: ClassVar[str] = "paths"
     complete: ClassVar[bool] = True
+    signed: ClassVar[bool] = True
 
     steps: int = setting(
         Number("Gradient evaluations along the path; more approximate the integral better.", 1, 1000), 25

@@ -57,6 +57,7 @@ class IntegratedGradients(FromBaseline):
     )
     blind: ClassVar[bool] = True
     chosen: ClassVar[bool] = True
+    signed: ClassVar[bool] = False
 
     rule: str = setting(RULE_SETTING, ADAPTIVE_RULE)
 

@@ -26,6 +26,7 @@ class Occlusion(Method):
     key: ClassVar[str] = "occlusion"
     title: ClassVar[str] = "Occlusion"
     group: ClassVar[str] = "perturbations"
+    signed: ClassVar[bool] = True
     idea: ClassVar[str] = (
         "A window P of the photo is covered; the score drops if the network relied on it. The window slides over the "
         "photo, and drops of overlapping windows are averaged."

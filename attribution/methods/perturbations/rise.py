@@ -32,6 +32,7 @@ class RISE(Method):
     key: ClassVar[str] = "rise"
     title: ClassVar[str] = "RISE"
     group: ClassVar[str] = "perturbations"
+    signed: ClassVar[bool] = True
     idea: ClassVar[str] = (
         "The photo is masked by many random masks M with soft edges, each showing a share p of its cells. A pixel is "
         "important if the score is high when it is visible."

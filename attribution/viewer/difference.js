@@ -1,0 +1,27 @@
+// The difference of two maps as they are drawn, as the message of a third map.
+
+const LARGEST = 32767; // largest signed 16-bit number
+
+/** Header and body of left minus right, or null if the maps cannot be subtracted pixel by pixel. */
+export function difference(left, right) {
+  const together = [left, right].every((panel) => panel.kind === "map");
+  if (!together || left.width !== right.width || left.height !== right.height) return null;
+  const raw = left.unit === right.unit; // otherwise relative to the ends of their scales
+  const [a, b] = [left, right].map((panel) => [panel.heat.heat, raw ? 1 : Math.max(...panel.span.map(Math.abs)) || 1]);
+  const values = a[0].map((value, i) => value / a[1] - b[0][i] / b[1]);
+  const scale = values.reduce((most, value) => Math.max(most, Math.abs(value)), 0) / LARGEST || 1;
+  const channel = Int16Array.from(values, (value) => Math.round(value / scale));
+  const channels = new Int16Array(3 * channel.length);
+  channels.set(channel); // the other two stay 0, so that their sum is the difference
+  const header = {
+    ...left.header,
+    scale,
+    unit: raw ? left.unit : "share of each map's scale",
+    title: `${left.title} \u2212 ${right.title}`,
+    label: `Difference of two maps: ${left.label}; ${right.label}`,
+    file: `${left.file}-minus-${right.file}`,
+    signed: true,
+    meanings: ["less", "more"],
+  };
+  return { header, body: new Uint8Array(channels.buffer) };
+}
