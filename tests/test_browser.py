@@ -23,7 +23,12 @@ def test_a_phone_shows_the_maps_two_by_two_without_scrolling_sideways(page: Page
     boxes = [map_of(page, key).bounding_box() for key in FIRST]
     assert all(box["width"] > 140 and box["x"] + box["width"] <= PHONE["width"] for box in boxes if box)
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-    assert boxes[1]["y"] == pytest.approx(boxes[2]["y"], abs=40)  # the photo is beside the first
+    assert boxes[0]["y"] == pytest.approx(boxes[1]["y"], abs=2)
+    assert boxes[2]["y"] == pytest.approx(boxes[3]["y"], abs=2)
+    assert all(box["y"] + box["height"] <= PHONE["height"] for box in boxes if box)  # all on the first screen
+    photo = map_of(page, "photo").bounding_box()
+    assert photo
+    assert 60 < photo["width"] < 100 < photo["y"] + photo["height"] <= boxes[0]["y"]
 
 
 def test_an_upload_is_explained(page: Page, samples: Path) -> None:

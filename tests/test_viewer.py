@@ -287,6 +287,14 @@ def test_the_keyboard_alone_moves_zooms_marks_and_resets(page: Page) -> None:
         page.keyboard.press(key)
     page.wait_for_timeout(100)
     assert readout(page, "photo").startswith("x 114, y 114")
+    page.keyboard.press("r")
+    for key in ("Shift+ArrowRight", "Shift+ArrowDown"):
+        page.keyboard.press(key)
+    page.keyboard.press("r")
+    page.keyboard.press("Shift+ArrowLeft")
+    page.keyboard.press("Shift+ArrowUp")
+    area = 100 * 11 * 11 / 227**2  # the pixels of both corners belong to it
+    expect(page.locator(".st-key-map-gradient .note")).to_contain_text(f"{area:.1f}% of the area")
     page.keyboard.press("Enter")
     expect(page.get_by_text("Marked pixel x 114, y 114")).to_be_visible(timeout=20_000)
     page.keyboard.press("Escape")
@@ -321,6 +329,18 @@ def test_a_click_on_a_predicted_class_explains_it(page: Page) -> None:
     buttons.nth(2).click()
     expect(page.locator(".st-key-map-gradient")).to_contain_text("malinois", timeout=30_000)
     expect(page.get_by_role("combobox", name=re.compile("Target class"))).to_have_value("malinois (225)")
+
+
+def test_the_keyboard_reaches_the_first_map_within_ten_stops(page: Page) -> None:
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")  # Streamlit's "Skip to main content"
+    for stop in range(2, 10):
+        page.keyboard.press("Tab")
+        if page.get_by_role("button", name="Go to the maps").evaluate("button => button.matches(':focus')"):
+            page.keyboard.press("Enter")
+            break
+    expect(map_of(page, "gradient")).to_be_focused()
+    assert stop < 10
 
 
 def test_the_tab_key_reaches_every_control(page: Page) -> None:

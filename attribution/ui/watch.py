@@ -108,11 +108,11 @@ class Watch(Generic[R]):
         """Return the result to show.
 
         Args:
-            worth: Returns True if an unfinished result should replace the last finished one.
+            worth: Returns True if an unfinished result, also of a cancelled job, should replace the last finished one.
         """
         if self.job and self.job.result is not None:
             self.outcome = self.job.result
-        so_far = self.job.so_far if self.job and self.active() else None
+        so_far = self.job.so_far if self.job else None
         return so_far if so_far is not None and (self.outcome is None or worth(so_far)) else self.outcome
 
     def pause(self, tick: float) -> float:
@@ -122,9 +122,9 @@ class Watch(Generic[R]):
         wait = JOBS.wait(self.job)
         return max(tick, min(MAX_POLL_INTERVAL, (UNKNOWN_WAIT if wait is None else wait) / 2))
 
-    def show_state(self) -> None:
-        """Show the job's status line and its buttons."""
-        last = f" {LAST_RESULT_NOTE}" if self.outcome is not None else ""
+    def show_state(self, shown: R | None) -> None:
+        """Show the job's status line and its buttons, above a result."""
+        last = f" {LAST_RESULT_NOTE}" if shown is not None and shown is self.outcome else ""
         if self.status in ("missing", "refused"):
             st.warning(self.sentence + last, icon=":material/info:")
             if self.status == "refused":
@@ -187,9 +187,9 @@ def show(
             session().rerun = False
             st.rerun()
         active = watch.active()  # read once: a job that ends while the page is drawn is seen by the next poll
-        with st.container(key="state"):  # always present, so that later elements keep their position
-            watch.show_state()
         found = watch.found(worth)
+        with st.container(key="state"):  # always present, so that later elements keep their position
+            watch.show_state(found)
         if found is None:
             st.skeleton(height=300)
         else:

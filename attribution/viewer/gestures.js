@@ -52,10 +52,7 @@ function drag(panel, fingers, pointer, event) {
     const [clientX, clientY] = [(fingers[0].x + fingers[1].x) / 2, (fingers[0].y + fingers[1].y) / 2];
     group.zoom(distance() / before, panel.at({ clientX, clientY }));
   } else if (event.shiftKey || group.drawing) {
-    const { start } = pointer;
-    const [x0, x1] = [start.x, group.cursor.x].sort((a, b) => a - b);
-    const [y0, y1] = [start.y, group.cursor.y].sort((a, b) => a - b);
-    group.region = { x0, y0, x1, y1 };
+    group.region = between(pointer.start, group.cursor);
   } else {
     const box = panel.canvas.getBoundingClientRect();
     const { x, y, size } = group.window;
@@ -63,7 +60,20 @@ function drag(panel, fingers, pointer, event) {
   }
 }
 
-/** Arrow keys move the crosshair and scroll along, + and - zoom, Enter marks, 0 or Escape resets. */
+/** The region between two opposite corners. */
+function between(a, b) {
+  return { x0: Math.min(a.x, b.x), y0: Math.min(a.y, b.y), x1: Math.max(a.x, b.x), y1: Math.max(a.y, b.y) };
+}
+
+/** Start a region at a point, from which the arrow keys draw it, or end it there. */
+function corner(group, cursor) {
+  group.cursor = cursor;
+  group.corner = group.corner ? null : cursor;
+  if (group.corner) group.region = between(cursor, cursor);
+  group.redraw();
+}
+
+/** Arrow keys move the crosshair and scroll along, + and - zoom, Enter marks, r sets the corners of a region, 0 or Escape resets. */
 function press(panel, event) {
   const { group } = panel;
   const { window: seen } = group;
@@ -78,11 +88,13 @@ function press(panel, event) {
     const x = inside(cursor.x + moves[event.key][0], frame.left, frame.width, pixel.x / 2);
     const y = inside(cursor.y + moves[event.key][1], frame.top, frame.height, pixel.y / 2);
     group.cursor = { x, y };
+    if (group.corner) group.region = between(group.corner, group.cursor);
     const follow = (start, point) => Math.min(Math.max(start, point - seen.size), point);
     group.show(follow(seen.x, x), follow(seen.y, y));
   } else if (event.key === "+" || event.key === "=") group.zoom(1.25, cursor);
   else if (event.key === "-") group.zoom(0.8, cursor);
   else if (event.key === "Enter") panel.mark(cursor);
+  else if (event.key === "r") corner(group, cursor);
   else if (event.key === "0" || event.key === "Escape") group.reset();
   else return;
   event.preventDefault();

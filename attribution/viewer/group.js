@@ -14,10 +14,12 @@ export class Group {
     this.cursor = null; // {x, y} as shares
     this.mark = null;
     this.region = null; // {x0, y0, x1, y1} as shares
+    this.corner = null; // where the keyboard started a region that is not finished
     this.drawing = false; // true if dragging draws a region even without Shift
     this.panels = new Map(); // id -> Panel
     this.toolbars = new Set();
     this.links = new Set();
+    this.by = ""; // the model, if the maps are not those of the current choice
     this.waiting = false;
     this.stale = false; // true if colours must be recomputed
   }
@@ -30,6 +32,13 @@ export class Group {
   /** The photo that belongs to a panel. */
   photoOf({ row }) {
     return [...this.panels.values()].find((panel) => panel.kind === "photo" && panel.row === row);
+  }
+
+  /** The panels of the page, as they follow one another on it. */
+  get images() {
+    const images = [...this.panels.values()].filter((panel) => !panel.staged);
+    const places = new Map(images.map((panel) => [panel, panel.canvas.getBoundingClientRect()]));
+    return images.sort((a, b) => places.get(a).top - places.get(b).top || places.get(a).left - places.get(b).left);
   }
 
   get maps() {
@@ -105,7 +114,7 @@ export class Group {
   reset() {
     clearTimeout(this.sending);
     this.unmark?.(); // if a mark was sent
-    this.unmark = this.region = this.mark = null;
+    this.unmark = this.region = this.corner = this.mark = null;
     this.show(0, 0, 1);
   }
 }

@@ -210,7 +210,7 @@ def pack_partial(result: Attribution, place: Place) -> bytes:
     return pack(header, np.rint(heat / scale).astype(np.int8).tobytes())
 
 
-def pack_toolbar(group: str, view: View, window: Window, can_export: bool = True) -> bytes:
+def pack_toolbar(group: str, view: View, window: Window, can_export: bool = True, by: str = "") -> bytes:
     """Pack the controls of a group of panels.
 
     Args:
@@ -218,8 +218,10 @@ def pack_toolbar(group: str, view: View, window: Window, can_export: bool = True
         view: Initial view; later changes stay in the browser.
         window: Initially visible part.
         can_export: True if the toolbar has an export button. Default: True.
+        by: The model, named above each map, if the maps are not those of the current choice. Default: they are.
     """
-    return pack({"kind": "toolbar", "group": group, "settings": plain(view), "window": window, "canExport": can_export})
+    settings = {"settings": plain(view), "window": window, "canExport": can_export, "by": by}
+    return pack({"kind": "toolbar", "group": group, **settings})
 
 
 def pack_classes(prediction: Sequence[tuple[int, str, float]], explained: int) -> bytes:

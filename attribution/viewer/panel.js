@@ -52,7 +52,6 @@ export class Panel {
     this.canvas.parentElement.style.setProperty("--aspect", this.canvas.style.aspectRatio);
     this.canvas.setAttribute("aria-label", this.label);
     this.bar.hidden = this.kind === "photo";
-    this.above.textContent = header.title ?? "";
     this.under.textContent = header.below ?? "";
     this.above.hidden = !header.title;
     this.under.hidden = !header.below;
@@ -151,6 +150,8 @@ export class Panel {
     const context = this.canvas.getContext("2d");
     // A finger scrolls the page unless it pans the image or draws a region.
     this.canvas.style.touchAction = seen.size < 1 || drawing ? "none" : "pan-y";
+    const by = this.group.by && !this.row && this.kind !== "photo" ? ` (${this.group.by}, earlier choice)` : "";
+    this.above.textContent = this.above.title = `${this.title ?? ""}${by}`;
     this.copyWindow(context);
     drawOverlay(context, this.group);
     this.readout.textContent = this.describe(cursor ?? mark);

@@ -37,18 +37,11 @@ export class Stage {
     this.panels = [];
   }
 
-  /** The images of the page, as they follow one another on it. */
-  get images() {
-    const images = [...this.group.panels.values()].filter((panel) => !panel.staged);
-    const places = new Map(images.map((panel) => [panel, panel.canvas.getBoundingClientRect()]));
-    return images.sort((a, b) => places.get(a).top - places.get(b).top || places.get(a).left - places.get(b).left);
-  }
-
   open() {
     this.dialog.showModal();
     this.list();
-    this.left.value = this.images.find((panel) => panel.kind !== "photo")?.id ?? this.images[0]?.id;
-    this.right.value = this.images.find((panel) => panel.kind === "photo")?.id ?? "";
+    this.left.value = this.group.images.find((panel) => panel.kind !== "photo")?.id ?? this.group.images[0]?.id;
+    this.right.value = this.group.images.find((panel) => panel.kind === "photo")?.id ?? "";
     this.turn(0);
   }
 
@@ -56,9 +49,9 @@ export class Stage {
   list() {
     for (const select of [this.left, this.right]) {
       const chosen = select.value;
-      const options = this.images.map(({ id, title, label }) => element("option", { value: id, textContent: title || label }));
+      const options = this.group.images.map(({ id, title, label }) => element("option", { value: id, textContent: title || label }));
       select.replaceChildren(...options);
-      if (this.images.some((panel) => panel.id === chosen)) select.value = chosen;
+      if (this.group.images.some((panel) => panel.id === chosen)) select.value = chosen;
     }
   }
 
@@ -66,7 +59,7 @@ export class Stage {
   update() {
     if (!this.dialog.open) return;
     const { view, reduction, clip } = this.group.settings;
-    const state = [view, reduction, clip, ...this.images.map((panel) => panel.body)];
+    const state = [view, reduction, clip, ...this.group.images.map((panel) => panel.body)];
     if (state.length === this.state?.length && state.every((each, i) => each === this.state[i])) return;
     const first = !this.state;
     this.state = state;

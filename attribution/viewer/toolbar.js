@@ -21,6 +21,10 @@ export class Toolbar {
       this.build(header.canExport);
       this.group.redraw(true);
     }
+    if (header && this.group.by !== header.by) {
+      this.group.by = header.by;
+      this.group.redraw();
+    }
     if (!this.group) return;
     const { view, reduction } = this.group.settings;
     const { maps } = this.group;
@@ -46,7 +50,10 @@ export class Toolbar {
     this.clipText = element("span");
     this.topText = element("span");
     this.blendText = element("span");
+    const skip = element("button", { type: "button", className: "skip", textContent: "Go to the maps" }); // seen while focused
+    skip.onclick = () => this.group.images.find((panel) => panel.kind !== "photo")?.canvas.focus();
     this.root.append(
+      skip,
       this.select("view", "View"),
       this.select("reduction", "Channels"),
       this.select("colours", "Colours"),

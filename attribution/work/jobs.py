@@ -45,7 +45,7 @@ class Job(Generic[R]):
         state: "queued", "running", "done", "failed" or "cancelled".
         fraction: Fraction done, in [0, 1].
         message: Current activity, for display.
-        so_far: Unfinished result; None if there is none yet.
+        so_far: Unfinished result; kept if the job is cancelled or fails. None if there is none, and once it is done.
         result: Result of the work, once the state is "done".
         sentence: Reason for the failure, for display, once the state is "failed".
         seconds: Running time in seconds, so far or in total.
@@ -163,7 +163,8 @@ class Job(Generic[R]):
             self.sentence, self.state = report(failure, what, job=self.name, **self.about), "failed"
         finally:
             self._ended = time.monotonic()
-            self.so_far = None
+            if self.state == "done":
+                self.so_far = None
             del self._work  # may reference a photo, and sessions keep their last job
         return self.state == "done"
 
