@@ -53,6 +53,7 @@ def choose_view(page: Page, view: str) -> None:
 def test_the_value_under_the_cursor_is_the_engines_in_every_panel(
     page: Page, results: dict[str, at.Attribution]
 ) -> None:
+    idle(page)
     places = [(172, 37), (0, 0), (226, 226), (113, 60)]
     for (x, y), (key, result) in itertools.product(places, results.items()):
         hover(page, "gradient", x, y)
@@ -178,7 +179,7 @@ def test_the_clipped_share_and_the_ends_of_the_scale_are_the_engines(
         panel = page.locator(f".st-key-map-{key}")
         heat = np.abs(result.values).sum(0)
         expect(panel.locator(".note")).to_have_text(f"Unit: {result.unit}; 1.0% clipped")
-        high = number(panel.locator(".bar span").nth(1).inner_text().split()[0])
+        high = number(panel.locator(".bar > span").nth(1).inner_text().split()[0])
         assert high == pytest.approx(np.percentile(heat, 99), rel=0.01)
     page.get_by_label("Colour scale").select_option("shared")
     page.wait_for_timeout(100)
@@ -334,13 +335,12 @@ def test_a_click_on_a_predicted_class_explains_it(page: Page) -> None:
 def test_the_keyboard_reaches_the_first_map_within_ten_stops(page: Page) -> None:
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")  # Streamlit's "Skip to main content"
-    for stop in range(2, 10):
+    for _ in range(8):
         page.keyboard.press("Tab")
         if page.get_by_role("button", name="Go to the maps").evaluate("button => button.matches(':focus')"):
             page.keyboard.press("Enter")
             break
     expect(map_of(page, "gradient")).to_be_focused()
-    assert stop < 10
 
 
 def test_the_tab_key_reaches_every_control(page: Page) -> None:

@@ -32,7 +32,7 @@ VIEWS = {
     "grey": "White to black",
     "heat": "Heatmap over photo",
     "signed": "Signed",
-    "rgb": "Channels as colours",
+    "rgb": "RGB",
     "important": "Important pixels",
 }
 SCALES = {"own": "Per map", "shared": "Shared"}

@@ -124,7 +124,8 @@ def _show_captions(result: Attribution, method: Method) -> None:
 
 
 def _show_panel(result: Attribution, method: Method, outcome: Outcome, row: str, growing: bool) -> None:
-    label = f"{method.title} map for {result.explained}. Arrow keys move the crosshair, + and - zoom, Enter marks a pixel, R starts and ends a region."
+    keys = "Arrow keys move the crosshair, + and - zoom, Enter marks a pixel, R starts and ends a region."
+    label = f"{method.title} map for {result.explained}. {keys}"
     place = _place(outcome, method.key, label, row, f"{method.title}: {result.explained}")
     packed = pack_partial(result, place) if growing else panels.packed_once(result, place)
     panels.show(packed, f"panel-{method.key}{row}", marks=not row)
