@@ -48,6 +48,7 @@ from attribution.models import load_model as load_model
 from attribution.models.served import serve as serve
 from attribution.models.wrap import wrap as wrap
 from attribution.network.model import Model as Model
+from attribution.photo.crop import Crop as Crop
 from attribution.photo.decode import open_image as open_image
 from attribution.refusal import Refusal as Refusal
 from attribution.result import VERSION as VERSION

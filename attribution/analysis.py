@@ -6,9 +6,10 @@ from typing import ClassVar
 from attribution.methods import METHODS
 from attribution.methods.method import Method
 from attribution.models import DEFAULT_MODEL
+from attribution.photo.crop import CENTRE, Crop, CropSetting
 from attribution.photo.samples import DEFAULT_SAMPLE
 from attribution.result import Attribution
-from attribution.settings import Choice, Configurable, Index, Pair, Several, Text, Texts, restore, setting
+from attribution.settings import Choice, Configurable, Index, Several, Text, Texts, restore, setting
 from attribution.targets.target import DEFAULT_SCORE, SCORES, Target
 
 MAX_BESIDE = 2  # other models beside the first
@@ -22,8 +23,8 @@ class Analysis(Configurable):
 
     Attributes:
         photo: Name of a sample photo, or of a file. Default: the first sample.
-        crop: Horizontal and vertical position of the crop on the photo in percent: 0 is left or top, 100 is right or
-            bottom. Default: the centre.
+        crop: Position and size of the crop in percent, such as (50, 20) or (50, 20, 60), or "fit" for the whole photo.
+            Default: the centre, of the size that the network expects.
         model: Key of a model. Default: the embedded SqueezeNet.
         target: Index of the explained class. Default: None, the predicted class.
         versus: Index of a second class, to compare with. Default: None, all other classes.
@@ -36,9 +37,13 @@ class Analysis(Configurable):
     title: ClassVar[str] = "Analysis"
 
     photo: str = setting(Text("Name of a sample photo, or of a file."), DEFAULT_SAMPLE)
-    crop: tuple[float, float] = setting(
-        Pair("Position of the crop, horizontal and vertical, in percent: 0 is left or top.", 0, 100),
-        (50.0, 50.0),
+    crop: Crop = setting(
+        CropSetting(
+            "Position of the crop in percent, horizontal and vertical: 0 is left or top. A third number is its size in "
+            "percent of the photo's shorter side; without it, the size is the network's own. With fit, the network "
+            "sees the whole photo."
+        ),
+        CENTRE,
     )
     model: str = setting(
         Text(
@@ -66,7 +71,7 @@ class Analysis(Configurable):
         return Target(self.target, self.score, self.versus)
 
     @classmethod
-    def of(cls, maps: list[Attribution], photo: str, crop: tuple[float, float] = (50.0, 50.0)) -> "Analysis":
+    def of(cls, maps: list[Attribution], photo: str, crop: Crop = CENTRE) -> "Analysis":
         """Reconstruct the analysis of finished maps of one photo, model and target.
 
         Args:

@@ -223,8 +223,7 @@ def _one_photo(
 ) -> list[str]:
     """Process one photo into its folder; return one message per refusal or failure."""
     try:
-        across, down = (part / 100 for part in analysis.crop)
-        x = model.preprocessing.prepare(open_image(photo), across, down)
+        x = model.prepare(open_image(photo), *analysis.crop.shares)
     except Refusal as refusal:  # names the photo
         return [str(refusal)]
     bar = _Bar(photo)
@@ -249,7 +248,7 @@ def _explain_one(request: _Request) -> _Served:
         return _Served([], results.refusals)
     export.folder(results, request.folder, analysis.photo, analysis.crop)
     if request.options.report:
-        export.report(results, request.folder / "report.html", heading=analysis.photo)
+        export.report(results, request.folder / "report.html", heading=analysis.photo, crop=analysis.crop)
     if request.options.figure:
         export.figure(results, request.folder / "figure.png")
     return _Served(_summary(results.maps), results.refusals)

@@ -247,37 +247,6 @@ class Index(Setting):
 
 
 @dataclass(frozen=True)
-class Pair(Setting):
-    """Two numbers in a closed range; their text is `50/20`, or `50,20` outside parentheses."""
-
-    low: float
-    high: float
-
-    @property
-    def range(self) -> str:
-        return f"two numbers from {self.low:g} to {self.high:g}, such as 50/20"
-
-    def check(self, value: Any) -> tuple[float, float]:
-        try:
-            one, other = (float(part) for part in value if not isinstance(part, bool | str))
-        except (TypeError, ValueError):
-            raise self._refuse(value) from None
-        if not all(self.low <= part <= self.high for part in (one, other)):
-            raise self._refuse(value)
-        return one, other
-
-    def read(self, text: str) -> tuple[float, float] | str:
-        try:
-            one, other = (float(part) for part in re.split("[/,]", text))
-        except ValueError:
-            return text
-        return one, other
-
-    def plain(self, value: Any) -> str:
-        return "/".join(f"{part:.12g}" for part in value)
-
-
-@dataclass(frozen=True)
 class Part(Setting):
     """A value with its own settings from a registry, such as a baseline."""
 

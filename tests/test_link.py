@@ -11,6 +11,7 @@ from hypothesis import strategies as some
 from streamlit.testing.v1 import AppTest
 
 import attribution as at
+from attribution.photo.crop import WHOLE
 from attribution.photo.samples import SAMPLES
 from attribution.settings import Choice, LayerName, Number, Part, described
 from attribution.ui.address import MISSING_PHOTO_NOTE, parse, query
@@ -45,7 +46,7 @@ METHODS = some.lists(some.sampled_from(sorted(at.METHODS)), unique=True).flatmap
 ANALYSES = some.builds(
     at.Analysis,
     photo=some.sampled_from(sorted(SAMPLES)),
-    crop=some.tuples(some.integers(0, 100), some.integers(0, 100)),
+    crop=some.builds(at.Crop, *[some.integers(0, 100)] * 2, some.none() | some.integers(10, 100)) | some.just(WHOLE),
     model=some.sampled_from(["squeezenet1_1", "efficientnet_lite0"]),
     target=INDEX,
     versus=INDEX,
@@ -67,14 +68,15 @@ def test_an_analysis_comes_back_from_its_link(analysis: at.Analysis) -> None:
 # Links as earlier versions wrote them: each must still be read.
 EARLIER = {
     "photo=espresso&crop=10,90&model=efficientnet_lite0&target=281&versus=207&score=log_odds": at.Analysis(
-        "espresso", (10, 90), "efficientnet_lite0", 281, 207, "log_odds"
+        "espresso", at.Crop(10, 90), "efficientnet_lite0", 281, 207, "log_odds"
     ),
     "methods=gradient~integrated_gradients(steps=50,baseline=constant(colour=%23808080),rule=left)": at.Analysis(
         methods=(at.Gradient(), at.IntegratedGradients(50, at.baselines.Constant((128 / 255,) * 3), "left"))
     ),
     "target=235&utm_source=mail": at.Analysis(target=235),
     "methods=": at.Analysis(methods=()),
-    "photo=upload&crop=0,100": at.Analysis("upload", (0, 100)),
+    "photo=upload&crop=0,100": at.Analysis("upload", at.Crop(0, 100)),
+    "crop=50/20": at.Analysis(crop=at.Crop(50, 20)),
     "score=logit&view=heat&clip=98&zoom=0.1,0.2,0.5&sanity=sanity(stages=3)&baselines=black~blur(sigma=3)": at.Analysis(
         score="logit"
     ),

@@ -17,6 +17,7 @@ from attribution.drawing.view import View
 from attribution.export.maps import Exported, named, refused
 from attribution.export.reproduce import script
 from attribution.methods import METHODS
+from attribution.photo.crop import CENTRE, Crop
 from attribution.photo.encode import eight_bit, png
 from attribution.result import Attribution
 from attribution.settings import plain
@@ -34,7 +35,7 @@ def folder(
     results: Exported,
     path: str | os.PathLike[str],
     photo: str = "photo",
-    crop: tuple[float, float] = (50.0, 50.0),
+    crop: Crop = CENTRE,
 ) -> None:
     """Write a folder with one PNG per map, the raw values, and everything needed to recompute them.
 
@@ -47,7 +48,7 @@ def folder(
         path: The folder; created if missing. Existing files of the same names are replaced, and PNGs listed in an
             earlier manifest are deleted.
         photo: Name of the photo, for the manifest. Default: photo.
-        crop: Position of the crop on the photo in percent, for the manifest. Default: the centre.
+        crop: As in `Analysis`, for the manifest. Default: the centre.
 
     Raises:
         Refusal: If there is no map, the maps are of several photos, or the files cannot be written.
@@ -64,7 +65,7 @@ def archive(
     results: Exported,
     file: str | os.PathLike[str] | BinaryIO,
     photo: str = "photo",
-    crop: tuple[float, float] = (50.0, 50.0),
+    crop: Crop = CENTRE,
 ) -> None:
     """Write the contents of `folder` as one ZIP.
 
@@ -72,7 +73,7 @@ def archive(
         results: Results of one photo, as `compare` returns them.
         file: A path or an open binary file.
         photo: Name of the photo, for the manifest. Default: photo.
-        crop: Position of the crop on the photo in percent, for the manifest. Default: the centre.
+        crop: As in `Analysis`, for the manifest. Default: the centre.
 
     Raises:
         Refusal: If there is no map, the maps are of several photos, or the file cannot be written.
@@ -89,7 +90,7 @@ def picture(result: Attribution) -> Image.Image:
     return Image.fromarray(result.draw(UNCLIPPED))
 
 
-def _files(results: Exported, photo: str, crop: tuple[float, float]) -> dict[str, bytes]:
+def _files(results: Exported, photo: str, crop: Crop) -> dict[str, bytes]:
     maps = named(results)
     first = next(iter(maps.values()))
     arrays = {"pixels": first.pixels, **{name: result.values for name, result in maps.items()}}

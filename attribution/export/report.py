@@ -10,6 +10,7 @@ from typing import BinaryIO
 from attribution.drawing.view import View
 from attribution.export.maps import Exported, computed, named, refused, settings, title
 from attribution.methods import METHODS
+from attribution.photo.crop import CENTRE, Crop
 from attribution.photo.encode import eight_bit
 from attribution.result import Attribution
 from attribution.system.files import store
@@ -24,6 +25,7 @@ def report(
     view: View | None = None,
     heading: str = "Why did the network predict that?",
     window: Window = WHOLE_WINDOW,
+    crop: Crop = CENTRE,
 ) -> None:
     """Write a report: the photo and its maps in the linked viewer, with predictions, settings, notes and sources.
 
@@ -33,23 +35,25 @@ def report(
         view: Initial view settings. Default: as each method asks for, signed or white to black.
         heading: Heading of the page.
         window: Initially visible part: left, top and side, as shares of the photo's sides. Default: the whole photo.
+        crop: The crop of the photo, for the description. Default: the centre.
 
     Raises:
         Refusal: If there is no map, the maps are of several photos, or the file cannot be written.
     """
-    store(path, _page(results, view or View(), heading, window).encode())
+    store(path, _page(results, view or View(), heading, window, crop).encode())
 
 
-def _page(results: Exported, view: View, heading: str, window: Window) -> str:
+def _page(results: Exported, view: View, heading: str, window: Window, crop: Crop) -> str:
     maps = named(results)
     first = next(iter(maps.values()))
     photo = eight_bit(first.pixels)
     _, height, width = first.pixels.shape
     sources = {str(METHODS[result.method].source): METHODS[result.method].source for result in maps.values()}
     page = Template(Path(__file__).with_name("report.html").read_text())
+    facts = f"{first.model} on {first.versions.get('device', 'cpu')}, {width} x {height} pixels."
     return page.substitute(
         title=escape(heading),
-        summary=escape(f"{first.model} on {first.versions.get('device', 'cpu')}, {width} x {height} pixels."),
+        summary=escape(f"{facts} {crop.account}".strip()),
         style=style(),
         module=module(),
         photo=_encode(pack_photo(photo, Place(GROUP, "photo", "The photo as the network sees it", (height, width)))),

@@ -20,6 +20,7 @@ from attribution.network.inspection import inspect
 from attribution.network.layer import Layer
 from attribution.network.layers import LayerSearch, watch
 from attribution.network.norms import PlainNorms
+from attribution.photo.crop import Size
 from attribution.photo.preprocessing import Interpolation, Preprocessing
 from attribution.refusal import Refusal
 from attribution.targets.target import Target, output_of
@@ -185,9 +186,20 @@ class Model:
         """The predicted class with its probability; a number with its value."""
         return Target(score=self.output.scores[0])
 
-    def prepare(self, image: Image.Image) -> Tensor:
-        """Convert an image to (3, H, W), pixels in [0, 1], as `Preprocessing.prepare` does."""
-        return self.preprocessing.prepare(image)
+    def prepare(self, image: Image.Image, across: float = 0.5, down: float = 0.5, size: Size = None) -> Tensor:
+        """Convert an image to (3, H, W), pixels in [0, 1], as `Preprocessing.prepare` does.
+
+        Args:
+            image: An RGB image of any size.
+            across: Horizontal position of the crop, from 0 (left) to 1 (right). Default: 0.5, the centre.
+            down: Vertical position of the crop, from 0 (top) to 1 (bottom). Default: 0.5.
+            size: Shorter side of the crop as a share of the photo's shorter side, from 0.1 to 1; "fit" for the whole
+                photo with bars in the mean colour; None (default) for the size that the network expects.
+
+        Raises:
+            Refusal: If the size is out of its range.
+        """
+        return self.preprocessing.prepare(image, across, down, size)
 
     def logits(self, pixels: Tensor) -> Tensor:
         """Send images through the derived network; gradients flow if they are enabled.

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import streamlit as st
 
 from attribution.drawing.view import View
+from attribution.photo.crop import Crop, CropSetting
 from attribution.settings import described, restore
 from attribution.ui.session import Pixel
 from attribution.viewer.message import WHOLE_WINDOW, Window
@@ -45,9 +46,11 @@ def read_choice(sent: Any) -> int:
     return _whole(sent["place"])
 
 
-def read_place(sent: Any) -> tuple[float, float]:
-    """Read the position of the crop: horizontal and vertical, from 0 to 1."""
-    return _share(sent["across"]), _share(sent["down"])
+def read_place(sent: Any) -> Crop:
+    """Read the crop: position and size as shares from 0 to 1, in whole percent; without a size, the network's own."""
+    across, down = (float(round(100 * _share(sent[name]))) for name in ("across", "down"))
+    size = None if sent["size"] is None else float(round(100 * _share(sent["size"])))
+    return CropSetting("").check((across, down, size))
 
 
 def read_view(sent: Any) -> tuple[View, Window]:

@@ -32,6 +32,7 @@ def _dialog(outcome: Outcome, view: View, window: Window) -> None:
         st.text("No map yet; choose a method, or wait for one to finish.")
         return
     window = outcome.analysis.frame.window(window)
+    crop = outcome.analysis.analysis.crop
     photo, asked = outcome.analysis.photo, len(outcome.analysis.methods)
     if len(results) < asked:
         st.text(f"Only {len(results)} of {asked} maps are finished; the files contain no others yet.")
@@ -45,14 +46,14 @@ def _dialog(outcome: Outcome, view: View, window: Window) -> None:
         "Report (HTML)",
         "One file with the interactive viewer; works offline.",
         "attribution.html",
-        lambda file: export.report(results, file, view, photo, window),
+        lambda file: export.report(results, file, view, photo, window, crop),
     )
     _download(
         "Raw data (ZIP)",
         "Raw values, the network's input, images, a manifest, citations, and a script that recomputes the maps. "
         "Contains no file name or metadata of your photo.",
         "attribution.zip",
-        lambda file: export.archive(results, file, outcome.analysis.analysis.photo, outcome.analysis.analysis.crop),
+        lambda file: export.archive(results, file, outcome.analysis.analysis.photo, crop),
     )
 
 

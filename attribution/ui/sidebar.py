@@ -1,6 +1,7 @@
 """The sidebar, shared by all pages: every choice that defines an analysis."""
 
 import hashlib
+import math
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,8 +14,9 @@ from attribution.methods import METHODS
 from attribution.methods.method import GROUPS, Method
 from attribution.models.record import Facts, ModelRecord
 from attribution.network.device import available_devices
-from attribution.photo.decode import MAX_BYTES, open_image
-from attribution.photo.preprocessing import Preprocessing
+from attribution.photo.crop import CENTRE, FIT, MIN_SIZE, WHOLE, Crop
+from attribution.photo.decode import MAX_BYTES, MAX_PIXELS, open_image
+from attribution.photo.preprocessing import Box, Preprocessing
 from attribution.photo.samples import DEFAULT_SAMPLE, SAMPLES, open_sample, sample_title
 from attribution.refusal import Refusal
 from attribution.settings import described
@@ -31,6 +33,7 @@ MIN_SHOWN_SECONDS = 2  # shortest estimate, in seconds per map, that the method 
 _photos: Recent[Image.Image | Refusal] = Recent("photos", PHOTO_STORE)
 SOURCES = ("Samples", "Upload", "Camera")
 DIALOGS = {"own": "Your own...", "timm": "timm..."}  # dialogs that add a model
+OWN_SIZE = 0  # size of a crop that is the network's own
 OPEN_CLASS = -1  # option value of "Predicted class" and "All other classes"
 
 
@@ -76,7 +79,7 @@ def choose() -> tuple[Analysis, PreparedAnalysis | str]:
         methods = _methods(record)
     analysis = Analysis(
         photo=state.sample if state.source == "Samples" else state.source.lower(),
-        crop=(state.across, state.down),
+        crop=_chosen_crop(),
         model=state.model,
         target=None if state.target == OPEN_CLASS else state.target,
         versus=None if state.versus == OPEN_CLASS else state.versus,
@@ -95,23 +98,30 @@ def choose() -> tuple[Analysis, PreparedAnalysis | str]:
 
 def _prepared(analysis: Analysis, records: Sequence[ModelRecord], photo: Photo, device: str) -> PreparedAnalysis:
     """Return an analysis with the photo as each of the models sees it; the first is the analysis's own."""
-    across, down = (part / 100 for part in analysis.crop)
+    crop = analysis.crop.shares
     steps = [record.facts().preprocessing for record in records]
-    boxes = [each.box(photo.image, across, down) for each in steps]  # left, top, right, bottom in pixels
+    boxes = [each.box(photo.image, *crop) for each in steps]  # left, top, right, bottom in pixels
     frames = common_frames(boxes) if len(boxes) > 1 else [WHOLE_FRAME]
     first, *others = (
         PreparedAnalysis(
             replace(analysis, model=record.key, beside=()),
             record,
-            each.prepare(photo.image, across, down),
-            (max(1, round(bottom - top)), max(1, round(right - left))),
+            each.prepare(photo.image, *crop),
+            _saved_size(box),
             photo.title,
             device,
             frame,
         )
-        for record, each, (left, top, right, bottom), frame in zip(records, steps, boxes, frames, strict=True)
+        for record, each, box, frame in zip(records, steps, boxes, frames, strict=True)
     )
     return replace(first, analysis=analysis, beside=tuple(others))
+
+
+def _saved_size(box: Box) -> tuple[int, int]:
+    """Return the size, (H, W), at which a picture of a crop is saved: its own, but no more pixels than a photo has."""
+    left, top, right, bottom = box
+    shrink = min(1.0, math.sqrt(MAX_PIXELS / ((right - left) * (bottom - top))))
+    return max(1, round(shrink * (bottom - top))), max(1, round(shrink * (right - left)))
 
 
 def fill_sidebar(analysis: Analysis) -> None:
@@ -133,12 +143,14 @@ def explain_class(index: int) -> None:
 def _widgets(analysis: Analysis) -> dict[str, Any]:
     """Return the values of the widgets that show an analysis."""
     sampled = analysis.photo in SAMPLES
-    across, down = analysis.crop
+    across, down, size = analysis.crop
     return {
         "source": "Samples" if sampled else analysis.photo.capitalize(),
         "sample": analysis.photo if sampled else DEFAULT_SAMPLE,
         "across": round(across),
         "down": round(down),
+        "size": round(size) if isinstance(size, float) else OWN_SIZE,
+        "fit": size == FIT,
         "model": analysis.model,
         "target": OPEN_CLASS if analysis.target is None else analysis.target,
         "versus": OPEN_CLASS if analysis.versus is None else analysis.versus,
@@ -156,6 +168,8 @@ def _mend() -> None:
         "sample": SAMPLES,
         "across": range(101),
         "down": range(101),
+        "size": (OWN_SIZE, *range(round(100 * MIN_SIZE), 101)),
+        "fit": (True, False),
         "model": offered_models(),
     }
     for key, value in usual.items():
@@ -234,20 +248,31 @@ def _decoded(content: str, data: bytes) -> Image.Image:
 
 
 def _crop(photo: Photo, preprocessing: Preprocessing) -> None:
-    """Show the crop, which can be dragged on the photo."""
+    """Show the crop, which can be moved and resized on the photo."""
+    show_crop(photo.image, photo.name, preprocessing, _chosen_crop(), _move)
+    if not st.session_state.fit:
+        st.caption("The network sees only the square. Drag it to move it, or a corner to resize it.")
+    elif min(preprocessing.box(photo.image, size=FIT)) < 0:
+        st.caption("The network sees the whole photo. Bars in the mean colour fill the square.")
+    else:
+        st.caption("The network sees the whole photo.")
+    st.toggle("Fit the whole photo", key="fit", persist_state="session")
+
+
+def _chosen_crop() -> Crop:
     state = st.session_state
-    show_crop(photo.image, photo.name, preprocessing, state.across / 100, state.down / 100, _move)
-    st.caption("The network sees only the square. Drag to move it.")
+    return WHOLE if state.fit else Crop(float(state.across), float(state.down), float(state.size) or None)
 
 
-def _move(across: float, down: float) -> None:
-    st.session_state.across, st.session_state.down = round(100 * across), round(100 * down)
+def _move(crop: Crop) -> None:
+    state = st.session_state
+    state.across, state.down, state.size = round(crop.across), round(crop.down), round(float(crop.size or OWN_SIZE))
 
 
 def _centre() -> None:
-    """Centre the crop of a new photo, unless a link set it."""
+    """Centre the crop of a new photo, and give it its usual size, unless a link set it."""
     if not session().keep_crop:
-        _move(0.5, 0.5)
+        _move(CENTRE)
     session().keep_crop = False
 
 

@@ -1,13 +1,15 @@
-"""The crop editor: the square that the network sees, shown on the whole photo and movable."""
+"""The crop editor: the square that the network sees, shown on the whole photo, movable and resizable."""
 
 import base64
 import io
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 from PIL import Image
 
+from attribution.photo.crop import FIT, MIN_SIZE, Crop
 from attribution.photo.preprocessing import Preprocessing
 from attribution.ui.events import read_place, received
 from attribution.work.cache import Recent
@@ -36,35 +38,44 @@ def _preview(image: Image.Image, content: str) -> str:
 
 
 def show_crop(
-    image: Image.Image,
-    content: str,
-    preprocessing: Preprocessing,
-    across: float,
-    down: float,
-    on_move: Callable[[float, float], None],
+    image: Image.Image, content: str, preprocessing: Preprocessing, crop: Crop, on_move: Callable[[Crop], None]
 ) -> None:
-    """Show a photo with the crop framed and the rest dimmed; the crop can be dragged.
+    """Show a photo with the crop framed and the rest dimmed, or the whole photo with its bars.
 
     Args:
         image: The photo, of any size.
         content: Cache key: name of a sample photo, or SHA-256 of an upload.
-        preprocessing: Determines the size of the crop.
-        across: Horizontal position of the crop, from 0 (left) to 1 (right).
-        down: Vertical position of the crop, from 0 (top) to 1 (bottom).
-        on_move: Called with the new position.
+        preprocessing: Determines the shape of the crop and the colour of the bars.
+        crop: Position and size of the crop.
+        on_move: Called with the new crop when it has been moved or resized.
     """
-    left, top, right, bottom = preprocessing.box(image)
-    data = {
-        "photo": _preview(image, content),
-        "ratio": image.width / image.height,
-        "width": (right - left) / image.width,
-        "height": (bottom - top) / image.height,
-        "across": across,
-        "down": down,
-    }
+    across, down, size = crop.shares
+    data: dict[str, Any] = {"photo": _preview(image, content), "fit": size == FIT}
+    left, top, right, bottom = preprocessing.box(image, size=FIT if size == FIT else None)
+    wide, high = right - left, bottom - top
+    if size == FIT:
+        data |= {
+            "ratio": wide / high,
+            "left": -left / wide,
+            "top": -top / high,
+            "width": image.width / wide,
+            "height": image.height / high,
+            "bars": "#" + "".join(f"{round(255 * part):02x}" for part in preprocessing.bar_colour),
+        }
+    else:
+        data |= {
+            "ratio": image.width / image.height,
+            "width": wide / image.width,
+            "height": high / image.height,
+            "usual": min(wide, high) / min(image.size),
+            "least": MIN_SIZE,
+            "across": across,
+            "down": down,
+            "size": size,
+        }
 
     def moved() -> None:
         if place := received("crop", "place", read_place):
-            on_move(*place)
+            on_move(place)
 
     _mount(data=data, key="crop", on_place_change=moved)
