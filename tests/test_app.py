@@ -242,9 +242,30 @@ def test_the_crop_can_be_moved(app: AppTest) -> None:
     finished(app)
     after = app.session_state["session"].watches["explore"].outcome.analysis
     assert after.key != before.key
-    assert after.full == before.full
+    assert after.full == before.full == (560, 560)
+    app.session_state.size = 50
+    app.run()
+    finished(app)
+    smaller = app.session_state["session"].watches["explore"].outcome.analysis
+    assert smaller.full == (320, 320)
+    assert smaller.key not in (before.key, after.key)
     app.selectbox(key="sample").set_value("espresso").run()
-    assert app.session_state.across == 50  # another photo is seen from its middle
+    assert (app.session_state.across, app.session_state.size) == (50, 0)  # another photo is seen from its middle
+
+
+def test_a_whole_photo_is_saved_in_pixels_of_the_photo_and_stays_whole_with_the_next_one(app: AppTest) -> None:
+    app.selectbox(key="sample").set_value("espresso").run()
+    app.toggle(key="fit").set_value(True).run()
+    finished(app)
+    analysis = app.session_state["session"].watches["explore"].outcome.analysis
+    assert analysis.analysis.crop == at.Crop(50, 50, "fit")
+    assert analysis.full == (pytest.approx(600, abs=2), 600)
+    assert "Bars in the mean colour fill the square." in texts(app)
+    app.selectbox(key="sample").set_value("tabby_cat").run()
+    finished(app)
+    assert app.session_state.fit
+    assert "The network sees the whole photo." in texts(app)
+    assert "Bars" not in texts(app)  # a square photo leaves none
 
 
 def test_hiding_a_method_computes_nothing_again(app: AppTest) -> None:

@@ -18,6 +18,7 @@ import attribution as at
 from attribution.models.own import Checkpoint, read_own
 from attribution.models.record import ModelRecord
 from attribution.photo.decode import open_image
+from attribution.ui.sidebar import saved_size
 from attribution.viewer.message import common_frames
 from attribution.work.analysis import Outcome, PreparedAnalysis, same_class
 from attribution.work.jobs import Job
@@ -39,6 +40,12 @@ def test_the_frames_of_crops_fill_the_smallest_rectangle() -> None:
     wide, square = common_frames([(0.0, 10.0, 200.0, 110.0), (50.0, 10.0, 150.0, 110.0)])
     assert (wide.left, wide.top, wide.width, wide.height, wide.aspect) == (0, 0, 1, 1, 2)
     assert (square.left, square.top, square.width, square.height) == (0.25, 0, 0.5, 1)
+
+
+def test_a_large_crop_is_saved_with_no_more_pixels_than_a_photo_may_have() -> None:
+    assert saved_size((0.0, 10.0, 200.4, 110.0)) == (100, 200)
+    height, width = saved_size((0.0, -30_000.0, 60_000.0, 30_000.0))
+    assert height == width == 6325
 
 
 @pytest.fixture

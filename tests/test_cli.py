@@ -67,6 +67,29 @@ def photo(path: Path, seed: int = 0) -> Path:
     return path
 
 
+@pytest.mark.parametrize(
+    ("crop", "sentence"),
+    [
+        ("20/80/50", "The crop is 50% of the photo"),
+        ("fit", "The whole photo is scaled into the square; the mean colour fills the rest."),
+        ("50/50", "16 x 16 pixels.<"),
+    ],
+)
+def test_the_crop_is_that_of_python_and_in_manifest_and_report(
+    run: Run, small: at.Model, tmp_path: Path, crop: str, sentence: str
+) -> None:
+    colours = np.random.default_rng(0).integers(0, 256, (40, 90, 3), dtype=np.uint8)
+    Image.fromarray(colours).save(tmp_path / "wide.png")
+    arguments = ("--methods", "gradient", "--score", "logit", "--report")
+    assert run("explain", "wide.png", "--crop", crop, *arguments).status == 0
+    pixels = np.load(tmp_path / "out" / "wide" / "attributions.npz")["pixels"]
+    found = at.Analysis(crop=crop).crop
+    assert np.array_equal(pixels, small.prepare(at.open_image(tmp_path / "wide.png"), *found.shares))
+    manifest = json.loads((tmp_path / "out" / "wide" / "manifest.json").read_text())
+    assert manifest["analysis"]["crop"] == crop
+    assert sentence in (tmp_path / "out" / "wide" / "report.html").read_text()
+
+
 FILES = ["CITATION.bib", "attributions.npz", "manifest.json", "photo.png", "reproduce.py"]
 
 

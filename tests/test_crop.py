@@ -1,14 +1,19 @@
 """The crop: its text forms, what of a photo is in it, and how it is resized on the page."""
 
+import io
 import math
+import re
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pytest
 import torch
+from dashboard import expect_new, idle, map_of, source, upload
 from hypothesis import given, settings
 from hypothesis import strategies as some
 from PIL import Image
+from playwright.sync_api import Locator, Page, expect
 
 import attribution as at
 from attribution.photo.crop import CENTRE, WHOLE
@@ -191,3 +196,84 @@ def test_an_event_is_a_crop_or_dropped(sent: Any, crop: at.Crop | None) -> None:
     else:
         with pytest.raises((LookupError, ValueError, ArithmeticError)):
             read_place(sent)
+
+
+def tall(samples: Path) -> bytes:
+    """A PNG of 300 x 600 pixels with a bird."""
+    file = io.BytesIO()
+    Image.open(samples / "lorikeet.jpg").convert("RGB").resize((300, 600)).save(file, "PNG")
+    return file.getvalue()
+
+
+def sides(part: Locator) -> dict[str, float]:
+    part.scroll_into_view_if_needed()
+    box = part.bounding_box()
+    assert box
+    return {**box}
+
+
+def pull(page: Page, handle: Locator, right: float, down: float) -> None:
+    box = sides(handle)
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + right, y + down, steps=5)
+    page.mouse.up()
+
+
+def test_an_upload_is_cropped_by_a_corner_and_by_keys_and_its_link_keeps_the_crop(page: Page, samples: Path) -> None:
+    old = source(page, "photo")
+    upload(page, "tall.png", tall(samples))
+    expect_new(page, "photo", old)
+    usual = source(page, "photo")
+    square = page.get_by_role("button", name=re.compile(r"The crop that the network sees.*\+ and - to resize"))
+    before, handles = sides(square), page.locator(".handle")
+    assert all(sides(handle)["width"] >= 24 <= sides(handle)["height"] for handle in handles.all())
+    pull(page, page.locator(".handle.right.bottom"), -before["width"] / 3, -before["width"] / 3)
+    expect_new(page, "photo", usual)
+    after = sides(square)
+    assert after["width"] == pytest.approx(before["width"] * 2 / 3, abs=3)
+    assert after["height"] == pytest.approx(after["width"], abs=1)
+    assert (after["x"], after["y"]) == pytest.approx((before["x"], before["y"]), abs=3)  # the opposite corner
+    expect(page).to_have_url(re.compile(r"crop=\d+/\d+/5[789]$"))
+    resized = source(page, "photo")
+    square.press("-")
+    square.press("ArrowLeft")
+    expect_new(page, "photo", resized)
+    expect(page).to_have_url(re.compile(r"crop=\d+/\d+/5[234]$"))
+    smaller, link = source(page, "photo"), page.url
+    square.press("0")
+    expect_new(page, "photo", smaller)
+    assert source(page, "photo") == usual
+    assert sides(square) == pytest.approx(before, abs=1)
+    page.goto(link)
+    expect(page.get_by_text("The photo is not part of the link")).to_be_visible()
+    upload(page, "tall.png", tall(samples))
+    expect(map_of(page, "photo")).to_be_visible()
+    idle(page)
+    assert source(page, "photo") == smaller
+
+
+def test_the_whole_photo_fits_and_a_reload_keeps_it(page: Page, samples: Path) -> None:
+    old = source(page, "photo")
+    upload(page, "tall.png", tall(samples))
+    expect_new(page, "photo", old)
+    cropped, sentence = source(page, "photo"), page.get_by_text("Bars in the mean colour fill the square.")
+    square = page.get_by_role("button", name="The crop that the network sees")
+    expect(sentence).to_have_count(0)
+    page.get_by_text("Fit the whole photo").click()
+    expect_new(page, "photo", cropped)
+    expect(sentence).to_be_visible()
+    expect(square).to_have_count(0)
+    expect(page).to_have_url(re.compile("crop=fit$"))
+    fitted = source(page, "photo")
+    page.reload()
+    upload(page, "tall.png", tall(samples))
+    expect(sentence).to_be_visible()
+    expect(map_of(page, "photo")).to_be_visible()
+    idle(page)
+    assert source(page, "photo") == fitted
+    page.get_by_text("Fit the whole photo").click()
+    expect_new(page, "photo", fitted)
+    assert source(page, "photo") == cropped
+    expect(square).to_be_visible()

@@ -32,7 +32,7 @@ class Crop(NamedTuple):
     @property
     def shares(self) -> tuple[float, float, Size]:
         """Position and size as shares, as `Preprocessing.prepare` takes them."""
-        size = self.size / 100 if isinstance(self.size, float) else self.size
+        size = self.size / 100 if isinstance(self.size, int | float) else self.size
         return self.across / 100, self.down / 100, size
 
     @property

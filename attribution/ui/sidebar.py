@@ -107,7 +107,7 @@ def _prepared(analysis: Analysis, records: Sequence[ModelRecord], photo: Photo, 
             replace(analysis, model=record.key, beside=()),
             record,
             each.prepare(photo.image, *crop),
-            _saved_size(box),
+            saved_size(box),
             photo.title,
             device,
             frame,
@@ -117,7 +117,7 @@ def _prepared(analysis: Analysis, records: Sequence[ModelRecord], photo: Photo, 
     return replace(first, analysis=analysis, beside=tuple(others))
 
 
-def _saved_size(box: Box) -> tuple[int, int]:
+def saved_size(box: Box) -> tuple[int, int]:
     """Return the size, (H, W), at which a picture of a crop is saved: its own, but no more pixels than a photo has."""
     left, top, right, bottom = box
     shrink = min(1.0, math.sqrt(MAX_PIXELS / ((right - left) * (bottom - top))))

@@ -38,7 +38,7 @@ class Crop {
     for (const [x, y] of [[0, 0], [1, 0], [0, 1], [1, 1]]) {
       const handle = element("div", `handle ${x ? "right" : "left"} ${y ? "bottom" : "top"}`);
       this.frame.append(handle);
-      this.drag(handle, () => this.resizer(x, y));
+      this.drag(handle, (from) => this.resizer(from, x, y));
     }
     this.listen();
   }
@@ -115,7 +115,7 @@ class Crop {
   }
 
   /** Resize by one corner (0 is left or top, 1 right or bottom); the opposite one stays where it is. */
-  resizer(right, bottom) {
+  resizer(from, right, bottom) {
     const { width, height } = this.sides(this.size);
     const [left, top] = [this.across * (1 - width), this.down * (1 - height)];
     const fixed = { x: right ? left : left + width, y: bottom ? top : top + height };
@@ -123,8 +123,8 @@ class Crop {
     const box = this.root.getBoundingClientRect();
     return ({ x, y }) => {
       const dragged = {
-        x: ((x - box.left) / box.width - fixed.x) * (right ? 1 : -1),
-        y: ((y - box.top) / box.height - fixed.y) * (bottom ? 1 : -1),
+        x: width + ((x - from.x) / box.width) * (right ? 1 : -1),
+        y: height + ((y - from.y) / box.height) * (bottom ? 1 : -1),
       };
       const wanted = Math.max(dragged.x / this.own.width, dragged.y / this.own.height);
       const largest = Math.min(room.x / this.own.width, room.y / this.own.height);
