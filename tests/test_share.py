@@ -1,17 +1,22 @@
 """A link opened by somebody else, and files taken away, in Chromium."""
 
 import io
+import os
 import re
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
-from dashboard import DESK, FIRST, LONG, PHONE, choose, expect_new, idle, map_of, set_steps, source
+from dashboard import DESK, FIRST, LONG, PHONE, ROOT, choose, expect_new, idle, map_of, set_steps, source, upload
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-Open = Callable[[str], Page]
+Open = Callable[..., Page]
 
 
 @pytest.fixture
@@ -19,8 +24,8 @@ def fresh(browser: Browser) -> Iterator[Open]:
     """Open an address in a profile of its own."""
     contexts: list[BrowserContext] = []
 
-    def visit(address: str) -> Page:
-        contexts.append(browser.new_context(viewport=DESK))
+    def visit(address: str, viewport: Any = DESK) -> Page:
+        contexts.append(browser.new_context(viewport=viewport))
         contexts[-1].set_default_timeout(LONG)
         page = contexts[-1].new_page()
         page.goto(address)
@@ -66,9 +71,13 @@ def test_ten_settings_over_two_pages_come_back_in_a_fresh_profile(page: Page, fr
     page.mouse.move(box["x"] + 100, box["y"] + 60)
     page.mouse.wheel(0, -300)  # 10
     before = shown(page)
-    page.get_by_role("button", name="Copy link").click()
-    expect(page.get_by_text("Link copied.")).to_be_visible()
+    page.get_by_role("button", name="Share").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("button", name="Copy").click()
+    expect(dialog.get_by_text("Link copied.")).to_be_visible()
     link = page.evaluate("navigator.clipboard.readText()")
+    expect(dialog.get_by_role("textbox", name="Link")).to_have_value(link)
+    expect(dialog.get_by_role("checkbox")).to_have_count(0)  # a sample is on every server
     assert len(link) < 500
     other = fresh(link)
     assert shown(other) == before
@@ -89,6 +98,64 @@ def test_a_link_to_another_page_keeps_the_view_for_later(fresh: Open, address: s
 def test_a_phone_keeps_its_address_bar_too(page: Page) -> None:
     page.get_by_label("View").select_option("signed")
     expect(page).to_have_url(re.compile(r"/\?view=signed$"))
+
+
+def archived(page: Page, folder: Path) -> dict[str, bytes]:
+    """Export the raw data; the arrays by name, each as bytes."""
+    page.get_by_role("button", name="Export").click()
+    with zipfile.ZipFile(taken(page, "Raw data (ZIP)")) as packed:
+        packed.extractall(folder)
+    page.get_by_role("button", name="Close").click()
+    with np.load(folder / "attribution-maps" / "attributions.npz") as arrays:
+        return {name: arrays[name].tobytes() for name in arrays}
+
+
+def test_a_lecturer_shares_a_photo_that_a_phone_then_explains_with_the_same_maps(
+    page: Page, fresh: Open, samples: Path, tmp_path: Path
+) -> None:
+    old = source(page, "gradient")
+    upload(page, "photo.jpg", (samples / "giant_panda.jpg").read_bytes())
+    expect_new(page, "gradient", old)
+    sidebar = page.get_by_test_id("stSidebar")
+    for name in ("Guided backpropagation", "Zeiler-Fergus"):
+        sidebar.get_by_role("button", name=name).click()
+        idle(page)
+    before = archived(page, tmp_path / "lecturer")
+    assert list(before) == ["pixels", "gradient", "integrated_gradients"]
+    page.get_by_role("button", name="Share").focus()
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("The link does not contain your photo.")
+    include = dialog.get_by_role("checkbox", name="Include the photo for 24 hours")
+    include.focus()
+    page.keyboard.press("Space")
+    field = dialog.get_by_role("textbox", name="Link")
+    expect(field).to_have_value(re.compile(r"photo=shared:[\w-]{22}&methods=gradient~integrated_gradients$"))
+    link = field.input_value()
+    expect(dialog.get_by_role("img", name="QR code of the link")).to_be_visible()
+    targets = [
+        dialog.get_by_role("button", name=name, exact=True) for name in ("Copy", "Delete the shared photo", "Close")
+    ]
+    for target in (*targets, dialog.get_by_test_id("stCheckbox").locator("label")):
+        box = target.bounding_box()
+        assert box
+        assert min(box["width"], box["height"]) >= 24
+    phone = fresh(link, PHONE)
+    for key in ("photo", "gradient", "integrated_gradients"):
+        expect(map_of(phone, key)).to_be_visible()
+    idle(phone)
+    phone.get_by_role("button", name="More", exact=True).click()
+    assert archived(phone, tmp_path / "phone") == before
+    script = tmp_path / "phone" / "attribution-maps" / "reproduce.py"
+    said = subprocess.run([sys.executable, script], env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True)
+    assert said.stdout.decode().count("identical") == 3, said.stderr  # the weights and two maps
+    assert link.partition("shared:")[2][:22] not in (script.parent / "manifest.json").read_text()
+    assert phone.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    dialog.get_by_role("button", name="Delete the shared photo").click()
+    expect(field).to_have_value(re.compile("photo=upload"))
+    late = fresh(link)
+    expect(late.get_by_test_id("stMain")).to_contain_text("The shared photo is no longer on this server")
+    expect(late.get_by_test_id("stSkeleton")).to_have_count(0)
 
 
 def taken(page: Page, button: str) -> Path:

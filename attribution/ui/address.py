@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from attribution.analysis import Analysis
 from attribution.baselines import BASELINES
@@ -26,10 +27,11 @@ from attribution.ui.events import read_window
 from attribution.ui.forms import fill, held
 from attribution.ui.models import find_model
 from attribution.ui.session import session
-from attribution.ui.sidebar import fill_sidebar
+from attribution.ui.sidebar import SHARED_PREFIX, fill_sidebar
 from attribution.viewer.message import WHOLE_WINDOW, Window
 from attribution.work.baselines import FIRST_BASELINES
 from attribution.work.path import PathChoice
+from attribution.work.shared import NAME
 
 TRACKING_PREFIXES = ("utm_", "fbclid", "gclid")  # ignored prefixes, added by mailers and social networks
 MAX_PARAMETER_LENGTH = 500  # per parameter; per item in a list of methods or baselines
@@ -59,9 +61,11 @@ class Restored:
 
 
 def restore_session() -> None:
-    """Set the widgets and the view from the URL when a session starts."""
-    state = session()
+    """Set the widgets and the view from the URL when a session starts, and the widgets after Back or Forward."""
+    state, context = session(), get_script_run_ctx()
     if state.restored:
+        if context and context.is_history_navigation:  # Streamlit then sends the query of the entry
+            _go_to(parse(st.query_params.to_dict()))
         return
     parts = st.query_params.to_dict()
     asked = parse(parts if parts or not SERVED else {"model": next(iter(SERVED))})
@@ -71,6 +75,20 @@ def restore_session() -> None:
     state.view, state.window, state.sentences = asked.view, asked.window, asked.sentences
 
 
+def _go_to(entry: Restored) -> None:
+    """Set the widgets to those of an entry of the browser's history; the view stays."""
+    fill_sidebar(entry.analysis)
+    for key, page in PAGES.items():
+        fill(page(), key, st.session_state)  # type: ignore[arg-type]
+    for key in FIRST_BASELINES:
+        fill(BASELINES[key](), f"baselines.{key}", st.session_state)  # type: ignore[arg-type]
+    st.session_state["baselines"] = list(FIRST_BASELINES)
+    st.session_state.update(entry.state)
+    state = session()
+    state.sentences = entry.sentences
+    state.restorations += 1
+
+
 def query(analysis: Analysis) -> str:
     """Return the query of the current choices, percent-encoded, without parameters at their defaults."""
     state, usual = st.session_state.to_dict(), plain(Analysis())
@@ -78,6 +96,7 @@ def query(analysis: Analysis) -> str:
     baselines = [write(held(BASELINES[key], f"baselines.{key}", state)) for key in BASELINES if key in chosen]
     parts = {
         **{name: (text, usual[name]) for name, text in plain(analysis).items()},
+        "photo": (analysis.photo, usual["photo"]),  # its names need no escapes
         **({"model": (plain(analysis)["model"], "")} if SERVED else {}),  # without a model, a link shows the served one
         **{key: (write(held(page, key, state)), key) for key, page in PAGES.items()},
         "baselines": (Several.SEPARATOR.join(baselines), Several.SEPARATOR.join(FIRST_BASELINES)),
@@ -141,6 +160,9 @@ def _check(changed: Analysis, text: str, found: Restored) -> None:
     changed.full_target.check(len(facts.classes), facts.output)
     if changed.photo in UPLOAD_SOURCES and MISSING_PHOTO_NOTE not in found.sentences:
         found.sentences.append(MISSING_PHOTO_NOTE)
+    elif changed.photo.startswith(SHARED_PREFIX):
+        if not NAME.fullmatch(changed.photo.removeprefix(SHARED_PREFIX)):
+            raise Refusal("a shared photo has a name of 22 letters and digits; copy the whole link.")
     elif changed.photo not in (*SAMPLES, *UPLOAD_SOURCES):
         raise Refusal(f"there is no sample photo {text!r}.")
 

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -53,8 +54,15 @@ def read_place(sent: Any) -> Crop:
     return CropSetting("").check((across, down, size))
 
 
+def read_tab(sent: Any) -> str:
+    """Read the number of a tab: 128 bits in hexadecimal."""
+    if not re.fullmatch("[0-9a-f]{32}", number := sent["number"]):
+        raise ValueError(number)
+    return str(number)
+
+
 def read_view(sent: Any) -> tuple[View, Window]:
-    """Read the view of the panels, which the viewer sends when an export is requested."""
+    """Read the view of the panels, which the viewer sends when an export or a link is requested."""
     parts = {str(name): str(text) for name, text in dict(sent).items()}
     view = restore(View, {name: text for name, text in parts.items() if name in described(View)})
     return view, read_window(parts["zoom"]) if "zoom" in parts else WHOLE_WINDOW

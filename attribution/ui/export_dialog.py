@@ -34,6 +34,7 @@ def _dialog(outcome: Outcome, view: View, window: Window) -> None:
     window = outcome.analysis.frame.window(window)
     crop = outcome.analysis.analysis.crop
     photo, asked = outcome.analysis.photo, len(outcome.analysis.methods)
+    name = outcome.analysis.analysis.photo.partition(":")[0]  # without the secret name of a shared photo
     if len(results) < asked:
         st.text(f"Only {len(results)} of {asked} maps are finished; the files contain no others yet.")
     _download(
@@ -53,7 +54,7 @@ def _dialog(outcome: Outcome, view: View, window: Window) -> None:
         "Raw values, the network's input, images, a manifest, citations, and a script that recomputes the maps. "
         "Contains no file name or metadata of your photo.",
         "attribution.zip",
-        lambda file: export.archive(results, file, outcome.analysis.analysis.photo, crop),
+        lambda file: export.archive(results, file, name, crop),
     )
 
 

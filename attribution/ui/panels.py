@@ -7,7 +7,8 @@ from weakref import WeakKeyDictionary
 import streamlit as st
 
 from attribution.result import Attribution
-from attribution.ui.events import read_choice, read_mark, read_view, received
+from attribution.ui.events import read_choice, read_mark, read_tab, read_view, received
+from attribution.ui.reload import claim
 from attribution.ui.session import rerun_page, session
 from attribution.viewer.message import Place, module, pack_result, style
 
@@ -42,12 +43,24 @@ def show(packed: bytes, key: str, marks: bool = False, choose: Callable[[int], N
             session().export = event
             rerun_page()
 
+    def sharing() -> None:
+        if event := received(key, "share", read_view):
+            session().share = event
+
+    def told_tab() -> None:
+        if number := received(key, "tab", read_tab):
+            claim(number)
+
     def chosen() -> None:
         if choose and (place := received(key, "choice", read_choice)) is not None:
             choose(place)
             rerun_page()
 
-    callbacks: dict[str, Callable[[], None]] = {"on_export_change": exporting}
+    callbacks: dict[str, Callable[[], None]] = {
+        "on_export_change": exporting,
+        "on_share_change": sharing,
+        "on_tab_change": told_tab,
+    }
     if marks:
         callbacks["on_pixel_change"] = marked
     if choose:

@@ -13,6 +13,7 @@ from attribution.drawing.view import View
 from attribution.models.record import ModelRecord
 from attribution.viewer.message import WHOLE_WINDOW, Window
 from attribution.work.analysis import PreparedAnalysis
+from attribution.work.shared import Preparations
 
 STATE_KEY = "session"
 
@@ -49,6 +50,13 @@ class Session:
         keep_crop: True if the next photo keeps the crop of the link.
         mark: The last marked pixel.
         export: View and window of the export dialog; None while it is closed.
+        share: View and window of the share dialog; None while it is closed.
+        crops: What the networks of the analysis see of the photo; empty without a photo.
+        files: Ids of the uploaded files in Streamlit's store, by the source that they belong to.
+        tab: Random number of the browser's tab; empty until the browser has sent it.
+        restorations: How often Back or Forward has restored an analysis.
+        shared: Name of the shared photo that a link contained; empty if none.
+        shares: Names of the photos that this session has shared, by their content.
         rerun: True if the next run of a fragment must rerun the whole page.
         watches: The job that each page follows, by page name.
         upload: The current upload.
@@ -69,6 +77,13 @@ class Session:
     keep_crop: bool = False
     mark: Pixel | None = None
     export: tuple[View, Window] | None = None
+    share: tuple[View, Window] | None = None
+    crops: Preparations = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    tab: str = ""
+    restorations: int = 0
+    shared: str = ""
+    shares: dict[str, str] = field(default_factory=dict)
     rerun: bool = False
     watches: dict[str, Any] = field(default_factory=dict)
     upload: Upload | None = None
@@ -87,6 +102,11 @@ def session() -> Session:
         found.server_id = context.session_id
         _sessions[found.owner] = found
     return found
+
+
+def earlier(tab: str) -> list[Session]:
+    """Return the sessions of a tab that have lost their browser, the newest first."""
+    return [each for each in reversed(list(_sessions.values())) if each.tab == tab and not is_connected(each.owner)]
 
 
 def is_connected(owner: str) -> bool:

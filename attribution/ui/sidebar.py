@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections.abc import Container, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import streamlit as st
@@ -14,8 +14,9 @@ from attribution.methods import METHODS
 from attribution.methods.method import GROUPS, Method
 from attribution.models.record import Facts, ModelRecord
 from attribution.network.device import available_devices
-from attribution.photo.crop import CENTRE, FIT, MIN_SIZE, WHOLE, Crop
+from attribution.photo.crop import CENTRE, FIT, MIN_SIZE, WHOLE, Crop, Size
 from attribution.photo.decode import MAX_BYTES, MAX_PIXELS, open_image
+from attribution.photo.encode import eight_bit
 from attribution.photo.preprocessing import Box, Preprocessing
 from attribution.photo.samples import DEFAULT_SAMPLE, SAMPLES, open_sample, sample_title
 from attribution.refusal import Refusal
@@ -24,14 +25,18 @@ from attribution.targets.target import SCORES
 from attribution.ui.crop.crop import show_crop
 from attribution.ui.forms import ask, fill, held, reset
 from attribution.ui.models import offered as offered_models
+from attribution.ui.reload import forget, keep
 from attribution.ui.session import Upload, session
 from attribution.viewer.message import WHOLE_FRAME, common_frames
 from attribution.work.analysis import PreparedAnalysis, estimate, layers
 from attribution.work.cache import PHOTO_STORE, Recent
+from attribution.work.shared import GONE, LIFETIME, SHARED_PHOTOS, Preparations, Prepared
 
 MIN_SHOWN_SECONDS = 2  # shortest estimate, in seconds per map, that the method picker shows
 _photos: Recent[Image.Image | Refusal] = Recent("photos", PHOTO_STORE)
 SOURCES = ("Samples", "Upload", "Camera")
+SHARED = "Shared"  # a fourth source, while a link with a shared photo is open
+SHARED_PREFIX = "shared:"  # of the photo's name in a link
 DIALOGS = {"own": "Your own...", "timm": "timm..."}  # dialogs that add a model
 OWN_SIZE = 0  # size of a crop that is the network's own
 OPEN_CLASS = -1  # option value of "Predicted class" and "All other classes"
@@ -39,11 +44,27 @@ OPEN_CLASS = -1  # option value of "Predicted class" and "All other classes"
 
 @dataclass(frozen=True, eq=False)
 class Photo:
-    """The photo of this session: its identifier, its title and its pixels."""
+    """The photo of this session.
+
+    Attributes:
+        name: Identifier.
+        title: Title.
+        image: Pixels.
+        crops: Crops of a shared photo, of which there is no more than them.
+    """
 
     name: str
     title: str
     image: Image.Image
+    crops: Preparations = field(default_factory=dict)
+
+    def crop(self, steps: Preprocessing, across: float, down: float, size: Size) -> Prepared:
+        """Return what a network with this preprocessing sees; position and size as for `Preprocessing.box`."""
+        if not self.crops:
+            return Prepared(steps.prepare(self.image, across, down, size), steps.box(self.image, across, down, size))
+        first = next(iter(self.crops.values()))
+        whole = replace(steps, resize=steps.size)  # the shared crop, without cropping it again
+        return self.crops.get(steps) or Prepared(whole.prepare(self.image), first.box)
 
 
 def choose() -> tuple[Analysis, PreparedAnalysis | str]:
@@ -70,7 +91,7 @@ def choose() -> tuple[Analysis, PreparedAnalysis | str]:
         _keep("target", classes, OPEN_CLASS)
         _keep("versus", classes if facts.output.compares else (), OPEN_CLASS)
         _keep("score", facts.output.scores, facts.output.scores[0])
-        if photo:
+        if photo and not photo.crops:
             with under_photo:
                 _crop(photo, facts.preprocessing)
         others = _beside(record)
@@ -78,7 +99,7 @@ def choose() -> tuple[Analysis, PreparedAnalysis | str]:
         _target(facts)
         methods = _methods(record)
     analysis = Analysis(
-        photo=state.sample if state.source == "Samples" else state.source.lower(),
+        photo=_name(),
         crop=_chosen_crop(),
         model=state.model,
         target=None if state.target == OPEN_CLASS else state.target,
@@ -88,6 +109,7 @@ def choose() -> tuple[Analysis, PreparedAnalysis | str]:
         beside=tuple(other.key for other in others),
     )
     session().automatic = state.automatic
+    session().crops = {}
     if photo is None:
         return analysis, refusal
     try:
@@ -100,19 +122,20 @@ def _prepared(analysis: Analysis, records: Sequence[ModelRecord], photo: Photo, 
     """Return an analysis with the photo as each of the models sees it; the first is the analysis's own."""
     crop = analysis.crop.shares
     steps = [record.facts().preprocessing for record in records]
-    boxes = [each.box(photo.image, *crop) for each in steps]  # left, top, right, bottom in pixels
-    frames = common_frames(boxes) if len(boxes) > 1 else [WHOLE_FRAME]
+    crops = [photo.crop(each, *crop) for each in steps]
+    frames = common_frames([seen.box for seen in crops]) if len(crops) > 1 else [WHOLE_FRAME]
+    session().crops = dict(zip(steps, crops, strict=True))
     first, *others = (
         PreparedAnalysis(
             replace(analysis, model=record.key, beside=()),
             record,
-            each.prepare(photo.image, *crop),
-            saved_size(box),
+            seen.x,
+            saved_size(seen.box),
             photo.title,
             device,
             frame,
         )
-        for record, each, box, frame in zip(records, steps, boxes, frames, strict=True)
+        for record, seen, frame in zip(records, crops, frames, strict=True)
     )
     return replace(first, analysis=analysis, beside=tuple(others))
 
@@ -128,8 +151,10 @@ def fill_sidebar(analysis: Analysis) -> None:
     """Set the sidebar's widgets before they are shown, so that `choose` returns this analysis.
 
     Args:
-        analysis: Its photo is a sample, or "upload" or "camera".
+        analysis: Its photo is a sample, "upload", "camera", or "shared:" and the name of a shared photo.
     """
+    if analysis.photo.startswith(SHARED_PREFIX):
+        session().shared = analysis.photo.removeprefix(SHARED_PREFIX)
     st.session_state.update(_widgets(analysis))
     for method in analysis.methods:
         fill(method, method.key, st.session_state)  # type: ignore[arg-type]
@@ -145,7 +170,7 @@ def _widgets(analysis: Analysis) -> dict[str, Any]:
     sampled = analysis.photo in SAMPLES
     across, down, size = analysis.crop
     return {
-        "source": "Samples" if sampled else analysis.photo.capitalize(),
+        "source": "Samples" if sampled else analysis.photo.partition(":")[0].capitalize(),
         "sample": analysis.photo if sampled else DEFAULT_SAMPLE,
         "across": round(across),
         "down": round(down),
@@ -164,7 +189,7 @@ def _mend() -> None:
     """Reset widgets that have no value, or one that they do not offer, to their defaults."""
     usual = _widgets(Analysis())
     offered: dict[str, Container[Any]] = {
-        "source": SOURCES,
+        "source": _sources(),
         "sample": SAMPLES,
         "across": range(101),
         "down": range(101),
@@ -191,8 +216,20 @@ def _keep(key: str, offered: Container[Any], usual: Any) -> None:
         st.session_state[key] = usual
 
 
+def _sources() -> tuple[str, ...]:
+    return (*SOURCES, SHARED) if session().shared else SOURCES
+
+
+def _name() -> str:
+    """Return the name of the photo in links."""
+    state = st.session_state
+    if state.source == SHARED:
+        return f"{SHARED_PREFIX}{session().shared}"
+    return str(state.sample if state.source == "Samples" else state.source.lower())
+
+
 def _photo() -> Photo | None:
-    source = st.segmented_control("Photo", SOURCES, required=True, key="source", width="stretch", on_change=_centre)
+    source = st.segmented_control("Photo", _sources(), required=True, key="source", width="stretch", on_change=_centre)
     if source == "Samples":
         session().upload = None
         name = st.selectbox(
@@ -204,6 +241,15 @@ def _photo() -> Photo | None:
             on_change=_centre,
         )
         return Photo(name, sample_title(name), open_sample(name))
+    if source == SHARED:
+        session().upload = None
+        if not (crops := SHARED_PHOTOS.get(session().shared)):
+            raise Refusal(GONE)
+        st.caption(
+            f"From a link: the crop that the network sees. Deleted {LIFETIME / 3600:.0f} hours after it was shared."
+        )
+        image = Image.fromarray(eight_bit(next(iter(crops.values())).x.numpy()))
+        return Photo(session().shared, "Shared photo", image, crops)
     if source == "Upload":
         upload = st.file_uploader(
             "Upload a photo",
@@ -212,14 +258,14 @@ def _photo() -> Photo | None:
             key="upload",
             help="Up to 30 MB and 40 megapixels. Kept in this server's memory only; previews and maps stay there until "
             "newer ones replace them.",
-            on_change=_centre,
+            on_change=_replaced,
+            args=(source,),
         )
     else:
-        upload = st.camera_input("Take a photo", key="camera", on_change=_centre)
-    if not upload:
+        upload = st.camera_input("Take a photo", key="camera", on_change=_replaced, args=(source,))
+    if not (data := keep(str(source), upload)):
         session().upload = None
         return None
-    data = upload.getvalue()
     content = hashlib.sha256(data).hexdigest()
     return Photo(content, "Your photo" if source == "Upload" else "Your camera photo", _decoded(content, data))
 
@@ -274,6 +320,11 @@ def _centre() -> None:
     if not session().keep_crop:
         _move(CENTRE)
     session().keep_crop = False
+
+
+def _replaced(source: str) -> None:
+    forget(source)
+    _centre()
 
 
 def _model() -> ModelRecord:

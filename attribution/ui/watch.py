@@ -190,10 +190,10 @@ def show(
         found = watch.found(worth)
         with st.container(key="state"):  # always present, so that later elements keep their position
             watch.show_state(found)
-        if found is None:
-            st.skeleton(height=300)
-        else:
+        if found is not None:
             draw(found)
+        elif watch.status != "missing":
+            st.skeleton(height=300)
         if polling and not active:  # everything has been drawn; stop polling
             st.rerun()
         if active:  # last, so that the browser has drawn everything before it polls again

@@ -243,8 +243,10 @@ def pack_classes(prediction: Sequence[tuple[int, str, float]], explained: int) -
     return pack({"kind": "classes", "entries": entries})
 
 
-def pack_link(group: str, view: View, window: Window, query: str, page: str, note: str) -> bytes:
-    """Pack the copy-link button, which also keeps the address bar up to date.
+def pack_link(
+    group: str, view: View, window: Window, query: str, page: str, restored: int = 0, asks_tab: bool = False
+) -> bytes:
+    """Pack the share button, which also keeps the address bar up to date.
 
     Args:
         group: Name of the group whose view is part of the link.
@@ -252,7 +254,13 @@ def pack_link(group: str, view: View, window: Window, query: str, page: str, not
         window: As for `pack_toolbar`.
         query: The other parameters of the link, `name=value&...`, percent-encoded.
         page: URL path of the open page; the address bar is rewritten when it changes.
-        note: Message about content that the link cannot contain; empty if none.
+        restored: How often Back or Forward has restored an analysis. Default: 0.
+        asks_tab: True if the browser is to send the number of its tab. Default: False.
     """
-    rest = {"query": query, "page": page, "note": note}
+    rest = {"query": query, "page": page, "restored": restored, "asksTab": asks_tab}
     return pack({"kind": "link", "group": group, "settings": plain(view), "window": window, **rest})
+
+
+def pack_copy(link: str) -> bytes:
+    """Pack a link with a button that copies it."""
+    return pack({"kind": "copy", "link": link})

@@ -1,6 +1,7 @@
-// Shows a message in an element: a panel, the toolbar, the classes or the link.
+// Shows a message in an element: a panel, the toolbar, the classes or a link.
 
 import { Classes } from "./classes.js";
+import { Copy } from "./copy.js";
 import { element } from "./elements.js";
 import { Link } from "./link.js";
 import { Panel } from "./panel.js";
@@ -10,7 +11,8 @@ import { unpack } from "./unpack.js";
 const shown = new WeakMap(); // parentElement -> Panel, Toolbar or Link
 const makers = {
   toolbar: (root, trigger) => new Toolbar(root, trigger && ((view) => trigger("export", view))),
-  link: (root) => new Link(root),
+  link: (root, trigger) => new Link(root, trigger),
+  copy: (root) => new Copy(root),
   classes: (root, trigger) => new Classes(root, (choice) => trigger?.("choice", choice)),
   panel: (root, trigger) => new Panel(root, (pixel) => trigger?.("pixel", pixel)),
 };
