@@ -1,4 +1,4 @@
-"""What people take away: files that reproduce, a sheet, a report. On real maps of the embedded network."""
+"""What people export: files that reproduce, a sheet, a report. On real maps of the embedded network."""
 
 import ast
 import io

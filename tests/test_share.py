@@ -1,4 +1,4 @@
-"""A link opened by somebody else, and files taken away, in Chromium."""
+"""A link opened by somebody else, and exported files, in Chromium."""
 
 import io
 import os
@@ -103,7 +103,7 @@ def test_a_phone_keeps_its_address_bar_too(page: Page) -> None:
 def archived(page: Page, folder: Path) -> dict[str, bytes]:
     """Export the raw data; the arrays by name, each as bytes."""
     page.get_by_role("button", name="Export").click()
-    with zipfile.ZipFile(taken(page, "Raw data (ZIP)")) as packed:
+    with zipfile.ZipFile(exported(page, "Raw data (ZIP)")) as packed:
         packed.extractall(folder)
     page.get_by_role("button", name="Close").click()
     with np.load(folder / "attribution-maps" / "attributions.npz") as arrays:
@@ -158,28 +158,28 @@ def test_a_lecturer_shares_a_photo_that_a_phone_then_explains_with_the_same_maps
     expect(late.get_by_test_id("stSkeleton")).to_have_count(0)
 
 
-def taken(page: Page, button: str) -> Path:
+def exported(page: Page, button: str) -> Path:
     with page.expect_download() as download, page.expect_response(lambda answer: "/media/" in answer.url) as answer:
         page.get_by_role("button", name=button).click()
     assert answer.value.headers["cache-control"] == "no-store"
     return download.value.path()
 
 
-def test_what_is_taken_away_is_what_is_shown(page: Page, fresh: Open, tmp_path: Path) -> None:
+def test_what_is_exported_is_what_is_shown(page: Page, fresh: Open, tmp_path: Path) -> None:
     idle(page)
     page.get_by_label("View").select_option("signed")
     page.get_by_role("button", name="Export").click()
-    with Image.open(taken(page, "Figure (PNG)")) as sheet:
+    with Image.open(exported(page, "Figure (PNG)")) as sheet:
         assert sheet.info["dpi"] == pytest.approx((300, 300), abs=1)
         assert sheet.width == 5 * 2.4 * 300
         colours = sheet.convert("RGB").getcolors(1 << 24)
         assert any(blue > red + 60 for _, (red, _, blue) in colours)  # the signed view has blue in it
-    with zipfile.ZipFile(io.BytesIO(taken(page, "Raw data (ZIP)").read_bytes())) as packed:
+    with zipfile.ZipFile(io.BytesIO(exported(page, "Raw data (ZIP)").read_bytes())) as packed:
         names = {name.removeprefix("attribution-maps/") for name in packed.namelist()}
         assert {"attributions.npz", "manifest.json", "reproduce.py", "CITATION.bib"} <= names
         assert {f"{key}.png" for key in FIRST} <= names
     report = tmp_path / "report.html"
-    report.write_bytes(taken(page, "Report (HTML)").read_bytes())
+    report.write_bytes(exported(page, "Report (HTML)").read_bytes())
     assert report.stat().st_size < 5_000_000
     page.get_by_role("button", name="Close").click()
     expect(page.get_by_role("button", name="Figure (PNG)")).to_have_count(0)

@@ -5,9 +5,11 @@ browser has left; `BoundedUploads` in door.py limits them. A reload makes a new 
 the earlier one if its browser knows that one's random number. Links do not contain the number.
 """
 
+import contextlib
 from typing import Any
 
 import streamlit as st
+from starlette.exceptions import HTTPException
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from attribution.ui.session import earlier, session
@@ -62,5 +64,6 @@ def claim(tab: str) -> None:
             stored = manager.get_files(other.server_id, [file])
             if stored and source not in state.files:
                 manager.remove_file(other.server_id, file)  # first, since the total is limited
-                manager.add_file(context.session_id, stored[0])
-                state.files[source] = file
+                with contextlib.suppress(HTTPException):  # full all the same; the photo must be uploaded again
+                    manager.add_file(context.session_id, stored[0])
+                    state.files[source] = file

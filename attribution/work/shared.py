@@ -57,9 +57,7 @@ class SharedPhotos:
             limit: Returns the maximum number of bytes of all photos.
         """
         self._clock, self._limit, self._lock = clock, limit, Lock()
-        self._photos: dict[
-            str, tuple[float, int, Preparations]
-        ] = {}  # name: (end in seconds, bytes, crops), oldest first
+        self._photos: dict[str, tuple[float, int, Preparations]] = {}  # end in seconds, bytes, crops; oldest first
         self._timer: Timer | None = None
 
     def put(self, crops: Preparations) -> str:
