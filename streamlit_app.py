@@ -18,13 +18,15 @@ def main() -> None:
     """Draw the page; Streamlit calls this on every rerun of every session."""
     # Inline, since browsers request an icon file again whenever the address bar changes.
     icon = base64.b64encode((Path(__file__).parent / "assets" / "icon.png").read_bytes()).decode()
-    st.set_page_config("Attribution", f"data:image/png;base64,{icon}", layout="wide", initial_sidebar_state=320)
+    first = "Attribution" if not st.session_state else None  # later runs keep the title until it is known again
+    st.set_page_config(first, f"data:image/png;base64,{icon}", layout="wide", initial_sidebar_state=320)
     with st.spinner("Starting PyTorch. The first start takes a few seconds."):
         from attribution import ui
         from attribution.system.log import start_log
         from attribution.ui.add_model import offer_models
         from attribution.ui.address import restore_session
         from attribution.ui.error_card import error_card
+        from attribution.ui.heading import name_tab
         from attribution.ui.session import session
         from attribution.ui.share import show_link, show_sentences
         from attribution.ui.sidebar import choose
@@ -47,6 +49,7 @@ def main() -> None:
         restore_session()
         link = st.sidebar.container()
         session().chosen, session().analysis = choose()
+        name_tab(page.title)
         with link:
             show_link(session().chosen, page.url_path)
         show_sentences()

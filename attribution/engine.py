@@ -4,6 +4,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,10 @@ from attribution.methods.method import Computed, Method, Tick
 from attribution.network.model import Model
 from attribution.network.scorer import Scorer
 from attribution.refusal import Refusal
+from attribution.remedy import Remedy
 from attribution.result import VERSION, Attribution, Results
-from attribution.settings import plain
+from attribution.settings import plain, write
+from attribution.targets.log_odds import LogOdds
 from attribution.targets.target import Target
 
 OnProgress = Callable[[float, Attribution | None], None]
@@ -174,7 +177,7 @@ class _Run:
         score, baseline_score, delta = self.scorer.score, computed.baseline_score, None
         if self.method.complete and baseline_score is not None:
             delta = float(values.sum(dtype=np.float64)) - (score - baseline_score)
-        return Attribution(
+        result = Attribution(
             values=values,
             pixels=self.scorer.pixels,
             score=score,
@@ -190,6 +193,7 @@ class _Run:
             seconds=time.perf_counter() - self.started,
             rectifiers=computed.rectifiers,
             notes=(*self._notes(), *computed.notes),
+            remedies=(*self._remedies(), *computed.remedies),
             explained=self.scorer.target.words(self.model.classes),
             prediction=self.scorer.prediction,
             converges=self.method.converges,
@@ -202,6 +206,10 @@ class _Run:
                 "weights": self.model.weights,
             },
         )
+        if result.improvable and (finer := self.method.refined()):
+            more = Remedy(f"Use {plain(finer)['steps']} steps", method=write(finer))
+            result = replace(result, remedies=(more, *result.remedies))
+        return result
 
     def _notes(self) -> list[str]:
         notes = []
@@ -221,6 +229,9 @@ class _Run:
         if self.scorer.saturated:
             notes.append("The probability is so close to 0 or 1 that its gradient underflows; choose log-odds.")
         return notes
+
+    def _remedies(self) -> list[Remedy]:
+        return [Remedy("Explain log-odds", score=LogOdds.key)] if self.scorer.saturated else []
 
 
 def _expect(given: object, wanted: type, example: str) -> None:

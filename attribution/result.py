@@ -15,6 +15,7 @@ from attribution.drawing.view import View
 from attribution.network.rectifiers import Interception
 from attribution.photo.encode import data_url, eight_bit
 from attribution.refusal import Refusal
+from attribution.remedy import Remedy
 from attribution.system.files import storing, whole_file
 from attribution.targets.target import Target
 
@@ -52,6 +53,7 @@ class Attribution:
         unit: Unit of the values.
         converges: True if more steps reduce delta.
         signed: True if the map is drawn in signed colours by default.
+        remedies: Changes that the notes or the account recommend.
     """
 
     values: NDArray[Any]
@@ -75,6 +77,7 @@ class Attribution:
     unit: str = ""
     converges: bool = True
     signed: bool = False
+    remedies: tuple[Remedy, ...] = ()
 
     @property
     def relative_delta(self) -> float | None:
@@ -93,6 +96,14 @@ class Attribution:
         return (self.relative_delta or 0.0) > DOUBTFUL_DELTA
 
     @property
+    def improvable(self) -> bool:
+        """True if the sum of the values is off by more than 1% of the score difference and more steps help."""
+        if self.delta is None or self.baseline_score is None or not self.converges:
+            return False
+        difference = abs(self.score - self.baseline_score)
+        return difference >= NEGLIGIBLE_DIFFERENCE and abs(self.delta) > IMPROVABLE_DELTA * difference
+
+    @property
     def account(self) -> str | None:
         """A sentence that compares the sum of the map with the score difference; None without a delta."""
         if self.delta is None or self.baseline_score is None:
@@ -105,7 +116,7 @@ class Attribution:
             )
         decimals = max(0, 2 - math.floor(math.log10(abs(difference))))  # three significant digits
         relative = abs(self.delta / difference)
-        more = "; more steps would reduce the error" if relative > IMPROVABLE_DELTA and self.converges else ""
+        more = "; more steps would reduce the error" if self.improvable else ""
         return (
             f"The map sums to {difference + self.delta:.{decimals}f}; the score difference is "
             f"{difference:.{decimals}f} ({relative:.1%} off{more})."
@@ -131,6 +142,7 @@ class Attribution:
         facts = {name: getattr(self, name) for name in names}
         for name in ("target", "rectifiers"):
             facts[name] = facts[name] and dataclasses.asdict(facts[name])
+        facts["remedies"] = [dataclasses.asdict(each) for each in self.remedies]
         return facts
 
     @property
@@ -199,6 +211,7 @@ def load(path: str | os.PathLike[str]) -> Attribution:
             target=Target(**facts.pop("target")),
             rectifiers=seen and Interception(**{**seen, "others": tuple(seen["others"])}),
             notes=tuple(facts.pop("notes")),
+            remedies=tuple(Remedy(**each) for each in facts.pop("remedies", ())),
             prediction=tuple((int(i), str(name), float(p)) for i, name, p in facts.pop("prediction")),
             **facts,
         )

@@ -53,7 +53,7 @@ def methods_shown(app: AppTest) -> list[str]:
 
 
 def texts(app: AppTest) -> str:
-    shown = (*app.markdown, *app.caption, *app.text, *app.error, *app.warning, *app.info)
+    shown = (*app.markdown, *app.caption, *app.text, *app.error, *app.warning, *app.info, *app.html)
     return "\n".join(element.value for element in shown)
 
 

@@ -2,8 +2,8 @@
 
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -14,7 +14,8 @@ from attribution.methods.citation import Citation
 from attribution.network.model import Model
 from attribution.network.rectifiers import Interception
 from attribution.network.scorer import Scorer
-from attribution.settings import Configurable
+from attribution.remedy import Remedy
+from attribution.settings import Configurable, Number, described
 
 MIN_NEGATIVE_SHARE = 0.1  # smallest negative share of a map that a note mentions
 GROUPS = ("gradients", "rectifier rules", "paths", "activations", "perturbations")  # in the order of the picker
@@ -48,12 +49,14 @@ class Computed:
         baseline_score: Score of the baseline; None without a baseline.
         rectifiers: Rectifiers and other nonlinear operators in the pass; None if they were not recorded.
         notes: Warnings, as sentences.
+        remedies: Changes that the notes recommend.
     """
 
     values: Tensor
     baseline_score: float | None = None
     rectifiers: Interception | None = None
     notes: tuple[str, ...] = ()
+    remedies: tuple[Remedy, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,14 @@ class Method(Configurable):
         Raises:
             Refusal: If the map cannot be computed for this photo.
         """
+
+    def refined(self) -> "Method | None":
+        """Return the same method with twice the steps, up to their maximum; None if it cannot take more."""
+        kind, steps = described(type(self)).get("steps"), getattr(self, "steps", 0)
+        if not isinstance(kind, Number) or steps >= kind.high:
+            return None
+        more: dict[str, Any] = {"steps": min(2 * steps, int(kind.high))}
+        return replace(self, **more)
 
     def path_images(self, x: Tensor, count: int) -> tuple[NDArray[np.float64], Tensor] | None:
         """Return images along the method's path, for display.

@@ -8,10 +8,12 @@ from attribution.export.maps import computed, settings
 from attribution.methods.method import Method
 from attribution.photo.encode import eight_bit
 from attribution.refusal import Refusal
+from attribution.remedy import Remedy
 from attribution.result import Attribution
 from attribution.ui import panels
-from attribution.ui.session import session
-from attribution.ui.sidebar import explain_class
+from attribution.ui.heading import show_heading
+from attribution.ui.session import rerun_page, session
+from attribution.ui.sidebar import apply_remedy, explain_class
 from attribution.viewer.message import Place, pack_classes, pack_partial, pack_photo, pack_toolbar
 from attribution.work.analysis import Outcome, Strip
 
@@ -26,7 +28,7 @@ def show_header(outcome: Outcome) -> None:
     """Show the photo, the model and the score in one line, the most probable classes, and the viewer's controls."""
     explained = next(iter(outcome.finished.maps), None)
     score = f" Explaining: {explained.statement}." if explained else ""
-    st.text(f"{outcome.analysis.heading}{score}")
+    show_heading(f"{outcome.analysis.heading}{score}", compact=True)
     show_prediction(outcome)
     with st.container(key="controls"):
         panels.show(pack_toolbar(GROUP, session().view, session().window), "toolbar")
@@ -110,6 +112,13 @@ def _show_map(result: Attribution, method: Method, outcome: Outcome, row: str) -
     label = f"{WARNING} {result.account}" if result.doubtful else f"Details{notes}"
     with st.expander(label):
         _show_captions(result, method)
+        for number, remedy in enumerate(result.remedies):
+            st.button(remedy.title, key=f"remedy-{method.key}{row}-{number}", on_click=_apply, args=(remedy, method))
+
+
+def _apply(remedy: Remedy, method: Method) -> None:
+    apply_remedy(remedy, method)
+    rerun_page()
 
 
 def _show_captions(result: Attribution, method: Method) -> None:

@@ -10,7 +10,7 @@ import streamlit as st
 from PIL import Image
 
 from attribution.analysis import MAX_BESIDE, Analysis
-from attribution.methods import METHODS
+from attribution.methods import METHODS, read_method
 from attribution.methods.method import GROUPS, Method
 from attribution.models.record import Facts, ModelRecord
 from attribution.network.device import available_devices
@@ -20,6 +20,7 @@ from attribution.photo.encode import eight_bit
 from attribution.photo.preprocessing import Box, Preprocessing
 from attribution.photo.samples import DEFAULT_SAMPLE, SAMPLES, open_sample, sample_title
 from attribution.refusal import Refusal
+from attribution.remedy import Remedy
 from attribution.settings import described
 from attribution.targets.target import SCORES
 from attribution.ui.crop.crop import show_crop
@@ -163,6 +164,29 @@ def fill_sidebar(analysis: Analysis) -> None:
 def explain_class(index: int) -> None:
     """Set the target class; call before the sidebar is shown, such as from a callback."""
     st.session_state.target = index
+
+
+def apply_remedy(remedy: Remedy, method: Method) -> None:
+    """Change the score, or a method and its settings; call from a callback, as for `explain_class`.
+
+    Args:
+        remedy: The change.
+        method: The method whose map recommends it.
+    """
+    state = st.session_state
+    if remedy.score:
+        state.score = remedy.score
+    if remedy.method:
+        better = read_method(remedy.method)
+        state.methods = [key for key in state.methods if key != method.key]
+        add_method(better.key)
+        fill(better, better.key, state)  # type: ignore[arg-type]
+
+
+def add_method(key: str) -> None:
+    """Add a method to the chosen ones; call from a callback, as for `explain_class`."""
+    chosen = [*st.session_state.methods, key]
+    st.session_state.methods = [each for each in METHODS if each in chosen]
 
 
 def _widgets(analysis: Analysis) -> dict[str, Any]:

@@ -166,6 +166,7 @@ def show(
     draw: Callable[[R], None],
     worth: Callable[[R], bool] = lambda so_far: True,
     tick: float = POLL_INTERVAL,
+    wait: Callable[[], object] = lambda: st.skeleton(height=300),
 ) -> R | None:
     """Follow a task and show its results, in a fragment, until it has finished.
 
@@ -175,6 +176,7 @@ def show(
         draw: Shows a result, finished or not.
         worth: As for `Watch.found`.
         tick: Seconds from the end of one poll to the next.
+        wait: Shows what takes the place of a result until there is one. Default: a skeleton.
 
     Returns:
         The result shown on the page.
@@ -193,7 +195,7 @@ def show(
         if found is not None:
             draw(found)
         elif watch.status != "missing":
-            st.skeleton(height=300)
+            wait()
         if polling and not active:  # everything has been drawn; stop polling
             st.rerun()
         if active:  # last, so that the browser has drawn everything before it polls again

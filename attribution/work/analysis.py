@@ -122,6 +122,14 @@ class PreparedAnalysis:
         return f"{self.photo}. {self.record.title} on {self.device.upper()}."
 
     @property
+    def explained(self) -> str:
+        """Name of the explained class; empty if it is the predicted one and nothing has been computed yet."""
+        index, classes = self.target.index, self.record.facts().classes
+        if index is None and (predicted := _predictions.get(self.subject)):
+            ((index, _, _), *_), classes = predicted
+        return "" if index is None else classes[index]
+
+    @property
     def methods(self) -> tuple[Method, ...]:
         """The methods with their settings."""
         return self.analysis.methods
@@ -225,6 +233,10 @@ class PreparedAnalysis:
         _ = model.stages  # so that forms can offer them
         return outcome
 
+    def known_map(self, method: Method) -> Attribution | Refusal | None:
+        """Return the map of any method for this photo and target, or its refusal, if it is cached."""
+        return _results.get(self._key(method))
+
     def remembered(self) -> Outcome | None:
         """Return the outcome if all of it is cached, else None."""
         known, predicted = self._known(), _predictions.get(self.subject)
@@ -273,7 +285,10 @@ class PageTask(ABC, Generic[R]):
 
     def compute(self, job: Job[R]) -> R:
         """Load the model if necessary, and return the result; called in a worker thread."""
-        found = self.run(loaded(self.analysis, job.report), job)
+        model, subject = loaded(self.analysis, job.report), self.analysis
+        if _predictions.get(subject.subject) is None:
+            _predictions.put(subject.subject, (model.predict(subject.x, also=subject.target.index), model.classes))
+        found = self.run(model, job)
         _page_results.put(self.key, found)
         return found
 

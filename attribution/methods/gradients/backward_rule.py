@@ -8,6 +8,7 @@ from attribution.network.model import Model
 from attribution.network.rectifiers import Interception
 from attribution.network.scorer import Scorer
 from attribution.refusal import Refusal
+from attribution.remedy import Remedy
 
 
 @dataclass(frozen=True)
@@ -18,11 +19,13 @@ class BackwardRule(Method):
         rule: A key of `rectifiers.BACKWARD_RULES`.
         needs_rectifiers: True if the map equals the plain gradient when no rectifier is intercepted.
         ignores_gates: True if the rule ignores which rectifiers are active for the photo.
+        instead: Method that depends on the photo where this one does not. Default: none.
     """
 
     rule: ClassVar[str]
     needs_rectifiers: ClassVar[bool] = True
     ignores_gates: ClassVar[bool] = False
+    instead: ClassVar["type[BackwardRule] | None"] = None
     per_value: ClassVar[bool] = True
     unit: ClassVar[str] = "{score} per pixel value"
     shares_forward: ClassVar[bool] = True
@@ -38,7 +41,8 @@ class BackwardRule(Method):
         seen = scorer.interception
         if reason := self._refusal(seen):
             raise Refusal(reason)
-        return Computed(scorer.backward(self.rule), rectifiers=seen, notes=tuple(self._notes(scorer, seen)))
+        notes, remedies = tuple(self._notes(scorer, seen)), self._remedies(scorer)
+        return Computed(scorer.backward(self.rule), rectifiers=seen, notes=notes, remedies=remedies)
 
     def _refusal(self, seen: Interception) -> str | None:
         if not self.needs_rectifiers or seen.count:
@@ -53,7 +57,7 @@ class BackwardRule(Method):
         notes = []
         if self.needs_rectifiers and seen.others:
             notes.append(f"The rule applies to rectifiers only; {', '.join(seen.others)} kept the plain derivative.")
-        if self.ignores_gates and scorer.model.inspection.fixed_adjoint:
+        if self._is_fixed(scorer):
             depends = (
                 "does not depend on the photo"
                 if scorer.target.has_fixed_signal(scorer.model.output)
@@ -61,3 +65,12 @@ class BackwardRule(Method):
             )
             notes.append(f"This network has no max-pooling and no gates, so under this rule the map {depends}.")
         return notes
+
+    def _is_fixed(self, scorer: Scorer) -> bool:
+        """True if the map hardly depends on the photo."""
+        return self.ignores_gates and scorer.model.inspection.fixed_adjoint
+
+    def _remedies(self, scorer: Scorer) -> tuple[Remedy, ...]:
+        if not self.instead or not self._is_fixed(scorer):
+            return ()
+        return (Remedy(f"Use {self.instead.title}", method=self.instead.key),)

@@ -1,7 +1,7 @@
 """Base class of SmoothGrad, SmoothGrad squared and VarGrad: gradients of noisy copies of the photo."""
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar
 
@@ -11,7 +11,8 @@ from torch import Tensor
 from attribution.baselines.noise import SEED_SETTING
 from attribution.methods.method import Computed, Cost, Method, Tick
 from attribution.network.scorer import Scorer
-from attribution.settings import Number, setting
+from attribution.remedy import Remedy
+from attribution.settings import Number, setting, write
 
 MIN_KEPT_SCORE = 0.5  # mean score of the noisy copies, relative to the photo's, below which a note warns
 
@@ -71,5 +72,9 @@ class NoisyGradients(Method):
             f"The noisy copies score {reached:.2g} on average, the photo {scorer.score:.2g}: the network hardly "
             "recognises the explained class in them; lower sigma."
         )
-        notes = (lost,) if reached < scorer.score * MIN_KEPT_SCORE else ()
-        return Computed(self.combine(first, total / self.samples, squares / self.samples), notes=notes)
+        values = self.combine(first, total / self.samples, squares / self.samples)
+        if reached >= scorer.score * MIN_KEPT_SCORE:
+            return Computed(values)
+        lower = round(self.sigma / 2, 2)
+        remedy = Remedy(f"Lower sigma to {lower:g}", method=write(replace(self, sigma=lower)))
+        return Computed(values, notes=(lost,), remedies=(remedy,) if lower < self.sigma else ())

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from attribution.methods.citation import Citation
 from attribution.methods.gradients.backward_rule import BackwardRule
+from attribution.methods.gradients.guided_backprop import GuidedBackprop
 
 
 @dataclass(frozen=True)
@@ -36,3 +37,4 @@ class ZeilerFergus(BackwardRule):
 
     rule: ClassVar[str] = "zeiler_fergus"
     ignores_gates: ClassVar[bool] = True
+    instead: ClassVar[type[BackwardRule] | None] = GuidedBackprop

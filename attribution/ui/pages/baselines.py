@@ -15,6 +15,7 @@ from attribution.settings import Part, described
 from attribution.ui import panels
 from attribution.ui.export_dialog import offer_export
 from attribution.ui.forms import ask
+from attribution.ui.heading import show_heading
 from attribution.ui.pictures import COLUMNS, GROUP, HEADER_WIDTHS, MIN_PANEL_WIDTH
 from attribution.ui.session import session
 from attribution.ui.watch import show
@@ -101,7 +102,7 @@ def show_together(
             st.caption(sentence)
 
 
-st.header("Effect of the baseline")
+show_heading("Effect of the baseline")
 st.session_state.setdefault("baselines", list(FIRST_BASELINES))
 keys = st.pills(
     "Baselines",

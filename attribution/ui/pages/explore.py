@@ -3,6 +3,7 @@
 import streamlit as st
 
 from attribution.ui.export_dialog import offer_export
+from attribution.ui.heading import show_heading
 from attribution.ui.pictures import show_beside, show_header, show_maps, show_strip
 from attribution.ui.session import session
 from attribution.ui.watch import show
@@ -23,4 +24,15 @@ def draw(outcome: Outcome) -> None:
         show_strip(strip)
 
 
-offer_export(show("explore", session().analysis, draw, worth=lambda so_far: bool(so_far.results or so_far.growing)))
+def wait() -> None:
+    """Show the page until there is a result."""
+    show_heading("Explore", compact=True)
+    st.skeleton(height=300)
+
+
+def is_worth(so_far: Outcome) -> bool:
+    """True if an unfinished outcome has something to show."""
+    return bool(so_far.results or so_far.growing)
+
+
+offer_export(show("explore", session().analysis, draw, is_worth, wait=wait))

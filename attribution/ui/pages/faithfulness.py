@@ -9,6 +9,7 @@ from attribution.export.checks import LINE_COLOURS
 from attribution.photo.encode import data_url, eight_bit
 from attribution.ui.events import read_point, received
 from attribution.ui.forms import ask
+from attribution.ui.heading import show_heading
 from attribution.ui.pictures import MIN_PANEL_WIDTH
 from attribution.ui.session import rerun_page, session
 from attribution.ui.table import show_table
@@ -158,7 +159,7 @@ def _number(value: float | None, form: str) -> str:
     return "\u2013" if value is None else format(value, form)
 
 
-st.header("Does the score depend on the pixels that the map highlights?")
+show_heading("Does the score depend on the pixels that the map highlights?")
 left, right = st.columns([2, 3])
 with left, st.expander("Settings"):
     trial = ask(Trial, Trial.key)

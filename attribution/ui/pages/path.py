@@ -8,6 +8,7 @@ from attribution.methods.paths.integrated_gradients import RULE_SETTING
 from attribution.methods.paths.quadrature import RULES
 from attribution.methods.paths.straight_path import ADAPTIVE_RULE
 from attribution.ui.forms import ask
+from attribution.ui.heading import show_heading
 from attribution.ui.player.player import pack, show_player
 from attribution.ui.session import session
 from attribution.ui.table import show_table
@@ -84,7 +85,7 @@ def show_curves(study: Study) -> None:
     st.plotly_chart(figure, key="convergence", alt=f"Map error against steps. Below {ERROR_LEVELS[0]:.0%}: {spoken}.")
 
 
-st.header("The path of integrated gradients")
+show_heading("The path of integrated gradients")
 left, right = st.columns([2, 3])
 with left:
     choice = ask(PathChoice, PathChoice.key)

@@ -10,6 +10,7 @@ from attribution.photo.encode import eight_bit
 from attribution.refusal import Refusal
 from attribution.ui import panels
 from attribution.ui.forms import ask
+from attribution.ui.heading import show_heading
 from attribution.ui.pictures import GROUP, HEADER_WIDTHS
 from attribution.ui.session import session
 from attribution.ui.theme import make_legible
@@ -19,7 +20,8 @@ from attribution.work.analysis import require_methods
 from attribution.work.sanity import SanityTask, Tried
 
 STRIP_COLUMNS = 7  # panels per row on a desktop
-MIN_PANEL_WIDTH = 120  # pixels of a panel's width; a phone shows two side by side
+CONTROL_COLUMNS = 6  # the same for the controls, with more text below
+MIN_PANEL_WIDTH = 110  # pixels of a panel's width; a phone shows two side by side
 MEASURES = {
     "absolute": "Rank correlation, absolute values",
     "signed": "Rank correlation, signed values",
@@ -47,15 +49,15 @@ def draw(tried: Tried) -> None:
     # While the check is running, only the trained and the latest network are shown: many panels are slow to draw.
     shown = list(range(len(sanity.stages))) if tried.finished else [0, *range(1, len(sanity.stages))[-1:]]
     for place, method in enumerate(sanity.methods):
-        st.subheader(method.title)
-        if sanity.stages and isinstance(refused := sanity.stages[0].results[place], Refusal):
-            st.info(str(refused))
-            continue
-        with st.grid(STRIP_COLUMNS, min_column_width=MIN_PANEL_WIDTH):
-            for number in shown if sanity.stages else ():
-                show_stage(sanity.stages[number], f"{number}: {sanity.label(number)}", f"{number}", place, tried)
-            if sanity.swap:
-                show_stage(sanity.swap, "as trained, another class", "swap", place, tried)
+        with st.expander(f"Maps of {method.title}", expanded=place == 0):  # the others are folded, for three screens
+            if sanity.stages and isinstance(refused := sanity.stages[0].results[place], Refusal):
+                st.info(str(refused))
+                continue
+            with st.grid(STRIP_COLUMNS, min_column_width=MIN_PANEL_WIDTH, gap="xsmall"):
+                for number in shown if sanity.stages else ():
+                    show_stage(sanity.stages[number], f"{number}: {sanity.label(number)}", f"{number}", place, tried)
+                if sanity.swap:
+                    show_stage(sanity.swap, "as trained, another class", "swap", place, tried)
     if tried.finished:
         show_controls(tried)
     st.caption(
@@ -86,7 +88,7 @@ def show_stage(stage: Stage, title: str, key: str, place: int, tried: Tried) -> 
 def show_controls(tried: Tried) -> None:
     """Show the controls and their similarity to each map."""
     st.subheader("Controls that do not use the network")
-    grid = st.grid(STRIP_COLUMNS, min_column_width=MIN_PANEL_WIDTH)
+    grid = st.grid(CONTROL_COLUMNS, min_column_width=MIN_PANEL_WIDTH)
     for name, (values, alike) in tried.sanity.controls.items():
         said = [
             f"{method.title}: {_correlation(each)}" for method, each in zip(tried.sanity.methods, alike, strict=True)
@@ -102,7 +104,11 @@ def show_curves(tried: Tried) -> None:
     sanity = tried.sanity
     st.session_state.setdefault("sanity-measure", "absolute")
     chosen = st.segmented_control(
-        "Similarity measure", list(MEASURES), format_func=lambda name: MEASURES[name], key="sanity-measure"
+        "Similarity measure",
+        list(MEASURES),
+        format_func=lambda name: MEASURES[name],
+        key="sanity-measure",
+        label_visibility="collapsed",
     )
     measure = chosen or "absolute"
     figure = go.Figure()
@@ -122,7 +128,7 @@ def show_curves(tried: Tried) -> None:
     figure.update_yaxes(range=[min([-0.15, *drawn]) - 0.05, 1.05], title="similarity to the trained network's map")
     figure.update_xaxes(title="stage", dtick=1)
     legend = {"orientation": "h", "yanchor": "bottom", "y": 1.0}
-    figure.update_layout(height=340, margin={"l": 0, "r": 0, "t": 10, "b": 0}, legend=legend)
+    figure.update_layout(height=280, margin={"l": 0, "r": 0, "t": 10, "b": 0}, legend=legend)
     make_legible(figure)
     said = [sanity.sentence(place) for place in range(len(sanity.methods))] if tried.finished else ["Still running."]
     spoken = " ".join(said)
@@ -143,7 +149,7 @@ def _correlation(alike: Likeness | None) -> str:
     return "constant map" if value is None else f"correlation {value:.2f}"
 
 
-st.header("Does the map depend on the network?")
+show_heading("Does the map depend on the network?")
 left, right = st.columns([2, 3])
 with left, st.expander("Settings"):
     plan = ask(Randomisation, Randomisation.key)
