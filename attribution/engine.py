@@ -15,8 +15,7 @@ from torch import Tensor
 from attribution.methods.method import Computed, Method, Tick
 from attribution.network.model import Model
 from attribution.network.scorer import Scorer
-from attribution.refusal import Refusal
-from attribution.remedy import Remedy
+from attribution.refusal import Refusal, Remedy
 from attribution.result import VERSION, Attribution, Results
 from attribution.settings import plain, write
 from attribution.targets.log_odds import LogOdds

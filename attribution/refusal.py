@@ -1,4 +1,6 @@
-"""The error type whose messages are shown to users."""
+"""Refusals, the errors whose messages are shown to users, and remedies, which a button beside a warning applies."""
+
+from dataclasses import dataclass
 
 
 class Refusal(ValueError):
@@ -6,6 +8,21 @@ class Refusal(ValueError):
 
     The dashboard and the command line show the message verbatim; tables contain it in place of a result.
     """
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """A change that a warning about a map recommends.
+
+    Attributes:
+        title: The change, in a few words.
+        method: Text form of the method, with its settings, that replaces the map's own. Default: "", the same method.
+        score: Key of the score. Default: "", the same score.
+    """
+
+    title: str
+    method: str = ""
+    score: str = ""
 
 
 def first_line(error: BaseException) -> str:

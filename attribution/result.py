@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from attribution.drawing.view import View
 from attribution.network.rectifiers import Interception
 from attribution.photo.encode import data_url, eight_bit
-from attribution.refusal import Refusal
-from attribution.remedy import Remedy
+from attribution.refusal import Refusal, Remedy
 from attribution.system.files import storing, whole_file
 from attribution.targets.target import Target
 

@@ -8,7 +8,7 @@ from test_app import finished, results, show, texts
 from torch import Tensor, nn
 
 import attribution as at
-from attribution.remedy import Remedy
+from attribution.refusal import Remedy
 from attribution.work import analysis, cache
 
 ROOT = Path(__file__).parents[1]

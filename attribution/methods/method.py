@@ -14,7 +14,7 @@ from attribution.methods.citation import Citation
 from attribution.network.model import Model
 from attribution.network.rectifiers import Interception
 from attribution.network.scorer import Scorer
-from attribution.remedy import Remedy
+from attribution.refusal import Remedy
 from attribution.settings import Configurable, Number, described
 
 MIN_NEGATIVE_SHARE = 0.1  # smallest negative share of a map that a note mentions

@@ -7,8 +7,7 @@ import streamlit as st
 from attribution.export.maps import computed, settings
 from attribution.methods.method import Method
 from attribution.photo.encode import eight_bit
-from attribution.refusal import Refusal
-from attribution.remedy import Remedy
+from attribution.refusal import Refusal, Remedy
 from attribution.result import Attribution
 from attribution.ui import panels
 from attribution.ui.heading import show_heading

@@ -19,8 +19,7 @@ from attribution.photo.decode import MAX_BYTES, MAX_PIXELS, open_image
 from attribution.photo.encode import eight_bit
 from attribution.photo.preprocessing import Box, Preprocessing
 from attribution.photo.samples import DEFAULT_SAMPLE, SAMPLES, open_sample, sample_title
-from attribution.refusal import Refusal
-from attribution.remedy import Remedy
+from attribution.refusal import Refusal, Remedy
 from attribution.settings import described
 from attribution.targets.target import SCORES
 from attribution.ui.crop.crop import show_crop

@@ -7,8 +7,7 @@ from attribution.methods.method import Computed, Cost, Method, Tick
 from attribution.network.model import Model
 from attribution.network.rectifiers import Interception
 from attribution.network.scorer import Scorer
-from attribution.refusal import Refusal
-from attribution.remedy import Remedy
+from attribution.refusal import Refusal, Remedy
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from torch import Tensor
 from attribution.baselines.noise import SEED_SETTING
 from attribution.methods.method import Computed, Cost, Method, Tick
 from attribution.network.scorer import Scorer
-from attribution.remedy import Remedy
+from attribution.refusal import Remedy
 from attribution.settings import Number, setting, write
 
 MIN_KEPT_SCORE = 0.5  # mean score of the noisy copies, relative to the photo's, below which a note warns
