@@ -286,7 +286,7 @@ def _photo() -> Photo | None:
         )
     else:
         upload = st.camera_input("Take a photo", key="camera", on_change=_replaced, args=(source,))
-    if not (data := keep(str(source), upload)):
+    if (data := keep(str(source), upload)) is None:
         session().upload = None
         return None
     content = hashlib.sha256(data).hexdigest()
