@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -62,72 +62,130 @@ def attribute(
     return results.maps[0]
 
 
+@overload
 def compare(
     model: Model,
     x: Tensor,
     methods: Sequence[Method],
     target: Target | None = None,
     *,
+    targets: None = None,
     chunk: int | None = None,
     on_progress: OnProgress | None = None,
     on_result: OnResult | None = None,
-) -> Results:
+) -> Results: ...
+
+
+@overload
+def compare(
+    model: Model,
+    x: Tensor,
+    methods: Sequence[Method],
+    target: None = None,
+    *,
+    targets: Sequence[Target],
+    chunk: int | None = None,
+    on_progress: OnProgress | None = None,
+    on_result: OnResult | None = None,
+) -> list[Results]: ...
+
+
+def compare(
+    model: Model,
+    x: Tensor,
+    methods: Sequence[Method],
+    target: Target | None = None,
+    *,
+    targets: Sequence[Target] | None = None,
+    chunk: int | None = None,
+    on_progress: OnProgress | None = None,
+    on_result: OnResult | None = None,
+) -> Results | list[Results]:
     """Explain one photo by several methods, which share the photo's forward pass.
 
-    The shared forward pass is counted for the first method that needs it.
+    The shared forward pass is counted for the first method that needs it. Several targets share it too, and the scores
+    of images that a method runs for each of them, such as RISE; the values are those of a call for each target.
 
     Args:
         model: The model.
         x: As for `attribute`.
         methods: Methods with their settings.
         target: As for `attribute`.
+        targets: Several targets instead of one, to compare classes. Default: only `target`.
         chunk: As for `attribute`.
-        on_progress: As for `attribute`, with the overall fraction of all methods.
-        on_result: Called with the index of a method and its result as soon as it is available. Methods that share the
-            photo's forward pass run first.
+        on_progress: As for `attribute`, with the overall fraction of all maps.
+        on_result: Called with the index of a method and its result as soon as it is available; for several targets,
+            with `len(methods) * index of the target + index of the method`. Methods that share the photo's forward pass
+            run first, and every method for all targets before the next.
 
     Returns:
-        A list in the order of `methods`; a method that refuses is represented by its Refusal.
+        A list in the order of `methods`; a method that refuses is represented by its Refusal. With `targets`, a list of
+        such lists in the order of the targets.
 
     Raises:
-        Refusal: If x is not such an image or the model does not have the target's class.
+        Refusal: If x is not such an image, the model does not have a target's class, there is no target, or both
+            `target` and `targets` are given.
     """
-    x, target = image(x), target or model.default_target
-    _expect(target, Target, "at.Target(235)")
+    x, asked = image(x), _targets(model, target, targets)
     for method in methods:
         _expect(method, Method, "at.Gradient()")
-    target.check(len(model.classes), model.output)
+    for each in asked:
+        each.check(len(model.classes), model.output)
     if chunk is not None and chunk < 1:
         raise Refusal(f"The chunk must be at least 1 image, got {chunk}.")
     with exact_gradients(model):
-        return _compare(Scorer(model, x.clone(), target, chunk), methods, on_progress, on_result)
+        scorer = Scorer(model, x.clone(), asked[0], chunk, further=asked[1:])
+        results = _compare(scorer, methods, len(asked), on_progress, on_result)
+    return results[0] if targets is None else results
+
+
+def _targets(model: Model, target: Target | None, targets: Sequence[Target] | None) -> Sequence[Target]:
+    """Return the targets to explain, one or more."""
+    if targets is None:
+        targets = [target or model.default_target]
+    elif target is not None:
+        raise Refusal("Both target and targets were given; choose one.")
+    _expect(targets, Sequence, "targets=[at.Target(235), at.Target(281)]")
+    if not targets:
+        raise Refusal("There is no target; name at least one, or leave targets out.")
+    for each in targets:
+        _expect(each, Target, "at.Target(235)")
+    return targets
 
 
 def _compare(
-    scorer: Scorer, methods: Sequence[Method], on_progress: OnProgress | None, on_result: OnResult | None
-) -> Results:
+    scorer: Scorer,
+    methods: Sequence[Method],
+    targets: int,
+    on_progress: OnProgress | None,
+    on_result: OnResult | None,
+) -> list[Results]:
+    count, done = len(methods), 0
     results: dict[int, Attribution | Refusal] = {}
     # Methods that share the forward pass run first, so that its graph is freed before the long ones.
-    order = sorted(range(len(methods)), key=lambda index: not methods[index].shares_forward)
-    costs = [1 + method.cost((scorer.x.shape[1], scorer.x.shape[2])).passes for method in methods]
+    order = sorted(range(count), key=lambda index: not methods[index].shares_forward)
+    costs = [method.cost((scorer.x.shape[1], scorer.x.shape[2])) for method in methods]
+    # Of the first target, and of each further one, which takes the scores of a method without gradients from the first.
+    passes = [(1 + cost.passes, 1 + (cost.passes if cost.backwards else 0)) for cost in costs]
+    whole = sum(first + (targets - 1) * further for first, further in passes)
     try:
         for index in order:
             if not methods[index].shares_forward:
                 scorer.release()
-            run = _Run(scorer, methods[index])
-            tick: Tick = _ignore
-            if on_progress:
-                before = sum(costs[done] for done in results) / sum(costs)
-                tick = run.reporter(on_progress, before, share=costs[index] / sum(costs))
-            tick(0.0, None)
-            results[index] = run.result(tick)
-            if on_result:
-                on_result(index, results[index])
+            for place in range(targets):
+                scorer.aim(place)
+                run, share = _Run(scorer, methods[index]), passes[index][place > 0]
+                tick = run.reporter(on_progress, done / whole, share / whole) if on_progress else _ignore
+                tick(0.0, None)
+                found = results[place * count + index] = run.result(tick)
+                done += share
+                if on_result:
+                    on_result(place * count + index, found)
     finally:
         scorer.release()
     if on_progress:
         on_progress(1.0, None)
-    return Results(results[index] for index in range(len(methods)))
+    return [Results(results[place * count + index] for index in range(count)) for place in range(targets)]
 
 
 def _ignore(fraction: float, map_so_far: Callable[[], Tensor] | None) -> None:

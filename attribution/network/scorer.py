@@ -1,6 +1,7 @@
 """Scorer: methods run the network only through it; it computes scores and gradients in chunks, counting passes."""
 
-from collections.abc import Callable, Iterator
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
@@ -35,10 +36,10 @@ class Tape:
 
 
 class Scorer:
-    """Scores and gradients of one photo's target under one model.
+    """Scores and gradients of one photo under one model, for one target at a time.
 
-    A single forward pass of the photo serves its class, its score and its gradients under every rule. The first caller
-    runs it.
+    A single forward pass of the photo serves its class, its score and its gradients under every rule, for all targets.
+    The first caller runs it. Images that are scored for one target are not run again for the others.
 
     Attributes:
         model: The model.
@@ -50,7 +51,9 @@ class Scorer:
         uses_given: True if the given network runs, since the derived one computes other logits for this photo.
     """
 
-    def __init__(self, model: Model, x: Tensor, target: Target, chunk: int | None = None) -> None:
+    def __init__(
+        self, model: Model, x: Tensor, target: Target, chunk: int | None = None, *, further: Sequence[Target] = ()
+    ) -> None:
         """Prepare a photo without running the network.
 
         Args:
@@ -58,9 +61,11 @@ class Scorer:
             x: (3, H, W), pixels in [0, 1].
             target: Class and score; if the class is None, the predicted class is used.
             chunk: Maximum images per chunk. Default: by the type of device and its memory.
+            further: Other targets, for `aim`. Default: none.
         """
         self.model = model
-        self._asked = target
+        self._asked = (target, *further)
+        self._place = 0
         self.pixels = x.cpu().numpy()
         self.x = x.to(model.device, model.dtype)
         self.chunk = chunk or _chunk(model)
@@ -69,18 +74,27 @@ class Scorer:
         self.uses_given = self._settled = False
         self._run = model.logits
         self._tape: Tape | None = None
+        self._scored: dict[bytes, list[NDArray[np.float64]]] = {}  # scores per target, by SHA-256 of the images
+
+    def aim(self, place: int) -> None:
+        """Change to another of the targets; 0 is the first."""
+        self._place = place
 
     @cached_property
+    def _targets(self) -> list[Target]:
+        return [asked.resolve(self._logits, self.model.output) for asked in self._asked]
+
+    @property
     def target(self) -> Target:
-        """The target with its class filled in."""
-        return self._asked.resolve(self._logits, self.model.output)
+        """The current target with its class filled in."""
+        return self._targets[self._place]
 
     @property
     def score(self) -> float:
         """The score of the photo."""
         return float(self.target.value(self._potential(self._logits[None])))
 
-    @cached_property
+    @property
     def prediction(self) -> tuple[tuple[int, str, float], ...]:
         """The photo's most probable classes and the explained class, as returned by `Model.predict`."""
         return tuple(self.model.rank(self._logits, also=self.target.index))
@@ -99,9 +113,15 @@ class Scorer:
         Returns:
             Scores, (N,).
         """
-        target = self.target  # first, since the photo decides which network runs
-        logits = torch.cat([part for chunk in self.chunks(images) for part in self._fitting(self._forward, chunk)])
-        return target.value(self._potential(logits)).numpy()
+        targets = self._targets  # first, since the photo decides which network runs
+        key = hashlib.sha256(images.cpu().numpy().tobytes()).digest() if len(targets) > 1 else None
+        found = self._scored.get(key) if key else None
+        if found is None:
+            logits = torch.cat([part for chunk in self.chunks(images) for part in self._fitting(self._forward, chunk)])
+            found = [each.value(each.potential(_double(logits), self.model.output)).numpy() for each in targets]
+        if key:
+            self._scored[key] = found
+        return found[self._place]
 
     def gradients(self, images: Tensor) -> tuple[Tensor, NDArray[np.float64]]:
         """Compute the gradient of the score for every image, in chunks that fit into memory.
@@ -223,8 +243,9 @@ class Scorer:
         return tape.rectifiers.seen(tape.logits)
 
     def release(self) -> None:
-        """Free the graph of the photo's forward pass."""
+        """Free the graph of the photo's forward pass, and the scores of images."""
         self._tape = None
+        self._scored.clear()
 
     def pieces(self, count: int) -> Iterator[range]:
         """Split range(count) into pieces of at most `chunk`, which may be reduced between two pieces."""
