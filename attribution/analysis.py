@@ -8,11 +8,13 @@ from attribution.methods.method import Method
 from attribution.models import DEFAULT_MODEL
 from attribution.photo.crop import CENTRE, Crop, CropSetting
 from attribution.photo.samples import DEFAULT_SAMPLE
+from attribution.refusal import Refusal
 from attribution.result import Attribution
-from attribution.settings import Choice, Configurable, Index, Several, Text, Texts, restore, setting
+from attribution.settings import Choice, Configurable, Index, Indices, Several, Text, Texts, restore, setting
 from attribution.targets.target import DEFAULT_SCORE, SCORES, Target
 
 MAX_BESIDE = 2  # other models beside the first
+MAX_ALSO = 3  # further classes besides the first
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,10 @@ class Analysis(Configurable):
         score: Key of a score. Default: probability.
         methods: Methods with their settings. Default: those marked as `chosen`.
         beside: Keys of up to two other models, shown for comparison on the page. Default: none.
+        also: Indices of up to three further classes, explained by the same score on the page. Default: none.
+
+    Raises:
+        Refusal: If a field is out of its range, or a further class is the explained or the second one.
     """
 
     key: ClassVar[str] = "analysis"
@@ -60,6 +66,13 @@ class Analysis(Configurable):
         tuple(method() for method in METHODS.values() if method.chosen),
     )
     beside: tuple[str, ...] = setting(Texts("Other models to compare with.", MAX_BESIDE, shown=False), ())
+    also: tuple[int, ...] = setting(Indices("Further classes to explain.", MAX_ALSO, shown=False), ())
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for index in self.also:
+            if index in (self.target, self.versus):
+                raise Refusal(f"The further class {index} is the explained or the second class; choose another one.")
 
     @property
     def full_target(self) -> Target:
@@ -70,15 +83,27 @@ class Analysis(Configurable):
         """
         return Target(self.target, self.score, self.versus)
 
+    @property
+    def targets(self) -> list[Target]:
+        """The target, and the same for every further class.
+
+        Raises:
+            Refusal: As for `full_target`.
+        """
+        return [self.full_target, *(Target(index, self.score, self.versus) for index in self.also)]
+
     @classmethod
     def of(cls, maps: list[Attribution], photo: str, crop: Crop = CENTRE) -> "Analysis":
-        """Reconstruct the analysis of finished maps of one photo, model and target.
+        """Reconstruct the analysis of finished maps of one photo and model.
 
         Args:
-            maps: One or more maps.
+            maps: One or more maps. The first target is explained; further ones that differ from it in more than their
+                class, or that are too many for an analysis, are left out.
             photo: Name of the photo.
             crop: As in the class.
         """
-        methods = tuple(restore(METHODS[each.method], each.settings) for each in maps)
-        target = maps[0].target
-        return cls(photo, crop, maps[0].model, target.index, target.versus, target.score, methods)
+        methods = tuple(dict.fromkeys(restore(METHODS[each.method], each.settings) for each in maps))
+        first = maps[0].target
+        alike = [each.target for each in maps if (each.target.score, each.target.versus) == (first.score, first.versus)]
+        also = tuple(each.index for each in dict.fromkeys(alike) if each != first and each.index is not None)[:MAX_ALSO]
+        return cls(photo, crop, maps[0].model, first.index, first.versus, first.score, methods, also=also)

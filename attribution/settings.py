@@ -247,6 +247,36 @@ class Index(Setting):
 
 
 @dataclass(frozen=True)
+class Indices(Setting):
+    """Several different class indices; their text is `281/207`.
+
+    Attributes:
+        most: Largest number of indices.
+    """
+
+    most: int
+
+    @property
+    def range(self) -> str:
+        return f"at most {self.most} different class indices, such as 281/207"
+
+    def check(self, value: Any) -> tuple[int, ...]:
+        if not isinstance(value, list | tuple):
+            raise self._refuse(value)
+        indices = [Index(self.help).check(each) for each in value]
+        found = tuple(index for index in indices if index is not None)
+        if len(set(found)) < len(value) or len(value) > self.most:
+            raise self._refuse(value)
+        return found
+
+    def read(self, text: str) -> tuple[int | str | None, ...]:
+        return tuple(map(Index(self.help).read, text.split("/"))) if text else ()
+
+    def plain(self, value: Any) -> str:
+        return "/".join(map(str, value))
+
+
+@dataclass(frozen=True)
 class Part(Setting):
     """A value with its own settings from a registry, such as a baseline."""
 

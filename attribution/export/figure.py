@@ -10,7 +10,7 @@ import numpy as np
 
 from attribution.drawing.heatmap import colour
 from attribution.drawing.view import VIEWS, Drawing, View
-from attribution.export.maps import Exported, named, settings, title
+from attribution.export.maps import Exported, by_target, named, settings, title
 from attribution.photo.encode import eight_bit
 from attribution.refusal import Refusal
 from attribution.result import VERSION, Attribution
@@ -31,7 +31,7 @@ def figure(
     format: str | None = None,
     dpi: int = DPI,
 ) -> None:
-    """Write all panels as one picture.
+    """Write all panels as one picture; the maps of several targets in rows of their own.
 
     Args:
         results: Results of one photo, as `compare` returns them.
@@ -49,20 +49,26 @@ def figure(
     ending = format or (Path(path).suffix[1:] if isinstance(path, str | os.PathLike) else "png")
     if ending.lower() not in FORMATS:
         raise Refusal(f"A figure cannot be written as {ending!r}; choose one of {', '.join(FORMATS)}.")
-    maps, view = list(named(results).values()), view or View()
+    groups, view = [list(each.values()) for each in by_target(named(results))], view or View()
+    maps = [result for group in groups for result in group]
     photo = eight_bit(maps[0].pixels)
-    rows = -(-(len(maps) + 1) // MAX_COLUMNS)
-    columns = -(-(len(maps) + 1) // rows)
-    sheet = Figure((PANEL_SIZE * columns, (PANEL_SIZE + 0.85) * rows + 0.3), layout="constrained")
-    axes = sheet.subplots(rows, columns, squeeze=False).ravel()
-    for axis in axes:
+    panels = 1 + max(map(len, groups))
+    rows = -(-panels // MAX_COLUMNS)  # of each target
+    columns = -(-panels // rows)
+    sheet = Figure((PANEL_SIZE * columns, (PANEL_SIZE + 0.85) * rows * len(groups) + 0.3), layout="constrained")
+    axes = sheet.subplots(rows * len(groups), columns, squeeze=False).reshape(len(groups), -1)
+    for axis in axes.flat:
         axis.set_axis_off()
-    axes[0].imshow(photo, interpolation="none")
+    axes[0, 0].imshow(photo, interpolation="none")
     predicted = maps[0].target.predicted(*maps[0].prediction[0])
     explained = f"Explaining: {maps[0].statement}"
-    _title(axes[0], "Photo", f"{predicted}\n{explained}")
+    _title(axes[0, 0], "Photo", f"{predicted}\n{explained}")
+    for row, group in zip(axes[1:], groups[1:], strict=True):
+        heading = fill(f"Explaining: {group[0].statement}", LINE_LENGTH)
+        row[0].text(0, 1, heading, fontsize=FONT_SIZE, verticalalignment="top", parse_math=False)
+    cells = [axis for row, group in zip(axes, groups, strict=True) for axis in row[1 : 1 + len(group)]]
     drawings = view.draw([each.values for each in maps], photo, [each.signed for each in maps])
-    for axis, result, drawing in zip(axes[1:], maps, drawings, strict=False):
+    for axis, result, drawing in zip(cells, maps, drawings, strict=True):
         axis.imshow(drawing.rgb, interpolation="none")
         _title(axis, title(result), _below(result))
         _bar(axis, drawing, view.of(result.signed), result)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from attribution.analysis import Analysis
 from attribution.drawing.view import View
-from attribution.export.maps import Exported, named, refused
+from attribution.export.maps import Exported, named, predicted, refused
 from attribution.export.reproduce import script
 from attribution.methods import METHODS
 from attribution.photo.crop import CENTRE, Crop
@@ -99,7 +99,7 @@ def _files(results: Exported, photo: str, crop: Crop) -> dict[str, bytes]:
         "model": first.model,
         "analysis": plain(Analysis.of(list(maps.values()), photo, crop)),
         "pixels_sha256": _sha256(first.pixels),
-        "prediction": [{"index": i, "class": name, "probability": p} for i, name, p in first.prediction],
+        "prediction": [{"index": i, "class": name, "probability": p} for i, name, p in predicted(maps)],
         "drawn": DRAWING_NOTE,
         "maps": [
             {"name": name, "sha256": _sha256(result.values), "dtype": str(result.values.dtype), **result.facts()}

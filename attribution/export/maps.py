@@ -2,12 +2,15 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import chain
 
 from attribution.methods import METHODS
 from attribution.refusal import Refusal
 from attribution.result import Attribution, Results
+from attribution.targets.target import Target
 
-Exported = Attribution | Sequence[Attribution | Refusal]  # of one photo, as `attribute` or `compare` return them
+# Of one photo, as `attribute` or `compare` return them, also for several targets.
+Exported = Attribution | Sequence[Attribution | Refusal] | Sequence[Sequence[Attribution | Refusal]]
 
 
 def named(exported: Exported) -> dict[str, Attribution]:
@@ -38,7 +41,21 @@ def refused(exported: Exported) -> list[str]:
 
 
 def _results(exported: Exported) -> Results:
-    return Results([exported] if isinstance(exported, Attribution) else exported)
+    rows = [exported] if isinstance(exported, Attribution) else exported
+    return Results(chain.from_iterable([row] if isinstance(row, Attribution | Refusal) else row for row in rows))
+
+
+def by_target(maps: dict[str, Attribution]) -> list[dict[str, Attribution]]:
+    """Return the maps of each target, in the order of their first maps."""
+    found: dict[Target, dict[str, Attribution]] = {}
+    for name, result in maps.items():
+        found.setdefault(result.target, {})[name] = result
+    return list(found.values())
+
+
+def predicted(maps: dict[str, Attribution]) -> list[tuple[int, str, float]]:
+    """Return the most probable classes and all explained ones, as `Model.predict` does."""
+    return list({entry[0]: entry for each in maps.values() for entry in each.prediction}.values())
 
 
 def title(result: Attribution) -> str:

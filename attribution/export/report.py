@@ -8,7 +8,7 @@ from string import Template
 from typing import BinaryIO
 
 from attribution.drawing.view import View
-from attribution.export.maps import Exported, computed, named, refused, settings, title
+from attribution.export.maps import Exported, by_target, computed, named, predicted, refused, settings, title
 from attribution.methods import METHODS
 from attribution.photo.crop import CENTRE, Crop
 from attribution.photo.encode import eight_bit
@@ -61,13 +61,20 @@ def _page(results: Exported, view: View, heading: str, window: Window, crop: Cro
         shown=first.target.kind.shown,
         prediction="\n".join(
             f'<tr><td>{escape(name)} ({index})</td><td class="number">{escape(first.target.share(share))}</td></tr>'
-            for index, name, share in first.prediction
+            for index, name, share in predicted(maps)
         ),
-        maps="\n".join(_map(name, result) for name, result in maps.items()),
+        maps="\n".join(_row(row, headed=len(row) < len(maps)) for row in by_target(maps)),
         refused="\n".join(f"<p>{escape(sentence)}</p>" for sentence in refused(results)),
         sources="\n".join(f"<li>{escape(short)}. {escape(source.title)}.</li>" for short, source in sources.items()),
         versions=escape(", ".join(f"{name} {version}" for name, version in first.versions.items())),
     )
+
+
+def _row(maps: dict[str, Attribution], headed: bool) -> str:
+    """Return the maps of one target, below its class if there are several targets."""
+    heading = f"<h2>{escape(next(iter(maps.values())).statement)}</h2>" if headed else ""
+    sections = (_map(name, result) for name, result in maps.items())
+    return "\n".join([heading, '<div class="maps">', *sections, "</div>"])
 
 
 def _map(name: str, result: Attribution) -> str:

@@ -109,7 +109,8 @@ def query(analysis: Analysis) -> str:
 def parse(parts: Mapping[str, str]) -> Restored:
     """Read the parameters of a link. An invalid one takes its default and is reported in a message."""
     found = Restored()
-    for name, text in sorted(parts.items(), key=lambda part: part[0] != "model"):  # the model determines the classes
+    # The model determines the classes, and further classes must differ from the others.
+    for name, text in sorted(parts.items(), key=lambda part: (part[0] != "model", part[0] == "also")):
         try:
             if not name.startswith(TRACKING_PREFIXES):
                 _read_part(name, text, found)
@@ -157,7 +158,10 @@ def _check(changed: Analysis, text: str, found: Restored) -> None:
     facts = find_model(changed.model).facts()
     for key in changed.beside:
         find_model(key)
-    changed.full_target.check(len(facts.classes), facts.output)
+    for target in changed.targets:
+        target.check(len(facts.classes), facts.output)
+    if changed.also and len(facts.classes) == 1:
+        raise Refusal("this model has no further classes.")
     if changed.photo in UPLOAD_SOURCES and MISSING_PHOTO_NOTE not in found.sentences:
         found.sentences.append(MISSING_PHOTO_NOTE)
     elif changed.photo.startswith(SHARED_PREFIX):

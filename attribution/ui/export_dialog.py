@@ -27,16 +27,16 @@ def _close() -> None:
 @st.dialog("Export", on_dismiss=_close)
 @error_card()
 def _dialog(outcome: Outcome, view: View, window: Window) -> None:
-    results = outcome.finished
-    if not results.maps:
+    results = [row.finished for row in outcome.rows]
+    if not any(row.maps for row in results):
         st.text("No map yet; choose a method, or wait for one to finish.")
         return
     window = outcome.analysis.frame.window(window)
     crop = outcome.analysis.analysis.crop
-    photo, asked = outcome.analysis.photo, len(outcome.analysis.methods)
     name = outcome.analysis.analysis.photo.partition(":")[0]  # without the secret name of a shared photo
-    if len(results) < asked:
-        st.text(f"Only {len(results)} of {asked} maps are finished; the files contain no others yet.")
+    photo, asked = outcome.analysis.photo, len(outcome.rows) * len(outcome.analysis.methods)
+    if (count := sum(map(len, results))) < asked:
+        st.text(f"Only {count} of {asked} maps are finished; the files contain no others yet.")
     _download(
         "Figure (PNG)",
         "All maps in the current view without the zoom, with titles, settings and colour bars, at 300 dpi.",

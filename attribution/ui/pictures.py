@@ -1,6 +1,6 @@
 """Results on a page: the predictions, the maps with their costs, and images along a path."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import streamlit as st
 
@@ -18,9 +18,31 @@ from attribution.work.analysis import Outcome, Strip
 
 GROUP = "explore"
 COLUMNS = 3  # panels per row on a desktop
+GRID_COLUMNS = 6  # the same if there is a row of maps per class, at most
 HEADER_WIDTHS = (1, 3)  # relative widths of the photo and what is beside it, on the other pages
 MIN_PANEL_WIDTH = 150  # pixels of a panel's width; a phone shows two side by side
 WARNING = ":material/warning:"
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A row of maps.
+
+    Attributes:
+        suffix: Suffix of the keys, unique on the page. Default: none, for the first row.
+        photo: Suffix of the row whose photo belongs to the maps. Default: the first.
+    """
+
+    suffix: str = ""
+    photo: str = ""
+
+    @property
+    def shows_photo(self) -> bool:
+        """True if the row has a photo of its own."""
+        return self.suffix == self.photo
+
+
+FIRST_ROW = _Row()
 
 
 def show_header(outcome: Outcome) -> None:
@@ -60,7 +82,7 @@ def show_beside(outcome: Outcome) -> None:
                 st.text(f"{analysis.record.title}: {found}")
             else:
                 _show_heading(found)
-                _show_grid(found, f"-{number}")
+                _show_grid(found, _Row(f"-{number}", f"-{number}"))
 
 
 def _show_heading(outcome: Outcome) -> None:
@@ -74,23 +96,30 @@ def _show_heading(outcome: Outcome) -> None:
 
 
 def show_maps(outcome: Outcome) -> None:
-    """Show all maps in linked panels."""
+    """Show all maps in linked panels, one row per class."""
     if not outcome.analysis.methods:
         st.info("Choose at least one method in the sidebar to see a map.", icon=":material/touch_app:")
-    _show_grid(outcome)
+    columns = GRID_COLUMNS if outcome.also else COLUMNS
+    _show_grid(outcome, FIRST_ROW, columns)
+    for other in outcome.also:
+        _show_grid(other, _Row(f"-class-{other.explained}"), columns)
     _show_mark(outcome)
 
 
-def _show_grid(outcome: Outcome, row: str = "") -> None:
-    """Show a panel per method. `row` is the suffix of the keys of another model than the first."""
+def _show_grid(outcome: Outcome, row: _Row, columns: int = COLUMNS) -> None:
+    """Show the photo, or the class if the row has no photo of its own, and a panel per method."""
     analysis = outcome.analysis
-    grid = st.grid(min(COLUMNS, 1 + len(analysis.methods)), min_column_width=MIN_PANEL_WIDTH, gap="xsmall")
-    with grid, st.container(key=f"map-photo{row}", gap=None):
-        seer = analysis.record.title if row else "the network"
-        place = _place(outcome, "photo", f"The photo as {seer} sees it", row, "Photo")
-        panels.show(pack_photo(eight_bit(analysis.x.numpy()), place), f"panel-photo{row}", marks=not row)
+    grid = st.grid(min(columns, 1 + len(analysis.methods)), min_column_width=MIN_PANEL_WIDTH, gap="xsmall")
+    with grid, st.container(key=f"map-photo{row.suffix}", gap=None):
+        if row.shows_photo:
+            seer = analysis.record.title if row.suffix else "the network"
+            place = _place(outcome, "photo", f"The photo as {seer} sees it", row, "Photo")
+            panels.show(pack_photo(eight_bit(analysis.x.numpy()), place), f"panel-photo{row.suffix}", not row.photo)
+        else:
+            explained = next(iter(outcome.finished.maps), None)
+            st.text(explained.statement if explained else outcome.classes[outcome.explained])
     for number, method in enumerate(analysis.methods):
-        with grid, st.container(key=f"map-{method.key}{row}", gap=None):
+        with grid, st.container(key=f"map-{method.key}{row.suffix}", gap=None):
             result = outcome.results.get(number)
             if isinstance(result, Refusal):
                 st.text(method.title)
@@ -105,7 +134,7 @@ def _show_grid(outcome: Outcome, row: str = "") -> None:
                 st.skeleton(height=220)
 
 
-def _show_map(result: Attribution, method: Method, outcome: Outcome, row: str) -> None:
+def _show_map(result: Attribution, method: Method, outcome: Outcome, row: _Row) -> None:
     _show_panel(result, method, outcome, row, growing=False)
     notes = f", {len(result.notes)} note{'s'[: len(result.notes) > 1]}" if result.notes else ""
     label = f"{WARNING} {result.account}" if result.doubtful else f"Details{notes}"
@@ -131,34 +160,36 @@ def _show_captions(result: Attribution, method: Method) -> None:
         st.caption(f":material/info: {note}")
 
 
-def _show_panel(result: Attribution, method: Method, outcome: Outcome, row: str, growing: bool) -> None:
+def _show_panel(result: Attribution, method: Method, outcome: Outcome, row: _Row, growing: bool) -> None:
     keys = "Arrow keys move the crosshair, + and - zoom, Enter marks a pixel, R starts and ends a region."
     label = f"{method.title} map for {result.explained}. {keys}"
     place = _place(outcome, method.key, label, row, f"{method.title}: {result.explained}")
     packed = pack_partial(result, place) if growing else panels.packed_once(result, place)
-    panels.show(packed, f"panel-{method.key}{row}", marks=not row)
+    panels.show(packed, f"panel-{method.key}{row.suffix}", marks=not row.photo)
 
 
-def _place(outcome: Outcome, name: str, label: str, row: str, title: str) -> Place:
+def _place(outcome: Outcome, name: str, label: str, row: _Row, title: str) -> Place:
     analysis = outcome.analysis
-    file = f"{analysis.photo}-{analysis.model}-{name}".replace(" ", "_").lower()
-    return Place(GROUP, f"{name}{row}", label, analysis.full, file, title, row=row, frame=analysis.frame)
+    file = f"{analysis.photo}-{analysis.model}-{name}{'' if row.shows_photo else row.suffix}".replace(" ", "_").lower()
+    return Place(GROUP, f"{name}{row.suffix}", label, analysis.full, file, title, row=row.photo, frame=analysis.frame)
 
 
 def _show_mark(outcome: Outcome) -> None:
-    """Show the raw values of the last marked pixel, taken from the results."""
+    """Show the raw values of the last marked pixel, taken from the results; one line per class."""
     if not (mark := session().mark):
         return
     x, y = mark.x, mark.y
-    values = [
-        f"{method.title} {float(result.values[:, y, x].sum()):+.3g}"
-        for place, method in enumerate(outcome.analysis.methods)
-        if isinstance(result := outcome.results.get(place), Attribution)
-        and y < result.values.shape[1]
-        and x < result.values.shape[2]
-    ]
-    if values:
-        st.text(f"Marked pixel x {x}, y {y}: {', '.join(values)}")
+    for row in outcome.rows:
+        values = [
+            f"{method.title} {float(result.values[:, y, x].sum()):+.3g}"
+            for place, method in enumerate(row.analysis.methods)
+            if isinstance(result := row.results.get(place), Attribution)
+            and y < result.values.shape[1]
+            and x < result.values.shape[2]
+        ]
+        explained = f", {row.classes[row.explained]}" if outcome.also else ""
+        if values:
+            st.text(f"Marked pixel x {x}, y {y}{explained}: {', '.join(values)}")
 
 
 def show_strip(strip: Strip) -> None:

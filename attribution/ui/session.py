@@ -60,6 +60,7 @@ class Session:
         rerun: True if the next run of a fragment must rerun the whole page.
         watches: The job that each page follows, by page name.
         upload: The current upload.
+        classes: Class names of the chosen model; empty before the first run.
         models: Models that this session added to its picker, by key.
         adding: Name of the open dialog that adds a model; empty while none is open.
         added: Key of a model that was added and is to be chosen; empty if there is none.
@@ -87,6 +88,7 @@ class Session:
     rerun: bool = False
     watches: dict[str, Any] = field(default_factory=dict)
     upload: Upload | None = None
+    classes: tuple[str, ...] = ()
     models: dict[str, ModelRecord] = field(default_factory=dict)
     adding: str = ""
     added: str = ""

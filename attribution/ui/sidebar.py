@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 from PIL import Image
 
-from attribution.analysis import MAX_BESIDE, Analysis
+from attribution.analysis import MAX_ALSO, MAX_BESIDE, Analysis
 from attribution.methods import METHODS, read_method
 from attribution.methods.method import GROUPS, Method
 from attribution.models.record import Facts, ModelRecord
@@ -91,12 +91,15 @@ def choose() -> tuple[Analysis, PreparedAnalysis | str]:
         _keep("target", classes, OPEN_CLASS)
         _keep("versus", classes if facts.output.compares else (), OPEN_CLASS)
         _keep("score", facts.output.scores, facts.output.scores[0])
+        if session().classes not in ((), facts.classes):  # further classes of another model mean something else
+            state.also = []
+        session().classes = facts.classes
         if photo and not photo.crops:
             with under_photo:
                 _crop(photo, facts.preprocessing)
         others = _beside(record)
         device = _device()
-        _target(facts)
+        also = _target(facts)
         methods = _methods(record)
     analysis = Analysis(
         photo=_name(),
@@ -107,6 +110,7 @@ def choose() -> tuple[Analysis, PreparedAnalysis | str]:
         score=state.score,
         methods=methods,
         beside=tuple(other.key for other in others),
+        also=also,
     )
     session().automatic = state.automatic
     session().crops = {}
@@ -127,7 +131,7 @@ def _prepared(analysis: Analysis, records: Sequence[ModelRecord], photo: Photo, 
     session().crops = dict(zip(steps, crops, strict=True))
     first, *others = (
         PreparedAnalysis(
-            replace(analysis, model=record.key, beside=()),
+            replace(analysis, model=record.key, beside=(), also=()),
             record,
             seen.x,
             saved_size(seen.box),
@@ -205,6 +209,7 @@ def _widgets(analysis: Analysis) -> dict[str, Any]:
         "score": analysis.score,
         "methods": [method.key for method in analysis.methods],
         "beside": list(analysis.beside),
+        "also": list(analysis.also),
     }
 
 
@@ -399,7 +404,8 @@ def _device() -> str:
     return device
 
 
-def _target(facts: Facts) -> None:
+def _target(facts: Facts) -> tuple[int, ...]:
+    """Show the pickers of the classes and the score; return the further classes."""
     classes = facts.classes
 
     def label(index: int) -> str:
@@ -410,8 +416,10 @@ def _target(facts: Facts) -> None:
 
     options = [OPEN_CLASS, *range(len(classes))]
     hint = "Type to search, or click a class in the predictions."
+    also: tuple[int, ...] = ()
     if len(classes) > 1:
         st.selectbox("Target class", options, format_func=label, key="target", help=hint)
+        also = _also(facts)
     versus = OPEN_CLASS
     if facts.output.compares:
         hint = "Second class: why the target class and not this one?"
@@ -426,6 +434,26 @@ def _target(facts: Facts) -> None:
     )
     score = SCORES[st.session_state.score]
     st.caption(score.meaning if versus == OPEN_CLASS else score.meaning_versus)
+    return also
+
+
+def _also(facts: Facts) -> tuple[int, ...]:
+    """Show the picker of further classes."""
+    state = st.session_state
+    options = [index for index in range(len(facts.classes)) if index not in (state.target, state.versus)]
+    if state.also != (kept := [index for index in state.also if index in options][:MAX_ALSO]):
+        state.also = kept  # otherwise untouched, since the browser answers a set value with another run
+    chosen = st.multiselect(
+        "Also explain",
+        options,
+        format_func=lambda index: f"{facts.classes[index]} ({index})",
+        max_selections=MAX_ALSO,
+        key="also",
+        placeholder="Other classes",
+        help="Maps of up to three more classes on the page Explore, one row each. Other models to compare with show "
+        "the target class only.",
+    )
+    return tuple(chosen)
 
 
 def _methods(record: ModelRecord) -> tuple[Method, ...]:

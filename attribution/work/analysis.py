@@ -60,6 +60,7 @@ class Outcome:
         growing: Partial maps, by the index of their method.
         strips: Images along the paths.
         beside: Outcomes of the same analysis under other models, or the reason why there is none.
+        also: Outcomes of the same analysis for further classes; all have the prediction of this one.
     """
 
     analysis: "PreparedAnalysis"
@@ -69,6 +70,7 @@ class Outcome:
     results: dict[int, Attribution | Refusal] = field(default_factory=dict)
     growing: dict[int, Attribution] = field(default_factory=dict)
     beside: "tuple[Outcome | Refusal, ...]" = ()
+    also: "tuple[Outcome, ...]" = ()
 
     @property
     def explained(self) -> int:
@@ -80,6 +82,11 @@ class Outcome:
     def finished(self) -> Results:
         """The finished results, in the order of the methods."""
         return Results(self.results[place] for place in sorted(self.results))
+
+    @property
+    def rows(self) -> "tuple[Outcome, ...]":
+        """This outcome and those for further classes."""
+        return (self, *self.also)
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,8 +148,19 @@ class PreparedAnalysis:
     @cached_property
     def key(self) -> str:
         """Cache key: SHA-256 of everything that the outcome depends on."""
-        others = [each.key for each in self.beside]
-        return digest(self.photo, self.full, self.frame, self.subject, *self.methods, *others)
+        others = [*(each.key for each in self.beside), *(each.subject for each in self.also)]
+        return digest(self.own_key, *others)
+
+    @cached_property
+    def own_key(self) -> str:
+        """Cache key of the analysis without other models and further classes."""
+        return digest(self.photo, self.full, self.frame, self.subject, *self.methods)
+
+    @cached_property
+    def also(self) -> "tuple[PreparedAnalysis, ...]":
+        """The same analysis for every further class."""
+        alone = replace(self, beside=(), analysis=replace(self.analysis, beside=(), also=()))
+        return tuple(replace(alone, analysis=replace(alone.analysis, target=index)) for index in self.analysis.also)
 
     @cached_property
     def subject(self) -> str:
@@ -164,7 +182,7 @@ class PreparedAnalysis:
         def report(done: float, activity: str, so_far: Outcome | None) -> None:
             job.report(done / count, activity, so_far)
 
-        outcome = self.explain(loaded(self, report), report, self._strips())
+        outcome = self.explain(loaded(self, report), report, self._strips(), self.also)
         for place, other in enumerate(self.beside, 1):
             outcome = replace(outcome, beside=(*outcome.beside, other._compute_beside(outcome, place, count, job)))
             job.report((place + 1) / count, COMPUTING_MESSAGE, outcome)
@@ -194,7 +212,11 @@ class PreparedAnalysis:
         return replace(self, analysis=replace(self.analysis, target=index, versus=versus))
 
     def explain(
-        self, model: Model, report: Callable[[float, str, Outcome | None], None], strips: list[Strip]
+        self,
+        model: Model,
+        report: Callable[[float, str, Outcome | None], None],
+        strips: list[Strip],
+        also: "Sequence[PreparedAnalysis]" = (),
     ) -> Outcome:
         """Predict, and compute the maps that are not cached.
 
@@ -202,36 +224,25 @@ class PreparedAnalysis:
             model: The model of this analysis.
             report: Called often with the fraction done, the current activity, and the outcome so far or None.
             strips: Images along the paths, for the outcome.
+            also: The same analysis for further classes. Default: none.
         """
-        known = self._known()
-        missing = [place for place in range(len(self.methods)) if place not in known]
         prediction = model.predict(self.x, also=self.target.index)
         _predictions.put(self.subject, (prediction, model.classes))
-        outcome = Outcome(self, prediction, model.classes, strips, known)
-        grown, done = time.monotonic(), 0.0
-        report(done, COMPUTING_MESSAGE, outcome)
-
-        def finished(place: int, result: Attribution | Refusal) -> None:
-            nonlocal outcome
-            if isinstance(result, Attribution) and (passes := result.forwards + result.backwards) >= MIN_TIMED_PASSES:
-                _pace[self.record.identity, self.device] = result.seconds / passes
-            _results.put(self._key(self.methods[missing[place]]), result)
-            outcome = replace(outcome, results={**outcome.results, missing[place]: result})
-            report(done, COMPUTING_MESSAGE, outcome)
-
-        def progressed(fraction: float, partial: Attribution | None) -> None:
-            nonlocal grown, done
-            so_far, done = None, fraction
-            if partial and time.monotonic() - grown > UPDATE_INTERVAL:
-                grown = time.monotonic()
-                place = next(place for place in missing if _made_by(self.methods[place], partial))
-                so_far = replace(outcome, growing={place: partial})
-            report(fraction, COMPUTING_MESSAGE, so_far)
-
-        methods = [self.methods[place] for place in missing]
-        compare(model, self.x, methods, self.target, on_progress=progressed, on_result=finished)
+        grid = _Grid(model, self._outcome((prediction, model.classes), strips, also), report)
+        grid.fill()
         _ = model.stages  # so that forms can offer them
-        return outcome
+        return grid.outcome
+
+    def _outcome(
+        self,
+        predicted: tuple[list[tuple[int, str, float]], tuple[str, ...]],
+        strips: list[Strip],
+        also: "Sequence[PreparedAnalysis]" = (),
+    ) -> Outcome:
+        """Return what is cached; a further class that is the predicted and explained one has no row of its own."""
+        first = Outcome(self, *predicted, strips, self._known())
+        others = [Outcome(each, *predicted, [], each._known()) for each in also]
+        return replace(first, also=tuple(each for each in others if each.explained != first.explained))
 
     def known_map(self, method: Method) -> Attribution | Refusal | None:
         """Return the map of any method for this photo and target, or its refusal, if it is cached."""
@@ -239,10 +250,11 @@ class PreparedAnalysis:
 
     def remembered(self) -> Outcome | None:
         """Return the outcome if all of it is cached, else None."""
-        known, predicted = self._known(), _predictions.get(self.subject)
-        if predicted is None or len(known) < len(self.methods):
+        if (predicted := _predictions.get(self.subject)) is None:
             return None
-        outcome = Outcome(self, *predicted, self._strips(), known)
+        outcome = self._outcome(predicted, self._strips(), self.also)
+        if _by_missing(outcome.rows):
+            return None
         for other in self.beside:
             try:
                 found: Outcome | Refusal | None = other.matching(outcome).remembered()
@@ -342,6 +354,81 @@ def require_methods(analysis: PreparedAnalysis | str) -> PreparedAnalysis | str:
     if isinstance(analysis, str) or analysis.methods:
         return analysis
     return "Choose at least one method in the sidebar."
+
+
+class _Grid:
+    """Maps that are being computed: a row per class and a column per method."""
+
+    def __init__(self, model: Model, outcome: Outcome, report: Callable[[float, str, Outcome | None], None]) -> None:
+        """Start with the maps that are cached.
+
+        Args:
+            model: The model of the rows.
+            outcome: The rows.
+            report: As for `PreparedAnalysis.explain`.
+        """
+        self.model, self.analysis, self.rows = model, outcome.analysis, list(outcome.rows)
+        self.done, self._report, self._updated = 0.0, report, time.monotonic()
+
+    @property
+    def outcome(self) -> Outcome:
+        """The rows so far."""
+        return _joined(self.rows)
+
+    def fill(self) -> None:
+        """Compute the missing maps; rows that lack the same methods share their passes."""
+        self._report(self.done, COMPUTING_MESSAGE, self.outcome)
+        groups = _by_missing(self.rows)
+        whole = sum(len(columns) * len(numbers) for columns, numbers in groups.items())
+        for columns, numbers in groups.items():
+            self._compute(numbers, columns, len(columns) * len(numbers) / whole)
+
+    def _compute(self, numbers: list[int], columns: tuple[int, ...], share: float) -> None:
+        """Compute these columns of these rows, which take this share of the work."""
+        before = self.done
+
+        def finished(place: int, result: Attribution | Refusal) -> None:
+            self._take(numbers[place // len(columns)], columns[place % len(columns)], result)
+
+        def progressed(fraction: float, partial: Attribution | None) -> None:
+            so_far, self.done = None, before + share * fraction
+            if partial and time.monotonic() - self._updated > UPDATE_INTERVAL:
+                self._updated = time.monotonic()
+                number = next(each for each in numbers if self.rows[each].explained == partial.target.index)
+                column = next(each for each in columns if _made_by(self.analysis.methods[each], partial))
+                so_far = self._growing(number, column, partial)
+            self._report(self.done, COMPUTING_MESSAGE, so_far)
+
+        methods = [self.analysis.methods[column] for column in columns]
+        targets = [self.rows[number].analysis.target for number in numbers]
+        compare(self.model, self.analysis.x, methods, targets=targets, on_progress=progressed, on_result=finished)
+
+    def _take(self, number: int, column: int, result: Attribution | Refusal) -> None:
+        row = self.rows[number]
+        if isinstance(result, Attribution) and (passes := result.forwards + result.backwards) >= MIN_TIMED_PASSES:
+            _pace[row.analysis.record.identity, row.analysis.device] = result.seconds / passes
+        _results.put(row.analysis._key(row.analysis.methods[column]), result)
+        self.rows[number] = replace(row, results={**row.results, column: result})
+        self._report(self.done, COMPUTING_MESSAGE, self.outcome)
+
+    def _growing(self, number: int, column: int, partial: Attribution) -> Outcome:
+        """Return the rows so far with a partial map."""
+        rows = list(self.rows)
+        rows[number] = replace(rows[number], growing={column: partial})
+        return _joined(rows)
+
+
+def _joined(rows: Sequence[Outcome]) -> Outcome:
+    return replace(rows[0], also=tuple(rows[1:]))
+
+
+def _by_missing(rows: Sequence[Outcome]) -> dict[tuple[int, ...], list[int]]:
+    """Return the numbers of the incomplete rows by the indices of the methods that they lack."""
+    found: dict[tuple[int, ...], list[int]] = {}
+    for number, row in enumerate(rows):
+        if missing := tuple(place for place in range(len(row.analysis.methods)) if place not in row.results):
+            found.setdefault(missing, []).append(number)
+    return found
 
 
 def _made_by(method: Method, result: Attribution) -> bool:

@@ -62,7 +62,7 @@ class BaselineTask(PageTask[Comparison]):
 
     @cached_property
     def key(self) -> str:
-        return digest("baselines", self.analysis.key)
+        return digest("baselines", self.analysis.own_key)
 
     def run(self, model: Model, job: Job[Comparison]) -> Comparison:
         starts = tuple(self._start(baseline, model) for baseline in self.baselines)

@@ -36,7 +36,7 @@ class TrialTask(PageTask[Tested]):
 
     @cached_property
     def key(self) -> str:
-        return digest("faithfulness", self.analysis.key, self.trial)
+        return digest("faithfulness", self.analysis.own_key, self.trial)
 
     def run(self, model: Model, job: Job[Tested]) -> Tested:
 

@@ -33,7 +33,7 @@ class SanityTask(PageTask[Tried]):
 
     @cached_property
     def key(self) -> str:
-        return digest("sanity", self.analysis.key, self.plan)
+        return digest("sanity", self.analysis.own_key, self.plan)
 
     def run(self, model: Model, job: Job[Tried]) -> Tried:
         analysis, plan = self.analysis, self.plan
