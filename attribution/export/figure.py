@@ -20,6 +20,7 @@ MAX_COLUMNS = 5  # panels per row, at most
 PANEL_SIZE = 2.4  # inches of a panel's side
 FONT_SIZE = 6  # points of the panel text
 LINE_LENGTH = 46  # characters per line of panel text
+HEADING_LENGTH = 28  # characters per line of the heading of a row
 DPI = 300  # dots per inch
 FORMATS = ("png", "pdf", "svg")
 
@@ -64,8 +65,8 @@ def figure(
     explained = f"Explaining: {maps[0].statement}"
     _title(axes[0, 0], "Photo", f"{predicted}\n{explained}")
     for row, group in zip(axes[1:], groups[1:], strict=True):
-        heading = fill(f"Explaining: {group[0].statement}", LINE_LENGTH)
-        row[0].text(0, 1, heading, fontsize=FONT_SIZE, verticalalignment="top", parse_math=False)
+        heading = fill(group[0].statement, HEADING_LENGTH)
+        row[0].text(0, 1, heading, fontsize=8, fontweight="bold", verticalalignment="top", parse_math=False)
     cells = [axis for row, group in zip(axes, groups, strict=True) for axis in row[1 : 1 + len(group)]]
     drawings = view.draw([each.values for each in maps], photo, [each.signed for each in maps])
     for axis, result, drawing in zip(cells, maps, drawings, strict=True):
