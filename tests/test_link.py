@@ -94,12 +94,12 @@ def test_a_link_of_an_earlier_version_is_still_read(link: str) -> None:
         assert (found.state["baselines"], found.state["baselines.blur.sigma"]) == (["black", "blur"], 3.0)
 
 
-PARTS = ("photo", "crop", "model", "target", "versus", "score", "methods", "path", "baselines", "zoom")
+PARTS = ("photo", "crop", "model", "target", "versus", "also", "score", "methods", "path", "baselines", "zoom")
 NAMES = (*PARTS, *described(at.View), "nonsense", "utm_source")
 ODD = """nan,nan 5,nan inf,1,1 1e999 -1 ² 0x1 ~ gradient~gradient ( ))) upload ![x](http://a) 0,0,0 0,0,1e-320
 integrated_gradients(steps=9e99) integrated_gradients(baseline=constant(colour=nan/0/0))
 integrated_gradients(baseline=integrated_gradients)""".split()
-TEXTS = some.one_of(some.text(max_size=30), some.sampled_from([*ODD, "", "1" * 400, "a" * 9000]))
+TEXTS = some.one_of(some.text(max_size=30), some.sampled_from([*ODD, "", "1" * 400, "a" * 9000, "7/8", "7/7"]))
 LINKS = some.dictionaries(some.one_of(some.sampled_from(NAMES), some.text(max_size=9)), TEXTS, max_size=6)
 
 
