@@ -13,10 +13,12 @@ from attribution.ui import panels
 from attribution.ui.heading import show_heading
 from attribution.ui.session import rerun_page, session
 from attribution.ui.sidebar import apply_remedy, explain_class
+from attribution.ui.watch import is_computing
 from attribution.viewer.message import Place, pack_classes, pack_partial, pack_photo, pack_toolbar
 from attribution.work.analysis import Outcome, Strip
 
-GROUP = "explore"
+PAGE = "explore"
+GROUP = PAGE
 COLUMNS = 3  # panels per row on a desktop
 GRID_COLUMNS = 6  # the same if there is a row of maps per class, at most
 HEADER_WIDTHS = (1, 3)  # relative widths of the photo and what is beside it, on the other pages
@@ -52,7 +54,14 @@ def show_header(outcome: Outcome) -> None:
     show_heading(f"{outcome.analysis.heading}{score}", compact=True)
     show_prediction(outcome)
     with st.container(key="controls"):
-        panels.show(pack_toolbar(GROUP, session().view, session().window), "toolbar")
+        panels.show(pack_toolbar(GROUP, session().view, session().window, by=_earlier_model(outcome)), "toolbar")
+
+
+def _earlier_model(outcome: Outcome) -> str:
+    """Return the model of an outcome that is not of the chosen photo, model and class; empty if it is."""
+    chosen = session().analysis
+    current = isinstance(chosen, str) or chosen.subject == outcome.analysis.subject
+    return "" if current else outcome.analysis.record.title
 
 
 def show_prediction(outcome: Outcome) -> None:
@@ -128,10 +137,13 @@ def _show_grid(outcome: Outcome, row: _Row, columns: int = COLUMNS) -> None:
                 _show_map(result, method, outcome, row)
             elif partial := outcome.growing.get(number):
                 _show_panel(partial, method, outcome, row, growing=True)
-                st.caption("Partial map: still computing.")
+                st.caption("Partial map: still computing." if is_computing(PAGE) else "Partial map.")
             else:
                 st.text(method.title)
-                st.skeleton(height=220)
+                if is_computing(PAGE):
+                    st.skeleton(height=220)
+                else:
+                    st.caption("Not computed.")
 
 
 def _show_map(result: Attribution, method: Method, outcome: Outcome, row: _Row) -> None:
@@ -141,7 +153,9 @@ def _show_map(result: Attribution, method: Method, outcome: Outcome, row: _Row) 
     with st.expander(label):
         _show_captions(result, method)
         for number, remedy in enumerate(result.remedies):
-            st.button(remedy.title, key=f"remedy-{method.key}{row}-{number}", on_click=_apply, args=(remedy, method))
+            st.button(
+                remedy.title, key=f"remedy-{method.key}{row.suffix}-{number}", on_click=_apply, args=(remedy, method)
+            )
 
 
 def _apply(remedy: Remedy, method: Method) -> None:

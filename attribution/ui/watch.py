@@ -166,7 +166,7 @@ def show(
     draw: Callable[[R], None],
     worth: Callable[[R], bool] = lambda so_far: True,
     tick: float = POLL_INTERVAL,
-    wait: Callable[[], object] = lambda: st.skeleton(height=300),
+    wait: Callable[[], object] | None = None,
 ) -> R | None:
     """Follow a task and show its results, in a fragment, until it has finished.
 
@@ -176,7 +176,8 @@ def show(
         draw: Shows a result, finished or not.
         worth: As for `Watch.found`.
         tick: Seconds from the end of one poll to the next.
-        wait: Shows what takes the place of a result until there is one. Default: a skeleton.
+        wait: Shows what takes the place of a result until there is one. Default: a skeleton, unless something must be
+            chosen first.
 
     Returns:
         The result shown on the page.
@@ -194,8 +195,10 @@ def show(
             watch.show_state(found)
         if found is not None:
             draw(found)
-        elif watch.status != "missing":
+        elif wait:
             wait()
+        elif watch.status != "missing":
+            st.skeleton(height=300)
         if polling and not active:  # everything has been drawn; stop polling
             st.rerun()
         if active:  # last, so that the browser has drawn everything before it polls again
@@ -205,6 +208,12 @@ def show(
     watch.follow(task, session().automatic)
     st.fragment(poll)(watch.active())
     return watch.found(worth)
+
+
+def is_computing(page: str) -> bool:
+    """True if this session is waiting for the job of a page."""
+    watch = session().watches.get(page)
+    return watch is not None and watch.active()
 
 
 def _state(job: Job[Any]) -> str:

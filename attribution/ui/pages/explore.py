@@ -4,9 +4,9 @@ import streamlit as st
 
 from attribution.ui.export_dialog import offer_export
 from attribution.ui.heading import show_heading
-from attribution.ui.pictures import show_beside, show_header, show_maps, show_strip
+from attribution.ui.pictures import PAGE, show_beside, show_header, show_maps, show_strip
 from attribution.ui.session import session
-from attribution.ui.watch import show
+from attribution.ui.watch import is_computing, show
 from attribution.work.analysis import Outcome
 
 
@@ -27,12 +27,18 @@ def draw(outcome: Outcome) -> None:
 def wait() -> None:
     """Show the page until there is a result."""
     show_heading("Explore", compact=True)
-    st.skeleton(height=300)
+    if not isinstance(session().analysis, str):
+        st.skeleton(height=300)
 
 
 def is_worth(so_far: Outcome) -> bool:
-    """True if an unfinished outcome has something to show."""
-    return bool(so_far.results or so_far.growing)
+    """True if an unfinished outcome has something to show that belongs to the current photo, model and class.
+
+    After a cancel, finished maps of the same subject with other settings are worth more.
+    """
+    last: Outcome = session().watches[PAGE].outcome
+    same = last.analysis.subject == so_far.analysis.subject
+    return bool(so_far.results or so_far.growing) and (is_computing(PAGE) or not same)
 
 
-offer_export(show("explore", session().analysis, draw, is_worth, wait=wait))
+offer_export(show(PAGE, session().analysis, draw, is_worth, wait=wait))

@@ -1,0 +1,46 @@
+"""Never two models at once: after a switch, each map says of which model it is, or goes."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from dashboard import DESK, LONG, choose, idle, map_of, serving
+from playwright.sync_api import Browser, Page, expect
+
+SLOW = "integrated_gradients(steps=1000)"
+
+
+@pytest.fixture
+def page(browser: Browser, tmp_path: Path) -> Iterator[Page]:
+    """A page of a server of its own, whose caches know no other test's maps."""
+    with serving(tmp_path / "log") as (address, _):
+        context = browser.new_context(viewport=DESK)
+        page = context.new_page()
+        page.goto(f"{address}/?methods=gradient~{SLOW.replace('1000', '2')}")
+        expect(map_of(page, "integrated_gradients")).to_be_visible(timeout=2 * LONG)
+        idle(page)
+        yield page
+        context.close()
+
+
+def test_finished_maps_of_a_cancelled_choice_stay_and_earlier_ones_are_marked(page: Page) -> None:
+    above = page.locator(".st-key-map-gradient .above")
+    expect(above).to_have_text("Gradient: German shepherd")
+    field = page.get_by_label("Steps", exact=True)
+    page.get_by_text("Compute automatically").click()
+    field.fill("1000")
+    field.press("Enter")
+    choose(page, "Model", "EfficientNet-Lite0")
+    expect(above).to_have_text("Gradient: German shepherd (SqueezeNet 1.1, earlier choice)")
+    page.get_by_role("button", name="Compute", exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("EfficientNet-Lite0", timeout=LONG)
+    expect(map_of(page, "gradient")).to_be_visible(timeout=LONG)
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_test_id("stMain")).to_contain_text("Cancelled.")
+    expect(above).to_have_text("Gradient: German shepherd")  # of the new model, and nothing of the old one is left
+    expect(page.get_by_role("heading", level=1)).to_contain_text("EfficientNet-Lite0")
+    assert "last finished" not in page.get_by_test_id("stMain").inner_text()
+    other = page.locator(".st-key-map-integrated_gradients")
+    expect(other).to_contain_text(re.compile(r"Partial map\.|Not computed\."))
+    expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
