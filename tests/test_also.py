@@ -73,7 +73,8 @@ def test_a_row_is_the_analysis_of_its_class(squeezenet: at.Model, analysis: Prep
         for found, expected in zip(row.finished.maps, alone.maps, strict=True):
             assert np.array_equal(found.values, expected.values)
         assert row.explained == index
-    assert [sum(len(row.results) for row in each.rows) for each in seen] == list(range(10))
+    whole = [each for each in seen if not any(row.growing for row in each.rows)]
+    assert [sum(len(row.results) for row in each.rows) for each in whole] == list(range(10))
     again = analysis.remembered()
     assert again
     assert [row.results for row in again.rows] == [row.results for row in outcome.rows]
@@ -93,6 +94,16 @@ def test_a_further_class_runs_only_its_own_maps(analysis: PreparedAnalysis) -> N
     with images(analysis) as passes:
         run(replace(most, analysis=replace(most.analysis, methods=(*METHODS, at.GradCAM()))))
     assert sum(passes) == 1 + 1 + (1 + 10)  # Grad-CAM of two classes; all maps of the third
+
+
+def test_partial_maps_grow_in_their_own_row(analysis: PreparedAnalysis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("attribution.work.analysis.UPDATE_INTERVAL", -1.0)
+    seen = run(replace(analysis, analysis=replace(analysis.analysis, methods=(at.Gradient(), at.SmoothGrad(8)))))[1]
+    grown = [
+        (row.explained, place, partial) for each in seen for row in each.rows for place, partial in row.growing.items()
+    ]
+    assert {(explained, place) for explained, place, _ in grown} == {(235, 1), (281, 1), (207, 1)}
+    assert all(partial.target.index == explained for explained, _, partial in grown)
 
 
 def test_the_predicted_class_has_one_row(analysis: PreparedAnalysis) -> None:
