@@ -145,7 +145,7 @@ def test_a_link_holds_further_classes_or_says_why_not(link: dict[str, str], also
 
 
 def headings(app: AppTest) -> str:
-    return "\n".join(text.value for text in app.text)
+    return "\n".join(text.value for text in (*app.text, *app.html))
 
 
 def test_the_page_shows_a_row_for_each_class_and_drops_what_does_not_fit() -> None:

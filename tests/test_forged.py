@@ -103,6 +103,7 @@ def test_a_browser_that_empties_the_caches_does_not_replace_the_queue(server: tu
         await asyncio.wait_for(ann.run(), WAIT)
         assert ann.busy
         await ann.send(BackMsg(clear_cache=True))
+        watching = asyncio.create_task(ann.settle())  # a job that nobody looks at ends
         bob = Session(address, query="photo=espresso")
         opening = asyncio.create_task(bob.open())
         for _ in range(100):
@@ -111,9 +112,10 @@ def test_a_browser_that_empties_the_caches_does_not_replace_the_queue(server: tu
             await asyncio.sleep(0.1)
         texts = [each.progress.text for each in bob.elements if each.WhichOneof("type") == "progress"]
         assert any(re.match("Queued behind 1 analysis", text) for text in texts), texts
-        opening.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await opening
+        for each in (opening, watching):
+            each.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await each
         await ann.close()
         await bob.close()
 
