@@ -159,8 +159,13 @@ class PreparedAnalysis:
     @cached_property
     def also(self) -> "tuple[PreparedAnalysis, ...]":
         """The same analysis for every further class."""
-        alone = replace(self, beside=(), analysis=replace(self.analysis, beside=(), also=()))
+        alone = self.alone
         return tuple(replace(alone, analysis=replace(alone.analysis, target=index)) for index in self.analysis.also)
+
+    @property
+    def alone(self) -> "PreparedAnalysis":
+        """The same analysis without other models and further classes."""
+        return replace(self, beside=(), analysis=replace(self.analysis, beside=(), also=()))
 
     @cached_property
     def subject(self) -> str:

@@ -1,7 +1,6 @@
 """The methods page: one card per method, generated from the registry, with its map of the current photo and class."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import streamlit as st
@@ -133,5 +132,5 @@ st.caption(
 task: PreparedAnalysis | str = analysis
 if not isinstance(analysis, str):  # without methods, the job predicts the class
     wanted = tuple(methods[key] for key in quick_maps(methods, analysis))
-    task = replace(analysis.with_methods(wanted), beside=())
+    task = analysis.alone.with_methods(wanted)
 show("methods", task, lambda _: show_cards(methods, analysis), wait=lambda: show_cards(methods, analysis))
