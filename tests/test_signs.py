@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 import pytest
 from dashboard import DESK, LONG, idle, map_of
@@ -61,12 +62,14 @@ def test_the_figure_and_the_report_say_so(against: list[at.Attribution], tmp_pat
     at.export.figure(against, tmp_path / "figure.png", dpi=100)
     with Image.open(tmp_path / "figure.png") as sheet:
         assert share_of_blue(np.asarray(sheet.convert("RGB"))) > 0.01
-    at.export.figure(against, tmp_path / "figure.svg")
+    with matplotlib.rc_context({"svg.fonttype": "none"}):
+        at.export.figure(against, tmp_path / "figure.svg")
+    assert re.search(r">\S+ against<.*>for \S+ probability<", (tmp_path / "figure.svg").read_text(), re.DOTALL)
     at.export.report(against, tmp_path / "report.html")
     messages = re.findall('data-message="([^"]+)"', (tmp_path / "report.html").read_text())
     headers = [json.loads(data[4 : 4 + struct.unpack("<I", data[:4])[0]]) for data in map(base64.b64decode, messages)]
     signed = {each["id"]: (each["signed"], each["meanings"]) for each in headers if each["kind"] == "map"}
-    assert signed == {"occlusion": (True, ["against", "for"]), "gradient": (False, ["against", "for"])}
+    assert signed == {"occlusion": (True, ["against", "for"]), "gradient": (False, None)}
     at.export.folder(against, tmp_path / "folder")
     with Image.open(tmp_path / "folder" / "occlusion.png") as picture:
         assert share_of_blue(np.asarray(picture.convert("RGB"))[HEAD]) > 0.9
@@ -83,6 +86,10 @@ def explained(browser: Browser, address: str) -> Iterator[Page]:
     page.wait_for_timeout(300)
     yield page
     context.close()
+
+
+# Sets a control behind the stage, as a link or another panel of the page would.
+SELECT = "(control, value) => { control.value = value; control.dispatchEvent(new Event('change')); }"
 
 
 def painted(canvas: Any) -> NDArray[Any]:
@@ -130,7 +137,9 @@ def test_the_stage_shows_one_image_a_wipe_or_a_difference(explained: Page, again
     clip = stage.locator(".image").nth(1).evaluate("image => getComputedStyle(image).clipPath")
     assert clip == "inset(0px 0px 0px 25%)"
     explained.keyboard.press("d")
-    expect(stage.get_by_text("Choose two finished maps")).to_be_visible()  # the photo is no map
+    expect(stage.locator(".above")).to_have_text("Occlusion: tabby \u2212 Gradient: tabby")  # the photo is no map
+    stage.get_by_role("combobox").nth(2).select_option("photo")
+    expect(stage.get_by_text("Choose two finished maps")).to_be_visible()
     stage.get_by_role("combobox").nth(2).select_option("gradient")
     canvas = stage.locator("canvas.picture")
     box = canvas.bounding_box()
@@ -145,6 +154,19 @@ def test_the_stage_shows_one_image_a_wipe_or_a_difference(explained: Page, again
     shown = stage.locator(".readout").inner_text().partition(",")[0].replace("\u2212", "-")
     assert float(shown) == pytest.approx(expected, abs=0.01)
     expect(stage).to_contain_text("share of each map's scale")
+    for view in ("grey", "rgb", "method"):  # a difference keeps its colours and its scale
+        ends = set()
+        for scale in ("own", "shared"):
+            for label, value in (("View", view), ("Colour scale", scale)):
+                control = explained.locator(".st-key-controls label").filter(has_text=label).locator("select")
+                control.evaluate(SELECT, value)
+            explained.wait_for_timeout(200)
+            ends.add(" ".join(stage.locator(".bar").inner_text().split()))
+        assert len(ends) == 1
+        assert re.fullmatch(r"\u2212([\d.]+) less more \+\1", ends.pop())
+    control.evaluate(SELECT, "own")
+    explained.keyboard.press("o")  # after images have been replaced, keys still arrive
+    expect(stage.locator(".above")).to_have_text("Occlusion: tabby")
     explained.keyboard.press("Escape")
     expect(stage).to_be_hidden()
     expect(map_of(explained, "occlusion")).to_be_visible()
@@ -152,6 +174,7 @@ def test_the_stage_shows_one_image_a_wipe_or_a_difference(explained: Page, again
 
 def test_channels_become_colours(explained: Page, against: list[at.Attribution]) -> None:
     explained.get_by_label("View").select_option("rgb")
+    explained.mouse.move(0, 0)
     explained.wait_for_timeout(100)
     picture = painted(map_of(explained, "gradient"))
     values = against[1].values.astype(np.float64)

@@ -2,26 +2,22 @@
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from dashboard import DESK, LONG, choose, idle, map_of, serving
+from dashboard import DESK, LONG, choose, idle, map_of
 from playwright.sync_api import Browser, Page, expect
-
-SLOW = "integrated_gradients(steps=1000)"
 
 
 @pytest.fixture
-def page(browser: Browser, tmp_path: Path) -> Iterator[Page]:
-    """A page of a server of its own, whose caches know no other test's maps."""
-    with serving(tmp_path / "log") as (address, _):
-        context = browser.new_context(viewport=DESK)
-        page = context.new_page()
-        page.goto(f"{address}/?methods=gradient~{SLOW.replace('1000', '2')}")
-        expect(map_of(page, "integrated_gradients")).to_be_visible(timeout=2 * LONG)
-        idle(page)
-        yield page
-        context.close()
+def page(browser: Browser, address: str) -> Iterator[Page]:
+    """A page with a crop of its own, so that the server's caches know no map of it."""
+    context = browser.new_context(viewport=DESK)
+    page = context.new_page()
+    page.goto(f"{address}/?crop=41/43&methods=gradient~integrated_gradients(steps=2)")
+    expect(map_of(page, "integrated_gradients")).to_be_visible(timeout=2 * LONG)
+    idle(page)
+    yield page
+    context.close()
 
 
 def test_finished_maps_of_a_cancelled_choice_stay_and_earlier_ones_are_marked(page: Page) -> None:

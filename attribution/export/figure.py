@@ -1,6 +1,7 @@
 """One figure of the photo and its maps, with titles, settings and colour bars, for slides and papers."""
 
 import io
+import math
 import os
 from pathlib import Path
 from textwrap import fill
@@ -15,6 +16,7 @@ from attribution.photo.encode import eight_bit
 from attribution.refusal import Refusal
 from attribution.result import VERSION, Attribution
 from attribution.system.files import store
+from attribution.viewer.message import Signs
 
 MAX_COLUMNS = 5  # panels per row, at most
 PANEL_SIZE = 2.4  # inches of a panel's side
@@ -22,6 +24,7 @@ FONT_SIZE = 6  # points of the panel text
 LINE_LENGTH = 46  # characters per line of panel text
 HEADING_LENGTH = 28  # characters per line of the heading of a row
 DPI = 300  # dots per inch
+MAX_PIXELS = 40e6  # of a PNG; 19 methods for four classes would have 57 million
 FORMATS = ("png", "pdf", "svg")
 
 
@@ -39,7 +42,7 @@ def figure(
         path: A path or a binary file. The path's suffix selects PNG, PDF or SVG.
         view: View settings. Default: as each method asks for, signed or white to black.
         format: "png", "pdf" or "svg"; overrides the suffix. Default: by the suffix, or PNG for a binary file.
-        dpi: Dots per inch of a PNG. Default: 300.
+        dpi: Dots per inch of a PNG; fewer if the figure would have more than 40 megapixels. Default: 300.
 
     Raises:
         Refusal: If there is no map, the maps are of several photos, the format is not supported, or the file cannot be
@@ -75,7 +78,8 @@ def figure(
         _bar(axis, drawing, view.of(result.signed), result)
     sheet.supxlabel(f"{maps[0].model}. {sentence(view)} attribution {VERSION}", fontsize=6, parse_math=False)
     whole = io.BytesIO()
-    sheet.savefig(whole, dpi=dpi, format=ending)
+    width, height = sheet.get_size_inches()
+    sheet.savefig(whole, dpi=min(dpi, math.sqrt(MAX_PIXELS / (width * height))), format=ending)
     store(path, whole.getvalue())
 
 
@@ -118,7 +122,8 @@ def _bar(axis: Any, drawing: Drawing, view: View, result: Attribution) -> None:
     ramp = np.linspace(0, 1, 256)[None]  # (1, 256)
     bar = axis.inset_axes((0, -0.09, 1, 0.04))
     bar.imshow(colour(ramp, view.palette), aspect="auto", extent=(0, 1, 0, 1))
-    against, favour = result.target.kind.signs if view.signed and view.view != "rgb" else ("", "")
+    meanings = Signs.of(result).meanings if view.signed and view.view != "rgb" else None
+    against, favour = meanings or ("", "")
     ends = (f"{low:.3g} {against}", f"{favour} {high:.3g} {result.unit}")
     bar.set_xticks([0, 1], [each.strip() for each in ends], fontsize=6)
     bar.set_yticks([])

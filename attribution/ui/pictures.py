@@ -152,7 +152,8 @@ def _show_map(result: Attribution, method: Method, outcome: Outcome, row: _Row) 
     label = f"{WARNING} {result.account}" if result.doubtful else f"Details{notes}"
     with st.expander(label):
         _show_captions(result, method)
-        for number, remedy in enumerate(result.remedies):
+        remedies = () if row.photo else result.remedies  # they would change the first model's methods
+        for number, remedy in enumerate(remedies):
             st.button(
                 remedy.title, key=f"remedy-{method.key}{row.suffix}-{number}", on_click=_apply, args=(remedy, method)
             )

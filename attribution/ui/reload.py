@@ -5,7 +5,6 @@ browser has left; `BoundedUploads` in door.py limits them. A reload makes a new 
 the earlier one if its browser knows that one's random number. Links do not contain the number.
 """
 
-import contextlib
 from typing import Any
 
 import streamlit as st
@@ -40,13 +39,8 @@ def keep(source: str, file: Any) -> bytes | None:
     return stored[0].data
 
 
-def forget(source: str) -> None:
-    """Forget the file of an uploader, which has changed."""
-    session().files.pop(source, None)
-
-
 def remove(source: str) -> None:
-    """Delete the file of a source from the server's memory."""
+    """Delete the file of a source from the server's memory, such as when the uploader has another."""
     if (context := get_script_run_ctx()) and (file := session().files.pop(source, None)):
         manager: Any = context.uploaded_file_mgr
         manager.remove_file(context.session_id, file)
@@ -64,6 +58,9 @@ def claim(tab: str) -> None:
             stored = manager.get_files(other.server_id, [file])
             if stored and source not in state.files:
                 manager.remove_file(other.server_id, file)  # first, since the total is limited
-                with contextlib.suppress(HTTPException):  # full all the same; the photo must be uploaded again
+                try:
                     manager.add_file(context.session_id, stored[0])
                     state.files[source] = file
+                except HTTPException:
+                    state.sentences.append("The server's memory for photos is full; upload yours again.")
+        state.shares |= other.shares  # to delete them

@@ -2,6 +2,7 @@
 
 import uuid
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -11,6 +12,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from attribution.analysis import Analysis
 from attribution.drawing.view import View
 from attribution.models.record import ModelRecord
+from attribution.photo.crop import CENTRE, Crop
 from attribution.viewer.message import WHOLE_WINDOW, Window
 from attribution.work.analysis import PreparedAnalysis
 from attribution.work.shared import Preparations
@@ -84,6 +86,7 @@ class Session:
     tab: str = ""
     restorations: int = 0
     shared: str = ""
+    shared_crop: Crop = CENTRE
     shares: dict[str, str] = field(default_factory=dict)
     rerun: bool = False
     watches: dict[str, Any] = field(default_factory=dict)
@@ -95,6 +98,7 @@ class Session:
 
 
 _sessions: WeakValueDictionary[str, Session] = WeakValueDictionary()  # by owner; entries vanish with their sessions
+_lock = Lock()  # a new entry must not change the dictionary while another thread lists it
 
 
 def session() -> Session:
@@ -102,13 +106,16 @@ def session() -> Session:
     found: Session = st.session_state.setdefault(STATE_KEY, Session())
     if context := get_script_run_ctx():
         found.server_id = context.session_id
-        _sessions[found.owner] = found
+        with _lock:
+            _sessions[found.owner] = found
     return found
 
 
 def earlier(tab: str) -> list[Session]:
     """Return the sessions of a tab that have lost their browser, the newest first."""
-    return [each for each in reversed(list(_sessions.values())) if each.tab == tab and not is_connected(each.owner)]
+    with _lock:
+        known = list(_sessions.values())
+    return [each for each in reversed(known) if each.tab == tab and not is_connected(each.owner)]
 
 
 def is_connected(owner: str) -> bool:

@@ -16,12 +16,13 @@ from attribution.ui import panels
 from attribution.ui.address import MISSING_PHOTO_NOTE, SAFE_CHARACTERS, UPLOAD_SOURCES, query
 from attribution.ui.error_card import error_card
 from attribution.ui.pictures import GROUP
-from attribution.ui.session import session
+from attribution.ui.session import address, session
 from attribution.ui.sidebar import SHARED_PREFIX
 from attribution.viewer.message import WHOLE_WINDOW, Window, pack_copy, pack_link
 from attribution.work.shared import SHARED_PHOTOS, Preparations, shares_photos
 
 INCLUDE_KEY = "share-photo"
+MAX_SHARES = 10  # photos of one session
 UPLOAD_NOTE = "The link does not contain your photo."
 LOCAL_NOTE = "The link works on this machine only; to share it in your network, start with make run SHARE=1."
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
@@ -103,7 +104,11 @@ def _shared(crops: Preparations) -> str:
     parts = [part for steps, crop in crops.items() for part in (repr(steps).encode(), crop.x.numpy().tobytes())]
     content = hashlib.sha256(b"".join(parts)).hexdigest()
     if content not in shares or SHARED_PHOTOS.get(shares[content]) is None:
-        shares[content] = SHARED_PHOTOS.put(crops)
+        if len(shares) >= MAX_SHARES:
+            raise Refusal(
+                f"You already share {len(shares)} photos, the limit; delete them, or share without the photo."
+            )
+        shares[content] = SHARED_PHOTOS.put(crops, address())
     return shares[content]
 
 
@@ -121,10 +126,8 @@ def _link(analysis: Analysis, view: View, window: Window) -> str:
     if window != WHOLE_WINDOW:
         texts["zoom"] = ",".join(f"{share:.12g}" for share in window)
     shown = [f"{name}={quote(text, SAFE_CHARACTERS)}" for name, text in texts.items()]
-    address = urlsplit(st.context.url or "")
-    return urlunsplit(
-        address._replace(path=address.path or "/", query="&".join(filter(None, [query(analysis), *shown])))
-    )
+    page = urlsplit(st.context.url or "")
+    return urlunsplit(page._replace(path=page.path or "/", query="&".join(filter(None, [query(analysis), *shown]))))
 
 
 def _show_code(link: str) -> None:

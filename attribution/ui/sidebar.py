@@ -25,7 +25,7 @@ from attribution.targets.target import SCORES
 from attribution.ui.crop.crop import show_crop
 from attribution.ui.forms import ask, fill, held, reset
 from attribution.ui.models import offered as offered_models
-from attribution.ui.reload import forget, keep
+from attribution.ui.reload import keep, remove
 from attribution.ui.session import Upload, session
 from attribution.viewer.message import WHOLE_FRAME, common_frames
 from attribution.work.analysis import PreparedAnalysis, estimate, layers
@@ -159,6 +159,8 @@ def fill_sidebar(analysis: Analysis) -> None:
     """
     if analysis.photo.startswith(SHARED_PREFIX):
         session().shared = analysis.photo.removeprefix(SHARED_PREFIX)
+        session().shared_crop = analysis.crop
+    session().classes = ()  # the further classes are those of the model
     st.session_state.update(_widgets(analysis))
     for method in analysis.methods:
         fill(method, method.key, st.session_state)  # type: ignore[arg-type]
@@ -335,6 +337,8 @@ def _crop(photo: Photo, preprocessing: Preprocessing) -> None:
 
 def _chosen_crop() -> Crop:
     state = st.session_state
+    if state.source == SHARED:  # a part of a photo that is not here
+        return session().shared_crop
     return WHOLE if state.fit else Crop(float(state.across), float(state.down), float(state.size) or None)
 
 
@@ -344,14 +348,14 @@ def _move(crop: Crop) -> None:
 
 
 def _centre() -> None:
-    """Centre the crop of a new photo, and give it its usual size, unless a link set it."""
+    """Centre the crop of a new photo, and give it its usual size, unless a link set it; "fit" stays."""
     if not session().keep_crop:
         _move(CENTRE)
     session().keep_crop = False
 
 
 def _replaced(source: str) -> None:
-    forget(source)
+    remove(source)
     _centre()
 
 

@@ -68,8 +68,9 @@ export class Group {
   shareScales() {
     for (const view of new Set(this.maps.map((panel) => panel.view.view))) {
       const alike = this.maps.filter((panel) => panel.view.view === view && !panel.staged);
+      if (alike.length === 0) continue;
       const common = shared(alike.map((panel) => panel.span));
-      for (const panel of this.maps) if (panel.view.view === view) panel.span = common;
+      for (const panel of this.maps) if (panel.view.view === view && !panel.difference) panel.span = common;
     }
   }
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from attribution.drawing.heatmap import colour_maps, reduce
 from attribution.drawing.view import View
+from attribution.methods import METHODS
 from attribution.result import Attribution
 from attribution.settings import Choice, Number, described, plain
 from attribution.viewer.bundle import bundle
@@ -169,8 +170,9 @@ class Signs:
 
     @classmethod
     def of(cls, result: Attribution) -> "Signs":
-        """Return those of a result."""
-        return cls(result.signed, result.target.kind.signs)
+        """Return those of a result; without words for gradients, whose sign is that of a change of brightness."""
+        method = METHODS.get(result.method)
+        return cls(result.signed, None if method is None or method.per_value else result.target.kind.signs)
 
     def header(self) -> dict[str, Any]:
         """Return the part of a message header that describes them."""

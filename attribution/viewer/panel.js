@@ -75,7 +75,7 @@ export class Panel {
 
   /** The drawing of this map under the group's settings. */
   get view() {
-    return viewOf(this.group.settings, this.signed);
+    return viewOf(this.group.settings, this.signed, this.difference);
   }
 
   /** One number per pixel, for readouts and regions. */

@@ -10,7 +10,7 @@ const KEYS = { o: "one", w: "wipe", d: "difference" };
 export class Stage {
   constructor(root, group) {
     this.group = group;
-    this.dialog = element("dialog", { className: "stage" });
+    this.dialog = element("dialog", { className: "stage", tabIndex: -1 });
     this.dialog.setAttribute("aria-label", "Presentation");
     this.left = element("select");
     this.mode = element("select");
@@ -43,6 +43,7 @@ export class Stage {
     this.left.value = this.group.images.find((panel) => panel.kind !== "photo")?.id ?? this.group.images[0]?.id;
     this.right.value = this.group.images.find((panel) => panel.kind === "photo")?.id ?? "";
     this.turn(0);
+    this.panels[0]?.canvas.focus(); // not a select, which takes letters
   }
 
   /** Offer the images that the page has now; the chosen ones stay chosen. */
@@ -74,11 +75,17 @@ export class Stage {
     const mode = this.mode.value;
     this.rightLabel.hidden = mode === "one";
     const subtracted = left && right && mode === "difference" ? difference(left, right) : null;
-    this.empty.textContent = mode === "difference" && !subtracted ? "Choose two finished maps of one size to see their difference." : "";
+    this.empty.textContent = mode === "difference" && !subtracted ? "Choose two finished maps of the same part of the photo to see their difference." : "";
     const shown = { one: [left], wipe: [left, right], difference: [subtracted && { ...subtracted, send: left.send }] }[mode];
     shown.filter(Boolean).forEach(({ header, body, send }, place) => this.place(header, body, send, place));
     this.pair.classList.toggle("wipe", mode === "wipe");
     if (mode === "wipe") this.pair.append(this.slider);
+    if (!this.dialog.contains(this.focused)) (this.panels[0]?.canvas ?? this.dialog).focus(); // for the next key
+  }
+
+  /** The element of the dialog's tree that has the focus; none if it was removed. */
+  get focused() {
+    return this.dialog.getRootNode().activeElement;
   }
 
   place(header, body, send, place) {
@@ -113,8 +120,14 @@ export class Stage {
     const count = this.left.options.length;
     this.mode.value = mode;
     this.left.selectedIndex = (this.left.selectedIndex + step + count) % count;
+    if (mode === "difference" && this.group.panels.get(this.right.value)?.kind !== "map") this.chooseOther();
     this.show();
-    this.panels[0]?.canvas.focus(); // for the next key
+  }
+
+  /** Choose another map to compare with. */
+  chooseOther() {
+    const other = this.group.images.find((panel) => panel.kind === "map" && panel.id !== this.left.value);
+    if (other) this.right.value = other.id;
   }
 
   fill() {

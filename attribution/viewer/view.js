@@ -2,9 +2,13 @@
 
 /* global COLOUR_MAPS -- by view_facts() in message.py */
 
-/** The view, reduction and palette of a map; `signed` is its method's own. The scale is centred at zero if `centred`. */
-export function viewOf(settings, signed) {
-  const { view: asked, reduction: chosen, colours } = settings;
+/**
+ * The view, reduction and palette of a map; the scale is centred at zero if `centred`. `signed` is its method's own, and
+ * a `difference` is signed in every view.
+ */
+export function viewOf(settings, signed, difference) {
+  const { view: chosenView, reduction: chosen, colours } = settings;
+  const asked = difference ? "signed" : chosenView;
   const view = asked !== "method" ? asked : signed ? "signed" : "grey";
   const centred = view === "signed" || view === "rgb" || chosen === "signed_sum";
   const reduction = { signed: "signed_sum", rgb: "channels" }[view] ?? chosen;

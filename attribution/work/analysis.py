@@ -399,7 +399,7 @@ class _Grid:
             so_far, self.done = None, before + share * fraction
             if partial and time.monotonic() - self._updated > UPDATE_INTERVAL:
                 self._updated = time.monotonic()
-                number = next(each for each in numbers if self.rows[each].explained == partial.target.index)
+                number = next((each for each in numbers if self._asks(each) == partial.target.index), numbers[0])
                 column = next(each for each in columns if _made_by(self.analysis.methods[each], partial))
                 so_far = self._growing(number, column, partial)
             self._report(self.done, COMPUTING_MESSAGE, so_far)
@@ -407,6 +407,10 @@ class _Grid:
         methods = [self.analysis.methods[column] for column in columns]
         targets = [self.rows[number].analysis.target for number in numbers]
         compare(self.model, self.analysis.x, methods, targets=targets, on_progress=progressed, on_result=finished)
+
+    def _asks(self, number: int) -> int | None:
+        """Return the index of a row's class; None for the predicted class, which only the engine knows."""
+        return self.rows[number].analysis.target.index
 
     def _take(self, number: int, column: int, result: Attribution | Refusal) -> None:
         row = self.rows[number]

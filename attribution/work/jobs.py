@@ -154,9 +154,8 @@ class Job(Generic[R]):
         except Refusal as refusal:
             self.sentence, self.state = str(refusal), "failed"
         except Overdue:
-            self.sentence = (
-                f"Stopped after the limit of {self._limit:.0f} s; choose fewer methods, fewer steps or a smaller model."
-            )
+            remedy = "choose fewer methods, classes or steps, or a smaller model"
+            self.sentence = f"Stopped after the limit of {self._limit:.0f} s; {remedy}."
             self.state = "failed"
         except BaseException as failure:  # any failure, so that the worker survives
             what = "Out of memory; choose a smaller model" if exhausted(failure) else "Something went wrong"

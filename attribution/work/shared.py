@@ -19,6 +19,7 @@ from attribution.work.cache import bytes_of
 SHARE_VARIABLE = "ATTRIBUTION_SHARE_PHOTOS"
 LIFETIME = 24 * 3600.0  # seconds
 MAX_PHOTOS = 500
+MAX_PER_ADDRESS = 200  # a school may have one address
 SHARED_SHARE = 0.03  # share of the memory; a photo for one network takes 0.15 MB at 224 x 224 pixels
 MAX_PHOTO_BYTES = 4_000_000  # bytes of one photo; 1000 x 1000 pixels take 3 MB
 NAME = re.compile(r"[A-Za-z0-9_-]{22}")  # 128 bits
@@ -57,11 +58,15 @@ class SharedPhotos:
             limit: Returns the maximum number of bytes of all photos.
         """
         self._clock, self._limit, self._lock = clock, limit, Lock()
-        self._photos: dict[str, tuple[float, int, Preparations]] = {}  # end in seconds, bytes, crops; oldest first
+        self._photos: dict[str, tuple[float, int, Preparations, str]] = {}  # end in seconds, bytes, crops, address
         self._timer: Timer | None = None
 
-    def put(self, crops: Preparations) -> str:
+    def put(self, crops: Preparations, address: str = "") -> str:
         """Store a photo and return its random name.
+
+        Args:
+            crops: The photo as networks see it.
+            address: IP address of the browser, which may store only a part of all photos; empty if unknown.
 
         Raises:
             Refusal: If photos may not be shared, the photo is too large or the store is full.
@@ -83,8 +88,13 @@ class SharedPhotos:
                     f"This server already keeps {len(self._photos)} shared photos, its limit; try again later, or "
                     "share the link without the photo."
                 )
+            if sum(each[3] == address for each in self._photos.values()) >= MAX_PER_ADDRESS:
+                raise Refusal(
+                    f"Your network already shares {MAX_PER_ADDRESS} photos, the limit; share the link "
+                    "without the photo."
+                )
             name = secrets.token_urlsafe(16)
-            self._photos[name] = self._clock() + LIFETIME, size, kept
+            self._photos[name] = self._clock() + LIFETIME, size, kept, address
             self._wait()
             return name
 
@@ -92,7 +102,7 @@ class SharedPhotos:
         """Return a photo, or None if there is none of this name or photos may not be shared."""
         with self._lock:
             self._expire()
-            _, _, kept = self._photos.get(name, (0, 0, {}))
+            _, _, kept, _ = self._photos.get(name, (0, 0, {}, ""))
         if not kept or not shares_photos():
             return None
         return {steps: replace(crop, x=_restored(crop.x)) for steps, crop in kept.items()}
@@ -103,13 +113,13 @@ class SharedPhotos:
             self._photos.pop(name, None)
 
     def _expire(self) -> None:
-        for name in [name for name, (end, _, _) in self._photos.items() if end <= self._clock()]:
+        for name in [name for name, (end, *_) in self._photos.items() if end <= self._clock()]:
             del self._photos[name]
 
     def _wait(self) -> None:
         """Wait for the end of the oldest photo in a thread, so that it is deleted even if nobody visits."""
         if self._photos and self._timer is None:
-            (end, _, _) = next(iter(self._photos.values()))
+            end, *_ = next(iter(self._photos.values()))
             self._timer = Timer(max(1.0, end - self._clock()), self._end)
             self._timer.daemon = True
             self._timer.start()
