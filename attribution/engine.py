@@ -174,7 +174,7 @@ def _compare(
                 scorer.release()
             for place in range(targets):
                 scorer.aim(place)
-                run, share = _Run(scorer, methods[index]), passes[index][place > 0]
+                run, share = _Run(scorer, methods[index], place > 0), passes[index][place > 0]
                 tick = run.reporter(on_progress, done / whole, share / whole) if on_progress else _ignore
                 tick(0.0, None)
                 found = results[place * count + index] = run.result(tick)
@@ -193,10 +193,10 @@ def _ignore(fraction: float, map_so_far: Callable[[], Tensor] | None) -> None:
 
 
 class _Run:
-    """One run of a method, with its start time and the scorer's counters at the start."""
+    """One run of a method, with its start time and the scorer's counters at the start; `further` for later targets."""
 
-    def __init__(self, scorer: Scorer, method: Method) -> None:
-        self.model, self.scorer, self.method = scorer.model, scorer, method
+    def __init__(self, scorer: Scorer, method: Method, further: bool) -> None:
+        self.model, self.scorer, self.method, self.further = scorer.model, scorer, method, further
         self.started = time.perf_counter()
         self.forwards, self.backwards = scorer.forwards, scorer.backwards
 
@@ -283,6 +283,8 @@ class _Run:
                 "The gradient of this network is not the derivative of its logits: a custom backward pass, a "
                 "straight-through estimator, or something hidden from autograd changes it."
             )
+        if self.further and self.scorer.forwards == self.forwards and not self.method.shares_forward:
+            notes.append("The forward passes are those of another class, for whose map they are counted.")
         if self.scorer.saturated:
             notes.append("The probability is so close to 0 or 1 that its gradient underflows; choose log-odds.")
         return notes

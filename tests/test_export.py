@@ -19,7 +19,6 @@ from toys import Toy, image, model_of
 
 import attribution as at
 from attribution.baselines import BASELINES
-from attribution.drawing.heatmap import grey, reduce
 
 Results = list[at.Attribution | at.Refusal]
 METHODS = [at.Gradient(), at.IntegratedGradients(3), at.IntegratedGradients(2, at.baselines.Constant((0.1, 0.2, 0.3)))]
@@ -45,7 +44,7 @@ def test_a_folder_holds_the_values_the_facts_and_the_pictures(
             assert isinstance(result, at.Attribution)
             np.testing.assert_array_equal(found[name], result.values)
             with Image.open(folder / f"{name}.png") as drawn:
-                np.testing.assert_array_equal(np.asarray(drawn), grey(reduce(result.values)))
+                np.testing.assert_array_equal(np.asarray(drawn), result.draw(at.View("grey", clip=100)))
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["photo"] == "dog.jpg"
     assert manifest["prediction"][0]["class"] == "German shepherd"

@@ -17,15 +17,23 @@ from attribution.drawing.heatmap import (
     clipped,
     colour,
     colour_maps,
-    grey,
     is_blank,
     reduce,
     shared,
     span,
     unit,
 )
+from attribution.drawing.view import View
 
 VECTORS = json.loads(Path(__file__).with_name("heatmap_vectors.json").read_text())
+
+
+def grey(heat: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """The white-to-black picture, (H, W, 3), of one number per pixel, (H, W)."""
+    values = np.stack([heat, np.zeros_like(heat), np.zeros_like(heat)])
+    return View("grey", clip=100).draw([values], np.zeros((*heat.shape, 3), np.uint8))[0].rgb
+
+
 patient = hypothesis_settings(deadline=None)
 
 

@@ -58,6 +58,10 @@ def test_a_shared_scale_is_shared_by_maps_that_are_drawn_alike(against: list[at.
     assert shared[1].span == own[1].span
 
 
+def test_a_class_activation_map_is_signed_if_negative_values_are_kept() -> None:
+    assert [at.GradCAM(negative=kept).signed for kept in ("cut", "kept")] == [False, True]
+
+
 def test_the_figure_and_the_report_say_so(against: list[at.Attribution], tmp_path: Path) -> None:
     at.export.figure(against, tmp_path / "figure.png", dpi=100)
     with Image.open(tmp_path / "figure.png") as sheet:

@@ -34,8 +34,9 @@ def test_every_map_is_that_of_a_call_for_its_target(made: Callable[[], at.Model]
             assert len(results.maps) == len(METHODS)
             for result, single in zip(results.maps, expected.maps, strict=True):
                 assert result.values.tobytes() == single.values.tobytes(), result
-                for name in ("score", "baseline_score", "delta", "target", "explained", "prediction", "notes", "unit"):
+                for name in ("score", "baseline_score", "delta", "target", "explained", "prediction", "unit"):
                     assert getattr(result, name) == getattr(single, name)
+                assert result.notes[: len(single.notes)] == single.notes  # one more if the passes were shared
                 assert result.backwards == single.backwards
 
 
@@ -65,6 +66,16 @@ def test_the_photos_pass_runs_once_even_if_no_method_records_it() -> None:
     assert isinstance(first, at.Attribution)
     assert isinstance(second, at.Attribution)
     assert (first.forwards, second.forwards, net.images) == (7, 6, 13)
+
+
+def test_a_map_whose_passes_were_shared_says_so() -> None:
+    methods, targets = [at.RISE(10), at.SmoothGrad(2)], [at.Target(1), at.Target(2)]
+    first, second = at.compare(counted()[0], noise(3, 8, 8), methods, targets=targets)
+    shared = [
+        ["those of another class" in " ".join(each.notes) for each in results.maps] for results in (first, second)
+    ]
+    assert shared == [[False, False], [True, False]]
+    assert second.maps[0].forwards == 0
 
 
 def test_progress_covers_all_targets_and_results_come_with_their_place() -> None:

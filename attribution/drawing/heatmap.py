@@ -109,15 +109,3 @@ def channels(places: Heat) -> NDArray[np.uint8]:
     """Return positions in [0, 1] of three channels, (3, H, W), as red, green and blue, (H, W, 3), 8-bit RGB."""
     rgb: NDArray[np.uint8] = np.floor(255 * places.transpose(1, 2, 0) + 0.5).astype(np.uint8)
     return rgb
-
-
-def grey(heat: Heat) -> NDArray[np.uint8]:
-    """Draw a map from white (minimum) to black (maximum).
-
-    Args:
-        heat: (H, W), finite.
-
-    Returns:
-        (H, W, 3), 8-bit RGB; white everywhere if the map is constant.
-    """
-    return colour(unit(heat, span(heat)), colour_maps()["grey"])

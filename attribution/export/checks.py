@@ -13,7 +13,7 @@ from attribution.checks.findings import Faithfulness
 from attribution.checks.likeness import Likeness
 from attribution.checks.sanity import Sanity
 from attribution.checks.trial import SET_SIZES
-from attribution.drawing.view import View
+from attribution.export.folder import UNCLIPPED
 from attribution.export.maps import settings
 from attribution.photo.encode import eight_bit
 from attribution.refusal import Refusal
@@ -99,7 +99,7 @@ def _sanity_picture(found: Sanity) -> bytes:
             axis.set(xticks=[], yticks=[])
             result = stage.results[row]
             if isinstance(result, Attribution):
-                axis.imshow(result.draw(View(clip=100)), interpolation="none")
+                axis.imshow(result.draw(UNCLIPPED), interpolation="none")
             else:
                 axis.set_frame_on(False)
             if not row:

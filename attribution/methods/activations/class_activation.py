@@ -40,6 +40,11 @@ class ClassActivation(Method):
     )
     layer: str = setting(LAYER_SETTING, "")
 
+    @property
+    def signed(self) -> bool:  # type: ignore[override]  # of the class, where it does not depend on a setting
+        """True if negative values are kept."""
+        return self.negative == "kept"
+
     @staticmethod
     @abstractmethod
     def weigh(maps: Tensor, gradient: Tensor) -> Tensor:
