@@ -36,7 +36,7 @@ def test_every_map_is_that_of_a_call_for_its_target(made: Callable[[], at.Model]
                 assert result.values.tobytes() == single.values.tobytes(), result
                 for name in ("score", "baseline_score", "delta", "target", "explained", "prediction", "unit"):
                     assert getattr(result, name) == getattr(single, name)
-                assert result.notes[: len(single.notes)] == single.notes  # one more if the passes were shared
+                assert set(single.notes) <= set(result.notes)  # one more if the passes were shared
                 assert result.backwards == single.backwards
 
 
