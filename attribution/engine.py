@@ -19,8 +19,10 @@ from attribution.refusal import Refusal, Remedy
 from attribution.result import VERSION, Attribution, Results
 from attribution.settings import plain, write
 from attribution.targets.log_odds import LogOdds
+from attribution.targets.probability import Probability
 from attribution.targets.target import Target
 
+LOG_ODDS = Remedy("Explain log-odds", score=LogOdds.key)
 OnProgress = Callable[[float, Attribution | None], None]
 OnResult = Callable[[int, Attribution | Refusal], None]
 
@@ -266,6 +268,8 @@ class _Run:
         if result.improvable and (finer := self.method.refined()):
             more = Remedy(f"Use {plain(finer)['steps']} steps", method=write(finer))
             result = replace(result, remedies=(more, *result.remedies))
+        if result.negligible and result.target.score == Probability.key and LOG_ODDS not in result.remedies:
+            result = replace(result, remedies=(*result.remedies, LOG_ODDS))
         return result
 
     def _notes(self) -> list[str]:
@@ -290,7 +294,7 @@ class _Run:
         return notes
 
     def _remedies(self) -> list[Remedy]:
-        return [Remedy("Explain log-odds", score=LogOdds.key)] if self.scorer.saturated else []
+        return [LOG_ODDS] if self.scorer.saturated else []
 
 
 def _expect(given: object, wanted: type, example: str) -> None:

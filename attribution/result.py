@@ -103,12 +103,17 @@ class Attribution:
         return difference >= NEGLIGIBLE_DIFFERENCE and abs(self.delta) > IMPROVABLE_DELTA * difference
 
     @property
+    def negligible(self) -> bool:
+        """True if the score hardly differs from the baseline's, so that there is little to explain."""
+        return self.baseline_score is not None and abs(self.score - self.baseline_score) < NEGLIGIBLE_DIFFERENCE
+
+    @property
     def account(self) -> str | None:
         """A sentence that compares the sum of the map with the score difference; None without a delta."""
         if self.delta is None or self.baseline_score is None:
             return None
         difference = self.score - self.baseline_score
-        if abs(difference) < NEGLIGIBLE_DIFFERENCE:
+        if self.negligible:
             return (
                 f"The score differs from the baseline's by only {difference:.1g}, so there is little to explain "
                 f"(delta {self.delta:+.1g})."

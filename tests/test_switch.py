@@ -38,5 +38,5 @@ def test_finished_maps_of_a_cancelled_choice_stay_and_earlier_ones_are_marked(pa
     expect(page.get_by_role("heading", level=1)).to_contain_text("EfficientNet-Lite0")
     assert "last finished" not in page.get_by_test_id("stMain").inner_text()
     other = page.locator(".st-key-map-integrated_gradients")
-    expect(other).to_contain_text(re.compile(r"Partial map\.|Not computed\."))
+    expect(other).to_contain_text(re.compile(r"Partial map: not finished\.|Not computed\."))
     expect(page.get_by_test_id("stSkeleton")).to_have_count(0)

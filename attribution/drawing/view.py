@@ -28,7 +28,7 @@ from attribution.drawing.heatmap import (
 from attribution.settings import Choice, Configurable, Number, setting
 
 VIEWS = {
-    "method": "By method",
+    "method": "As the method asks",
     "grey": "White to black",
     "heat": "Heatmap over photo",
     "signed": "Signed",

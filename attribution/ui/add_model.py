@@ -47,7 +47,7 @@ def _choose(record: ModelRecord) -> None:
     st.rerun()
 
 
-@st.dialog("A pretrained network of timm", on_dismiss=_close)
+@st.dialog("A pretrained network from timm", on_dismiss=_close)
 @error_card()
 def _timm() -> None:
     with st.spinner("Reading timm's list."):

@@ -137,7 +137,9 @@ def _show_grid(outcome: Outcome, row: _Row, columns: int = COLUMNS) -> None:
                 _show_map(result, method, outcome, row)
             elif partial := outcome.growing.get(number):
                 _show_panel(partial, method, outcome, row, growing=True)
-                st.caption("Partial map: still computing." if is_computing(PAGE) else "Partial map.")
+                st.caption(
+                    "Partial map: still computing." if is_computing(PAGE) else f"{WARNING} Partial map: not finished."
+                )
             else:
                 st.text(method.title)
                 if is_computing(PAGE):

@@ -93,6 +93,8 @@ def _with_photo(analysis: Analysis) -> Analysis:
             st.text(str(refusal))
     shares = session().shares
     if shares:
+        if not asked:
+            st.caption("The photo is still on this server: links that contain it open it until you delete it.")
         name = "the shared photo" if len(shares) == 1 else f"your {len(shares)} shared photos"
         st.button(f"Delete {name}", key="delete-shared", on_click=_delete)
     return analysis

@@ -391,6 +391,7 @@ def _beside(record: ModelRecord) -> list[ModelRecord]:
         max_selections=MAX_BESIDE,
         key="beside",
         placeholder="Other models",
+        select_all=False,
         help="Maps of up to two more models below the first ones, for the class of the same name.",
     )
     return [models[key] for key in keys]
@@ -454,6 +455,7 @@ def _also(facts: Facts) -> tuple[int, ...]:
         max_selections=MAX_ALSO,
         key="also",
         placeholder="Other classes",
+        select_all=False,
         help="Maps of up to three more classes on the page Explore, one row each. Other models to compare with show "
         "the target class only.",
     )

@@ -35,6 +35,7 @@ export function listen(panel) {
     panel.group.cursor = null;
     panel.group.redraw();
   };
+  canvas.onblur = canvas.onpointerleave; // the crosshair of the keyboard
   canvas.ondblclick = () => panel.group.reset();
   canvas.onkeydown = (event) => press(panel, event);
 }

@@ -139,7 +139,7 @@ export class Panel {
     const outside = clipped(this.reduced(reduction).heat, this.span);
     if (!(this.span[1] > this.span[0])) this.state = "The map is constant: nothing to draw.";
     else {
-      const parts = [this.unit && `Unit: ${this.unit}`, !this.bar.hidden && outside > 0 && `${outside.toFixed(1)}% clipped`];
+      const parts = [view === "rgb" && "Per channel: grey 0, dark negative, bright positive", this.unit && `Unit: ${this.unit}`, !this.bar.hidden && outside > 0 && `${outside.toFixed(1)}% clipped`];
       this.state = parts.filter(Boolean).join("; ");
     }
   }

@@ -22,7 +22,7 @@ export class Stage {
     full.onclick = () => this.fill();
     const close = element("button", { type: "button", textContent: "Close", title: "Key: Escape" });
     close.onclick = () => this.dialog.close();
-    this.hint = element("span", { className: "hint", textContent: "Page up/down: other image; o, w, d: one, wipe, difference" });
+    this.hint = element("span", { className: "hint", textContent: "Page up/down: other image; o, w, d: one, wipe, difference; f: full screen" });
     const controls = element("div", { className: "panel toolbar open" });
     controls.append(labelled("Image", this.left), labelled("Show", this.mode), this.rightLabel, full, close, this.hint);
     this.pair = element("div", { className: "pair" });
@@ -32,7 +32,11 @@ export class Stage {
     this.empty = element("p", { className: "empty" });
     this.dialog.append(controls, this.pair, this.empty);
     this.dialog.addEventListener("keydown", (event) => this.press(event), { capture: true });
-    this.dialog.onclose = () => this.clear();
+    this.dialog.onclose = () => {
+      this.clear();
+      this.group.cursor = null;
+      this.group.redraw();
+    };
     root.append(this.dialog);
     this.panels = [];
   }
@@ -43,7 +47,7 @@ export class Stage {
     this.left.value = this.group.images.find((panel) => panel.kind !== "photo")?.id ?? this.group.images[0]?.id;
     this.right.value = this.group.images.find((panel) => panel.kind === "photo")?.id ?? "";
     this.turn(0);
-    this.panels[0]?.canvas.focus(); // not a select, which takes letters
+    this.panels[0]?.canvas.focus();
   }
 
   /** Offer the images that the page has now; the chosen ones stay chosen. */
@@ -109,7 +113,7 @@ export class Stage {
     if (event.key === "Escape") this.dialog.close();
     else if (event.key === "f") this.fill();
     else if (step) this.turn(step);
-    else if (event.key in KEYS && !(event.target instanceof HTMLSelectElement)) this.turn(0, KEYS[event.key]);
+    else if (event.key in KEYS) this.turn(0, KEYS[event.key]);
     else return;
     event.preventDefault();
     event.stopPropagation();

@@ -64,7 +64,11 @@ export class Toolbar {
       this.select("size", "PNG size", { map: "Map", photo: "Photo" }),
     );
     const more = element("button", { type: "button", className: "more", textContent: "More" }); // on a phone
-    more.onclick = () => more.setAttribute("aria-expanded", String(this.root.classList.toggle("open")));
+    more.onclick = () => {
+      const open = this.root.classList.toggle("open");
+      more.textContent = open ? "Less" : "More";
+      more.setAttribute("aria-expanded", String(open));
+    };
     more.setAttribute("aria-expanded", "false");
     this.root.append(more);
     this.region = element("button", { type: "button", textContent: "Draw a region" });

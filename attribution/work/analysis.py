@@ -467,7 +467,7 @@ def layers(model: ModelRecord, device: str) -> tuple[str, ...]:
 def loaded(analysis: PreparedAnalysis, report: Callable[[float, str, None], None]) -> Model:
     """Return the model of an analysis, loading it if necessary; report downloads."""
     record, device = analysis.record, analysis.device
-    name = record.name
+    name = record.title
     report(0.0, f"Loading {name}", None)
 
     def downloading(size: int, total: int) -> None:

@@ -82,7 +82,8 @@ def show_curves(study: Study) -> None:
     figure.update_layout(height=320, margin={"l": 0, "r": 0, "t": 10, "b": 0})
     make_legible(figure)
     spoken = "; ".join(_enough(study, rule, ERROR_LEVELS[0]) for rule in study.curves)
-    st.plotly_chart(figure, key="convergence", alt=f"Map error against steps. Below {ERROR_LEVELS[0]:.0%}: {spoken}.")
+    alt = f"Map error against steps. Below {ERROR_LEVELS[0]:.0%}: {spoken}."
+    st.plotly_chart(figure, key="convergence", alt=alt, config={"displayModeBar": False})
 
 
 show_heading("The path of integrated gradients")
