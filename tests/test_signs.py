@@ -6,6 +6,7 @@ import json
 import re
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -190,3 +191,17 @@ def test_channels_become_colours(explained: Page, against: list[at.Attribution])
     off = np.abs(picture[places][:, places] - expected).max(-1)
     assert (off[2:-2, 2:-2] > 3).mean() < 0.01
     explained.get_by_label("View").select_option("method")
+
+
+def test_a_faint_map_offers_to_end_its_scale_earlier(
+    browser: Browser, against: list[at.Attribution], tmp_path: Path
+) -> None:
+    values = np.random.default_rng(0).uniform(0, 0.01, (3, SIDE, SIDE))
+    values[:, :2] = 1  # 0.9% of the pixels
+    at.export.report([replace(against[1], values=values)], tmp_path / "report.html")
+    page = browser.new_page()
+    page.goto((tmp_path / "report.html").as_uri())
+    page.get_by_role("button", name="Faint: clip at 99").click()
+    expect(page.get_by_text("1.0% clipped")).to_be_visible()
+    expect(page.get_by_role("button", name="Faint")).to_have_count(0)
+    page.close()

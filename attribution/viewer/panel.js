@@ -8,6 +8,10 @@ import { drawOverlay } from "./overlay.js";
 import { colourTable, paintMap, paintPhoto, paintRamp } from "./paint.js";
 import { viewOf } from "./view.js";
 
+/* global VIEW_CONTROLS -- by view_facts() in message.py */
+
+const FAINT = 0.05; // mean value, as a share of the end of the scale, below which a map looks empty
+const CLEAR = 0.1; // the same of a map that can be seen
 const DOUBLE_CLICK = 300; // milliseconds before a mark is sent, so that a double-click sends none
 
 export class Panel {
@@ -28,8 +32,10 @@ export class Panel {
     this.note = element("div", { className: "note" });
     this.save = element("button", { type: "button", className: "save", textContent: "Save PNG" });
     this.save.onclick = () => this.download();
+    this.clearer = element("button", { type: "button", className: "clearer", hidden: true });
+    this.clearer.onclick = () => this.group.set("clip", this.clearer.clip);
     const image = element("div", { className: "image" });
-    image.append(this.canvas, this.readout, this.save);
+    image.append(this.canvas, this.readout, this.save, this.clearer);
     this.under = element("div", { className: "under" });
     root.append(this.above, image, this.bar, this.note, this.under);
     this.offscreen = element("canvas"); // the whole image at the map's resolution
@@ -136,12 +142,32 @@ export class Panel {
     this.high.textContent = number(this.span[1], centred);
     this.sides.forEach((side, i) => (side.textContent = centred && view !== "rgb" ? this.meanings?.[i] ?? "" : ""));
     this.bar.hidden = view === "important";
+    this.offerContrast();
     const outside = clipped(this.reduced(reduction).heat, this.span);
     if (!(this.span[1] > this.span[0])) this.state = "The map is constant: nothing to draw.";
     else {
       const parts = [view === "rgb" && "Per channel: grey 0, dark negative, bright positive", this.unit && `Unit: ${this.unit}`, !this.bar.hidden && outside > 0 && `${outside.toFixed(1)}% clipped`];
       this.state = parts.filter(Boolean).join("; ");
     }
+  }
+
+  /** Offer to end the scale earlier, for all maps, if most of this one is too pale to be seen. */
+  offerContrast() {
+    const { centred, reduction } = this.view;
+    const { sorted, absolutes } = this.reduced(reduction);
+    const mean = absolutes.reduce((sum, value) => sum + Math.abs(value), 0) / absolutes.length;
+    const limit = (clip) => {
+      const [low, high] = span(sorted, absolutes, clip, centred);
+      return high > low ? Math.max(-low, high) : Infinity; // a constant map is not offered
+    };
+    const { clip } = this.group.settings;
+    const faint = !this.bar.hidden && mean < FAINT * limit(clip);
+    const [lowest] = VIEW_CONTROLS.clip;
+    let better = Math.ceil(clip) - 1;
+    while (better > lowest && mean < CLEAR * limit(better)) better -= 1;
+    this.clearer.hidden = !faint || !(mean >= CLEAR * limit(better)) || this.kind !== "map";
+    this.clearer.clip = better;
+    this.clearer.textContent = `Faint: clip at ${better}`;
   }
 
   /** Draw the visible part, the crosshair, the mark and the region. */
