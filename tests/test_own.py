@@ -85,7 +85,12 @@ def write(net: nn.Module, folder: Path, form: str) -> Path:
     return path
 
 
-FORMS = [*zip(KINDS, ["pt", "safetensors"] * 3, strict=False), ("classes", "safetensors")]
+FORMS = [
+    ("classes", "safetensors"),
+    ("grey", "pt"),
+    ("number", "safetensors"),
+    *(pytest.param(kind, "pt", marks=pytest.mark.slow) for kind in KINDS if kind not in ("grey", "number")),
+]
 
 
 @pytest.mark.parametrize(("kind", "form"), FORMS)
