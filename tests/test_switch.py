@@ -23,6 +23,7 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
 def test_finished_maps_of_a_cancelled_choice_stay_and_earlier_ones_are_marked(page: Page) -> None:
     above = page.locator(".st-key-map-gradient .above")
     expect(above).to_have_text("Gradient: German shepherd")
+    place = map_of(page, "gradient").bounding_box()
     field = page.get_by_label("Steps", exact=True)
     page.get_by_text("Compute automatically").click()
     field.fill("1000")
@@ -30,6 +31,8 @@ def test_finished_maps_of_a_cancelled_choice_stay_and_earlier_ones_are_marked(pa
     choose(page, "Model", "EfficientNet-Lite0")
     expect(above).to_have_text("Gradient: German shepherd (SqueezeNet 1.1, earlier choice)")
     page.get_by_role("button", name="Compute", exact=True).click()
+    expect(page.get_by_role("button", name="Cancel")).to_be_visible()
+    assert map_of(page, "gradient").bounding_box() == place  # nothing moves while a job runs
     expect(page.get_by_role("heading", level=1)).to_contain_text("EfficientNet-Lite0", timeout=LONG)
     expect(map_of(page, "gradient")).to_be_visible(timeout=LONG)
     page.get_by_role("button", name="Cancel").click()

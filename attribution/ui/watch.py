@@ -134,7 +134,7 @@ class Watch(Generic[R]):
         elif self.status == "outdated":
             self._line("The settings have changed since the last computation.", "Compute")
         elif self.active():
-            with st.container(horizontal=True, vertical_alignment="center"):
+            with st.container(horizontal=True, vertical_alignment="center", key="status"):
                 st.progress(self.job.fraction, text=_state(self.job) + (last and f".{last}"))
                 st.button("Cancel", on_click=self._leave)
         elif self.job.state == "failed":
@@ -155,7 +155,7 @@ class Watch(Generic[R]):
         rerun_page()
 
     def _line(self, sentence: str, button: str) -> None:
-        with st.container(horizontal=True, vertical_alignment="center"):
+        with st.container(horizontal=True, vertical_alignment="center", key="status"):
             st.info(sentence, icon=":material/info:")
             st.button(button, on_click=self.request, type="primary")
 
