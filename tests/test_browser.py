@@ -1,5 +1,6 @@
 """What a person sees and does: the real server, Chromium, real files."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ def test_it_opens_with_four_maps_and_no_click(page: Page) -> None:
         assert len(source(page, key)) > 10_000  # an empty picture has 2 kB
         expect(page.locator(f".st-key-map-{key}")).to_contain_text("German shepherd")
     assert len({source(page, key) for key in FIRST}) == 4
-    expect(page.locator(".st-key-map-integrated_gradients")).to_contain_text("25 forward passes, 25 backward passes")
+    passes = re.compile("2[56] forward passes, 25 backward passes")  # the photo's own counts if the others are cached
+    expect(page.locator(".st-key-map-integrated_gradients")).to_contain_text(passes)
     expect(page.get_by_role("img", name="Image at 0% of the path", exact=True)).to_be_visible()
     expect(page.locator(".st-key-prediction")).to_contain_text("German shepherd (235)")
 

@@ -333,6 +333,7 @@ def test_a_click_on_a_predicted_class_explains_it(page: Page) -> None:
 
 
 def test_the_keyboard_reaches_the_first_map_within_ten_stops(page: Page) -> None:
+    idle(page)
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")  # Streamlit's "Skip to main content"
     for _ in range(8):
