@@ -20,7 +20,7 @@ from attribution.work.analysis import Outcome, Strip
 PAGE = "explore"
 GROUP = PAGE
 COLUMNS = 3  # panels per row on a desktop
-GRID_COLUMNS = 6  # the same if there is a row of maps per class, at most
+MIN_ROW_COLUMNS, MAX_ROW_COLUMNS = 4, 6  # the same if there is a row of maps per class or model
 HEADER_WIDTHS = (1, 3)  # relative widths of the photo and what is beside it, on the other pages
 MIN_PANEL_WIDTH = 150  # pixels of a panel's width; a phone shows two side by side
 WARNING = ":material/warning:"
@@ -91,7 +91,15 @@ def show_beside(outcome: Outcome) -> None:
                 st.text(f"{analysis.record.title}: {found}")
             else:
                 _show_heading(found)
-                _show_grid(found, _Row(f"-{number}", f"-{number}"))
+                _show_grid(found, _Row(f"-{number}", f"-{number}"), _columns(outcome))
+
+
+def _columns(outcome: Outcome) -> int:
+    """Return the panels per row on a desktop; smaller ones if several classes or models have a row each."""
+    panels = 1 + len(outcome.analysis.methods)
+    if outcome.also or outcome.analysis.beside:
+        return min(MAX_ROW_COLUMNS, max(MIN_ROW_COLUMNS, panels))
+    return min(COLUMNS, panels)
 
 
 def _show_heading(outcome: Outcome) -> None:
@@ -108,17 +116,17 @@ def show_maps(outcome: Outcome) -> None:
     """Show all maps in linked panels, one row per class."""
     if not outcome.analysis.methods:
         st.info("Choose at least one method in the sidebar to see a map.", icon=":material/touch_app:")
-    columns = GRID_COLUMNS if outcome.also else COLUMNS
+    columns = _columns(outcome)
     _show_grid(outcome, FIRST_ROW, columns)
     for other in outcome.also:
         _show_grid(other, _Row(f"-class-{other.explained}"), columns)
     _show_mark(outcome)
 
 
-def _show_grid(outcome: Outcome, row: _Row, columns: int = COLUMNS) -> None:
+def _show_grid(outcome: Outcome, row: _Row, columns: int) -> None:
     """Show the photo, or the class if the row has no photo of its own, and a panel per method."""
     analysis = outcome.analysis
-    grid = st.grid(min(columns, 1 + len(analysis.methods)), min_column_width=MIN_PANEL_WIDTH, gap="xsmall")
+    grid = st.grid(columns, min_column_width=MIN_PANEL_WIDTH, gap="xsmall")
     with grid, st.container(key=f"map-photo{row.suffix}", gap=None):
         if row.shows_photo:
             seer = analysis.record.title if row.suffix else "the network"
