@@ -141,7 +141,7 @@ def test_a_model_that_does_not_fit_is_refused_before_it_is_loaded(
     monkeypatch.setattr(analysis, "load", lambda *_: pytest.fail("it must not be loaded"))
     megabytes("900")
     asked = PreparedAnalysis(at.Analysis(model="vgg16"), at.MODELS["vgg16"], shepherd, (227, 227), "photo", "cpu")
-    with pytest.raises(at.Refusal, match=r"^vgg16 needs about 1\d\d\d MB of memory, .* choose a smaller"):
+    with pytest.raises(at.Refusal, match=r"^VGG-16 needs about 1\d\d\d MB of memory, .* choose a smaller"):
         loaded(asked, Job("key", lambda job: None, "ann").report)
 
 
