@@ -291,7 +291,7 @@ def test_the_path_page_measures_the_path_of_the_session(app: AppTest, monkeypatc
     assert found.explained == "espresso"
     assert {figures.rule for figures in found.figures} >= {"adaptive", "midpoint"}
     assert "Map error below 5%: adaptive" in texts(app)
-    assert "All rules at 8 steps" in "\n".join(each.value for each in app.subheader)
+    assert "All rules at 8 steps" in "\n".join(each.value for each in app.header)
     app.slider(key="path.steps").set_value(12).run()
     until(app, lambda: not app.session_state["session"].watches["path"].job.active)
     assert app.session_state["session"].watches["path"].outcome.study.steps == 12

@@ -93,7 +93,7 @@ def show_curves(found: Faithfulness, name: str, finished: bool) -> None:
 def show_numbers(found: Faithfulness) -> None:
     """Show all metrics of all maps and controls."""
     rows = found.findings
-    st.subheader("Metrics")
+    st.header("Metrics")
     show_table(
         {
             "Map": [each.name for each in rows],
@@ -129,7 +129,7 @@ def show_numbers(found: Faithfulness) -> None:
 
 def show_images(found: Faithfulness) -> None:
     """Show each map's perturbed image at one point of a curve."""
-    st.subheader("Perturbed images")
+    st.header("Perturbed images")
     left, right = st.columns([1, 2])
     with left:
         st.session_state.setdefault("faithfulness-curve", "deletion")

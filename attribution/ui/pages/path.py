@@ -28,7 +28,7 @@ def draw(traced: Traced) -> None:
         f"Move the slider, or the pointer over a chart. The map and the meter are computed from {len(study.nodes)} "
         f"gradients, whose sum is off by {study.doubt:.2%}. The dots mark the {study.steps} steps of the adaptive rule."
     )
-    st.subheader(f"All rules at {study.steps} steps")
+    st.header(f"All rules at {study.steps} steps")
     rows = sorted(study.figures, key=lambda figures: figures.error)
     show_table(
         {
@@ -47,7 +47,7 @@ def draw(traced: Traced) -> None:
         f"Map error: L2 distance from a reference map (midpoint rule, {REFERENCE_STEPS} steps), relative to its norm. "
         "Rank correlation: Spearman, of absolute pixel values. A correct sum does not imply a correct map."
     )
-    st.subheader("How many steps are enough?")
+    st.header("How many steps are enough?")
     for level in ERROR_LEVELS:
         st.text(f"Map error below {level:.0%}: {', '.join(_enough(study, rule, level) for rule in study.curves)}.")
     show_curves(study)

@@ -87,7 +87,7 @@ def show_stage(stage: Stage, title: str, key: str, place: int, tried: Tried) -> 
 
 def show_controls(tried: Tried) -> None:
     """Show the controls and their similarity to each map."""
-    st.subheader("Controls that do not use the network")
+    st.header("Controls that do not use the network")
     grid = st.grid(CONTROL_COLUMNS, min_column_width=MIN_PANEL_WIDTH)
     for name, (values, alike) in tried.sanity.controls.items():
         said = [
