@@ -252,7 +252,6 @@ class _Run:
             seconds=time.perf_counter() - self.started,
             rectifiers=computed.rectifiers,
             notes=(*self._notes(), *computed.notes),
-            remedies=(*self._remedies(), *computed.remedies),
             explained=self.scorer.target.words(self.model.classes),
             prediction=self.scorer.prediction,
             converges=self.method.converges,
@@ -265,12 +264,7 @@ class _Run:
                 "weights": self.model.weights,
             },
         )
-        if result.improvable and (finer := self.method.refined()):
-            more = Remedy(f"Use {plain(finer)['steps']} steps", method=write(finer))
-            result = replace(result, remedies=(more, *result.remedies))
-        if result.negligible and result.target.score == Probability.key and LOG_ODDS not in result.remedies:
-            result = replace(result, remedies=(*result.remedies, LOG_ODDS))
-        return result
+        return replace(result, remedies=(*self._remedies(result), *computed.remedies))
 
     def _notes(self) -> list[str]:
         notes = []
@@ -293,8 +287,13 @@ class _Run:
             notes.append("The probability is so close to 0 or 1 that its gradient underflows; choose log-odds.")
         return notes
 
-    def _remedies(self) -> list[Remedy]:
-        return [LOG_ODDS] if self.scorer.saturated else []
+    def _remedies(self, result: Attribution) -> list[Remedy]:
+        remedies = []
+        if result.improvable and (finer := self.method.refined()):
+            remedies.append(Remedy(f"Use {plain(finer)['steps']} steps", method=write(finer)))
+        if self.scorer.saturated or (result.negligible and result.target.score == Probability.key):
+            remedies.append(LOG_ODDS)
+        return remedies
 
 
 def _expect(given: object, wanted: type, example: str) -> None:

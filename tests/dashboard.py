@@ -94,7 +94,7 @@ def map_of(page: Page, key: str) -> Locator:
 
 
 def source(page: Page, key: str) -> str:
-    """What is painted on a panel."""
+    """Return the picture that is painted on a panel, as a data URL."""
     painted: str = map_of(page, key).evaluate("canvas => canvas.toDataURL()")
     return painted
 

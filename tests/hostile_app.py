@@ -36,7 +36,7 @@ class Net(nn.Module):
 
 
 def fail(error: Exception) -> nn.Module:
-    """What loading a network may end with."""
+    """Raise an error, as loading a network may."""
     raise error
 
 

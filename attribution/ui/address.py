@@ -101,9 +101,12 @@ def query(analysis: Analysis) -> str:
         **{key: (write(held(page, key, state)), key) for key, page in PAGES.items()},
         "baselines": (Several.SEPARATOR.join(baselines), Several.SEPARATOR.join(FIRST_BASELINES)),
     }
-    return "&".join(
-        f"{name}={quote(str(text), SAFE_CHARACTERS)}" for name, (text, default) in parts.items() if text != default
-    )
+    return "&".join(parameter(name, str(text)) for name, (text, default) in parts.items() if text != default)
+
+
+def parameter(name: str, text: str) -> str:
+    """Return one parameter of a query, percent-encoded."""
+    return f"{name}={quote(text, SAFE_CHARACTERS)}"
 
 
 def parse(parts: Mapping[str, str]) -> Restored:

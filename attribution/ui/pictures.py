@@ -49,12 +49,15 @@ FIRST_ROW = _Row()
 
 def show_header(outcome: Outcome) -> None:
     """Show the photo, the model and the score in one line, the most probable classes, and the viewer's controls."""
-    explained = next(iter(outcome.finished.maps), None)
-    score = f" Explaining: {explained.statement}." if explained else ""
-    show_heading(f"{outcome.analysis.heading}{score}", compact=True)
+    show_heading(f"{outcome.analysis.heading}{_explaining(outcome)}", compact=True)
     show_prediction(outcome)
     with st.container(key="controls"):
         panels.show(pack_toolbar(GROUP, session().view, session().window, by=_earlier_model(outcome)), "toolbar")
+
+
+def _explaining(outcome: Outcome) -> str:
+    """Return a sentence on the explained class and its score, with a space in front; empty before the first map."""
+    return f" Explaining: {outcome.statement}." if outcome.statement else ""
 
 
 def _earlier_model(outcome: Outcome) -> str:
@@ -106,9 +109,7 @@ def _show_heading(outcome: Outcome) -> None:
     """Show what another model predicts."""
     analysis = outcome.analysis
     target = replace(analysis.target, value_unit=analysis.record.facts().output.unit)
-    explained = next(iter(outcome.finished.maps), None)
-    score = f" Explaining: {explained.statement}." if explained else ""
-    st.text(f"{analysis.record.title}.{score}")
+    st.text(f"{analysis.record.title}.{_explaining(outcome)}")
     st.text("Predicted: " + "; ".join(target.predicted(*each) for each in outcome.prediction[:3]) + ".")
 
 
@@ -133,8 +134,7 @@ def _show_grid(outcome: Outcome, row: _Row, columns: int) -> None:
             place = _place(outcome, "photo", f"The photo as {seer} sees it", row, "Photo")
             panels.show(pack_photo(eight_bit(analysis.x.numpy()), place), f"panel-photo{row.suffix}", not row.photo)
         else:
-            explained = next(iter(outcome.finished.maps), None)
-            st.text(explained.statement if explained else outcome.classes[outcome.explained])
+            st.text(outcome.statement or outcome.classes[outcome.explained])
     for number, method in enumerate(analysis.methods):
         with grid, st.container(key=f"map-{method.key}{row.suffix}", gap=None):
             result = outcome.results.get(number)

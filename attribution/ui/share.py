@@ -3,7 +3,7 @@
 import hashlib
 import io
 from dataclasses import replace
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import segno
 import streamlit as st
@@ -13,7 +13,7 @@ from attribution.drawing.view import View
 from attribution.refusal import Refusal
 from attribution.settings import plain
 from attribution.ui import panels
-from attribution.ui.address import MISSING_PHOTO_NOTE, SAFE_CHARACTERS, UPLOAD_SOURCES, query
+from attribution.ui.address import MISSING_PHOTO_NOTE, UPLOAD_SOURCES, parameter, query
 from attribution.ui.error_card import error_card
 from attribution.ui.pictures import GROUP
 from attribution.ui.session import address, session
@@ -127,7 +127,7 @@ def _link(analysis: Analysis, view: View, window: Window) -> str:
     texts = {name: f"{value:.12g}" if isinstance(value, float) else str(value) for name, value in parts.items()}
     if window != WHOLE_WINDOW:
         texts["zoom"] = ",".join(f"{share:.12g}" for share in window)
-    shown = [f"{name}={quote(text, SAFE_CHARACTERS)}" for name, text in texts.items()]
+    shown = [parameter(name, text) for name, text in texts.items()]
     page = urlsplit(st.context.url or "")
     return urlunsplit(page._replace(path=page.path or "/", query="&".join(filter(None, [query(analysis), *shown]))))
 

@@ -153,6 +153,8 @@ export class Panel {
 
   /** Offer to end the scale earlier, for all maps, if most of this one is too pale to be seen. */
   offerContrast() {
+    this.clearer.hidden = true;
+    if (this.kind !== "map" || this.bar.hidden) return;
     const { centred, reduction } = this.view;
     const { sorted, absolutes } = this.reduced(reduction);
     const mean = absolutes.reduce((sum, value) => sum + Math.abs(value), 0) / absolutes.length;
@@ -161,11 +163,11 @@ export class Panel {
       return high > low ? Math.max(-low, high) : Infinity; // a constant map is not offered
     };
     const { clip } = this.group.settings;
-    const faint = !this.bar.hidden && mean < FAINT * limit(clip);
+    if (!(mean < FAINT * limit(clip))) return;
     const [lowest] = VIEW_CONTROLS.clip;
     let better = Math.ceil(clip) - 1;
     while (better > lowest && mean < CLEAR * limit(better)) better -= 1;
-    this.clearer.hidden = !faint || !(mean >= CLEAR * limit(better)) || this.kind !== "map";
+    this.clearer.hidden = !(mean >= CLEAR * limit(better));
     this.clearer.clip = better;
     this.clearer.textContent = `Faint: clip at ${better}`;
   }

@@ -22,9 +22,9 @@ export class Stage {
     full.onclick = () => this.fill();
     const close = element("button", { type: "button", textContent: "Close", title: "Key: Escape" });
     close.onclick = () => this.dialog.close();
-    this.hint = element("span", { className: "hint", textContent: "Page up/down: other image; o, w, d: one, wipe, difference; f: full screen" });
+    const hint = element("span", { className: "hint", textContent: "Page up/down: other image; o, w, d: one, wipe, difference; f: full screen" });
     const controls = element("div", { className: "panel toolbar open" });
-    controls.append(labelled("Image", this.left), labelled("Show", this.mode), this.rightLabel, full, close, this.hint);
+    controls.append(labelled("Image", this.left), labelled("Show", this.mode), this.rightLabel, full, close, hint);
     this.pair = element("div", { className: "pair" });
     this.slider = element("input", { type: "range", min: 0, max: 100, value: 50 });
     this.slider.setAttribute("aria-label", "Position of the wipe");

@@ -84,6 +84,11 @@ class Outcome:
         return Results(self.results[place] for place in sorted(self.results))
 
     @property
+    def statement(self) -> str:
+        """The explained class with its score, as `Attribution.statement`; empty before the first map."""
+        return next((each.statement for each in self.finished.maps), "")
+
+    @property
     def rows(self) -> "tuple[Outcome, ...]":
         """This outcome and those for further classes."""
         return (self, *self.also)

@@ -539,7 +539,7 @@ def animated() -> Iterator[File]:
 
 
 def foreign() -> Iterator[File]:
-    """What is no photo at all, under the name of one."""
+    """Yield files that are no photos at all, under the name of one."""
     random = np.random.default_rng(15)
     text = SECRET.encode()
     zipped, tarred = io.BytesIO(), io.BytesIO()

@@ -23,7 +23,7 @@ def resident() -> float:
 
 
 def wrong(data: bytes) -> str:
-    """What is not as it should be, or nothing."""
+    """Return a sentence on what is not as it should be; empty if all is."""
     try:
         image = open_image(data)
     except Refusal as refusal:
@@ -37,7 +37,7 @@ def wrong(data: bytes) -> str:
 
 @pytest.fixture(scope="module", autouse=True)
 def _warm() -> None:
-    """What Pillow imports and allocates once is no leak either."""
+    """Open every good file once, since what Pillow imports and allocates once is no leak."""
     for _, data in good():
         open_image(data)
 
