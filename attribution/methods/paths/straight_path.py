@@ -123,7 +123,7 @@ def refined(scorer: Scorer, baseline: Tensor, steps: int, tick: Tick) -> Iterato
     while wanted := path.wanted():
         found: list[_Node] = []
         while len(found) < len(wanted):
-            alphas = torch.tensor(wanted[len(found) : len(found) + scorer.chunk], dtype=torch.float64)
+            alphas = torch.tensor(wanted[len(found) : len(found) + scorer.piece], dtype=torch.float64)
             gradients, scores = scorer.gradients(between(baseline, difference, alphas))
             slopes = slopes_of(gradients, difference)
             place = kept[done : done + len(alphas)].copy_(gradients)
