@@ -27,11 +27,14 @@ ROUNDING_TOLERANCE = 1e-12  # range of values, relative to the largest, that cou
 MASK_STREAM = 2  # combined with the seed: random stream for the sets of pixels
 SAMPLES_PER_ROUND = 5  # samples between two reports
 MIN_SAMPLES = 10  # samples from which standard errors are reliable, a multiple of SAMPLES_PER_ROUND
-MIN_MOVES = 3  # perturbed photos, at least, for max-sensitivity
-# The random draws of a check end when they are precise enough: at a standard error of this size of each mean
-# correlation, and of this share of each infidelity; for max-sensitivity, at a standard deviation of the changes of this
-# share of their mean.
+# Random draws end when they are precise enough: at a standard error of this size of each mean correlation, and of this
+# share of each infidelity.
 ACCEPTED_ERROR = 0.05
+# Max-sensitivity: fewest perturbed photos, and the standard deviation of the changes, as a share of their mean, at
+# which no more are drawn. On 11 photos, 2 networks and 4 methods, the largest change is then at least 94% of that of 10
+# photos, and the same in the median.
+MIN_MOVES = 4
+MAX_SPREAD = 0.03
 MAX_SQUARE_SIDE = 0.25  # side of the largest square for infidelity, relative to the photo's shorter side
 
 
@@ -180,4 +183,4 @@ def _change(before: Attribution, after: Attribution | Refusal) -> float | None:
 
 def enough(changes: Sequence[float]) -> bool:
     """True if further perturbed photos would hardly raise the largest relative change: all changes so far are alike."""
-    return len(changes) >= MIN_MOVES and bool(np.std(changes, ddof=1) <= ACCEPTED_ERROR * np.mean(changes))
+    return len(changes) >= MIN_MOVES and bool(np.std(changes, ddof=1) <= MAX_SPREAD * np.mean(changes))

@@ -11,6 +11,10 @@ from attribution.baselines.photo import Blur
 from attribution.drawing.heatmap import REDUCTION_LABELS, REDUCTIONS
 from attribution.settings import Choice, Configurable, Number, Part, setting
 
+# Measured with the default settings on 11 photos, 2 networks, 4 maps and 3 controls: this tolerance saves 69% of the
+# images of all steps. Areas differ by at most 1.7% of the score range from those with every step, 95% of them by less
+# than 0.7%, with a root mean square of 0.9 standard errors.
+TOLERANCE = 0.005
 SET_SIZES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8)  # n of sensitivity-n, as shares of all pixels
 
 
@@ -42,7 +46,7 @@ class Trial(Configurable):
     )
     steps: int = setting(Number("Maximum number of deletion and insertion steps.", 2, 500), 50)
     tolerance: float = setting(
-        Number("Accepted error of an area, as a share of the score range; 0 measures every step.", 0.0, 0.1), 0.005
+        Number("Accepted error of an area, as a share of the score range; 0 measures every step.", 0.0, 0.1), TOLERANCE
     )
     ranked_by: str = setting(
         Choice("Reduction of the channels before ranking.", tuple(REDUCTIONS), REDUCTION_LABELS), "sum_of_absolutes"

@@ -21,6 +21,7 @@ from attribution.work.faithfulness import Tested, TrialTask
 
 BETTER_DIRECTION = {"deletion": "lower is better", "insertion": "higher is better"}
 REPLACED = {"deletion": "replaced", "insertion": "inserted"}
+HEIGHT, LEGEND_HEIGHT = 400, 75  # pixels of a chart, and of its legend, which takes three lines on a phone
 MAX_PLAIN_LEGEND = 9  # curves whose names fit below a chart on a phone
 ROUNDED = 0.0005  # share of the pixels within which the slider, of 0.1% steps, is at a measured point
 
@@ -29,7 +30,7 @@ def draw(tested: Tested) -> None:
     """Show the curves, the metrics, and the perturbed images, finished or not, in a layout that does not change."""
     found, analysis = tested.found, tested.outcome.analysis
     explained = found.target.words(tested.outcome.classes)
-    st.text(f"{analysis.heading} Explaining: {explained}.")
+    st.text(f"{analysis.heading} Explaining: {explained}.{'' if tested.finished else ' So far:'}")
     for refusal in tested.outcome.finished.refusals:
         st.info(str(refusal), icon=":material/info:")
     said = "".join(f"<li>{escape(found.sentence(place))}</li>" for place in range(found.count))
@@ -59,8 +60,12 @@ def show_curves(found: Faithfulness, name: str) -> None:
     axis = {"type": "value", "axisLabel": words, "nameTextStyle": words, "nameLocation": "middle"}
     chart = {
         "animation": False,
-        "grid": {"left": 60, "right": 12, "top": 10, "bottom": 120},
-        "legend": {"type": "scroll" if len(curves) > MAX_PLAIN_LEGEND else "plain", "bottom": 0, "textStyle": words},
+        "grid": {"left": 25, "right": 15, "top": 10, "bottom": LEGEND_HEIGHT + 45},
+        "legend": {
+            "type": "scroll" if len(curves) > MAX_PLAIN_LEGEND else "plain",
+            "top": HEIGHT - LEGEND_HEIGHT,
+            "textStyle": words,
+        },
         "tooltip": {"trigger": "item", "formatter": "{a}<br>{@[0]}%: {@[1]}"},
         "xAxis": {**axis, "max": 100, "nameGap": 25, "name": f"pixels {REPLACED[name]} (%)"},
         "yAxis": {**axis, "nameGap": 45, "name": found.target.axis},
@@ -102,7 +107,8 @@ def show_curves(found: Faithfulness, name: str) -> None:
     st.echarts_chart(
         chart,
         key=f"{name}-curves",
-        height=400,
+        height=HEIGHT,
+        renderer="svg",
         on_select=clicked,
         alt=f"Score during {name}. Areas under the curves: {spoken}",
     )
@@ -118,10 +124,8 @@ def show_numbers(found: Faithfulness) -> None:
             "Deletion, area": [_number(each.deletion.area, ".3f", each.deletion.error) for each in rows],
             "Insertion, area": [_number(each.insertion.area, ".3f", each.insertion.error) for each in rows],
             "Sensitivity-n": [_number(each.mean_sensitivity_n, "+.2f", each.sensitivity_n_error) for each in rows],
-            "Infidelity": [_number(each.infidelity, ".2g", each.infidelity_error) for each in rows],
-            "Scaled infidelity": [
-                _number(each.scaled_infidelity, ".2g", each.scaled_infidelity_error) for each in rows
-            ],
+            "Infidelity": [_square(each.infidelity, each.infidelity_error) for each in rows],
+            "Scaled infidelity": [_square(each.scaled_infidelity, each.scaled_infidelity_error) for each in rows],
             "Max-sensitivity": [_least(each) for each in rows],
         },
         "Deletion, insertion, sensitivity-n, infidelity and max-sensitivity of each map and control",
@@ -184,8 +188,13 @@ def _number(value: float | None, form: str, error: float | None) -> str:
     """Write a number with its standard error, unless that rounds to zero."""
     if value is None:
         return "\u2013"
-    doubt = format(error or 0.0, form.removeprefix("+").replace(".2g", ".1g"))
+    doubt = format(error or 0.0, form.removeprefix("+"))
     return format(value, form) + (f" \u00b1 {doubt}" if float(doubt) else "")
+
+
+def _square(value: float | None, error: float | None) -> str:
+    """Write a number of any size, as a mean square is, with its standard error."""
+    return _number(value, ".0f" if value is not None and value >= 100 else ".2g", error)
 
 
 def _least(findings: Findings) -> str:
