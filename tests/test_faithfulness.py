@@ -271,6 +271,9 @@ def test_the_error_of_an_area_is_that_of_brownian_bridges() -> None:
         deviations.append(found.area - np.trapezoid(walk) / 64)
         errors.append(found.error)
     assert np.sqrt(np.mean(np.square(errors))) == pytest.approx(np.std(deviations), rel=0.25)
+    coarse = Curve(np.array([0, 2, 4]), np.array([1.0, 0.0, 0.0]), 1)
+    assert coarse.doubts == pytest.approx([math.sqrt(2 / 8 / 12), math.sqrt(0.5 / 8 / 12)])
+    assert coarse.with_points([3, 1], [0.0, 0.5]).error == 0
 
 
 def test_progress_never_falls_and_everything_is_told_on_the_way(squeezenet: at.Model, shepherd: Tensor) -> None:

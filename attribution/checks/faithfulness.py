@@ -210,7 +210,8 @@ class _Work:
             for name, other in zip(("deletion", "insertion"), begun, strict=True)
         ]
         before: list[Curve | None] = [self.kept.get(key) for key in keys]
-        for found in curves(scorer, changes, trial.tolerance, before, self.tick):
+        tolerance = trial.tolerance / 100
+        for found in curves(scorer, changes, tolerance, before, self.tick):
             for key, old, new in zip(keys, before, found, strict=True):
                 if new is not old:
                     self.kept[key] = new
@@ -219,7 +220,7 @@ class _Work:
                 sum(
                     len(change.counts) - len(curve.counts)
                     for change, curve in zip(changes, found, strict=True)
-                    if change.wanted(curve, trial.tolerance)
+                    if change.wanted(curve, tolerance)
                 )
             )
             pairs = zip(orders, found[::2], found[1::2], flat, strict=True)

@@ -14,7 +14,7 @@ from attribution.settings import Choice, Configurable, Number, Part, setting
 # Measured with the default settings on 11 photos, 2 networks, 4 maps and 3 controls: this tolerance saves 69% of the
 # images of all steps. Areas differ by at most 1.7% of the score range from those with every step, 95% of them by less
 # than 0.7%, with a root mean square of 0.9 standard errors.
-TOLERANCE = 0.005
+TOLERANCE = 0.5
 SET_SIZES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8)  # n of sensitivity-n, as shares of all pixels
 
 
@@ -27,8 +27,8 @@ class Trial(Configurable):
         inserted_into: Start image of insertion. Default: the photo, blurred more than in the paper.
         removed_to: Filler for sensitivity-n and infidelity. Default: the mean colour of ImageNet.
         steps: Maximum number of deletion and insertion steps, each of the same number of pixels. Default: 50.
-        tolerance: Accepted standard error of the area under a curve, as a share of the curve's score range; steps where
-            the curve hardly bends are then left out. 0 measures every step. Default: 0.005.
+        tolerance: Accepted standard error of the area under a curve, in percent of the curve's score range; steps
+            where the curve hardly bends are then left out. 0 measures every step. Default: 0.5.
         ranked_by: Reduction of the channels before ranking, a key of `heatmap.REDUCTIONS`. Default: sum_of_absolutes.
         samples: Largest number of random sets per n, and of squares for infidelity; 0 skips both. Default: 30.
         moves: Largest number of perturbed photos for max-sensitivity; 0 skips it. Default: 10.
@@ -46,7 +46,7 @@ class Trial(Configurable):
     )
     steps: int = setting(Number("Maximum number of deletion and insertion steps.", 2, 500), 50)
     tolerance: float = setting(
-        Number("Accepted error of an area, as a share of the score range; 0 measures every step.", 0.0, 0.1), TOLERANCE
+        Number("Accepted error of an area, in percent of the score range; 0 measures every step.", 0.0, 10.0), TOLERANCE
     )
     ranked_by: str = setting(
         Choice("Reduction of the channels before ranking.", tuple(REDUCTIONS), REDUCTION_LABELS), "sum_of_absolutes"

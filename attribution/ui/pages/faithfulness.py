@@ -21,7 +21,7 @@ from attribution.work.faithfulness import Tested, TrialTask
 
 BETTER_DIRECTION = {"deletion": "lower is better", "insertion": "higher is better"}
 REPLACED = {"deletion": "replaced", "insertion": "inserted"}
-HEIGHT, LEGEND_HEIGHT = 400, 75  # pixels of a chart, and of its legend, which takes three lines on a phone
+HEIGHT, LEGEND_HEIGHT = 380, 65  # pixels of a chart, and of its legend, which takes three lines on a phone
 MAX_PLAIN_LEGEND = 9  # curves whose names fit below a chart on a phone
 ROUNDED = 0.0005  # share of the pixels within which the slider, of 0.1% steps, is at a measured point
 
@@ -60,7 +60,7 @@ def show_curves(found: Faithfulness, name: str) -> None:
     axis = {"type": "value", "axisLabel": words, "nameTextStyle": words, "nameLocation": "middle"}
     chart = {
         "animation": False,
-        "grid": {"left": 25, "right": 15, "top": 10, "bottom": LEGEND_HEIGHT + 45},
+        "grid": {"left": 5, "right": 15, "top": 10, "bottom": LEGEND_HEIGHT + 20},
         "legend": {
             "type": "scroll" if len(curves) > MAX_PLAIN_LEGEND else "plain",
             "top": HEIGHT - LEGEND_HEIGHT,
