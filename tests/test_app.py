@@ -364,8 +364,13 @@ def test_the_faithfulness_page_tries_the_maps(app: AppTest) -> None:
     assert "squeezenet1_1 has no stage 9" in texts(app)
     app.selectbox(key="faithfulness.deleted_to").set_value("black").run()
     until(app, lambda: not app.session_state["session"].watches["faithfulness"].job.active)
-    assert app.session_state["session"].watches["faithfulness"].outcome.found.trial.deleted_to == at.baselines.Black()
-    assert app.session_state["session"].watches["faithfulness"].outcome.outcome.results[0] is tested.outcome.results[0]
+    again = app.session_state["session"].watches["faithfulness"].outcome
+    assert again.found.trial.deleted_to == at.baselines.Black()
+    assert again.outcome.results[0] is tested.outcome.results[0]
+    for before, after in zip(tested.found.findings, again.found.findings, strict=True):  # only deletion is measured
+        assert after.insertion is before.insertion
+        assert after.ranks is before.ranks
+        assert after.deletion.scores[-1] != before.deletion.scores[-1]
 
 
 def test_a_job_that_ends_while_the_page_is_drawn_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -445,6 +445,8 @@ def test_faithfulness_writes_the_numbers_the_curves_and_a_picture(run: Run, smal
     ]
     assert float(rows[0]["deletion_area"]) == found.findings[0].deletion.area
     assert float(rows[0]["max_sensitivity"]) == found.findings[0].max_sensitivity
+    assert float(rows[0]["infidelity_error"]) == found.findings[0].infidelity_error
+    assert (rows[0]["moves"], rows[0]["samples"]) == ("2", "3")
     assert float(rows[2]["scaled_infidelity"]) == found.findings[2].scaled_infidelity
     assert rows[1]["infidelity"] == rows[1]["max_sensitivity"] == ""
     points = table(folder / "curves.csv")

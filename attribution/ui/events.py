@@ -80,10 +80,11 @@ def read_window(text: str) -> Window:
     return x, y, size
 
 
-def read_point(sent: Any, name: str) -> float | None:
-    """Read one number from the first point of a Plotly selection; None if the selection was cleared."""
-    points = sent["points"]
-    return _number(points[0][name]) if points else None
+def read_selected(sent: Any) -> tuple[int, int] | None:
+    """Read the series and the place in it of the first selected point of an ECharts chart; None if there is none."""
+    for group in sent["selected"]:
+        return _whole(group["series_index"]), _whole(group["data_indices"][0])
+    return None
 
 
 def _whole(value: Any) -> int:
