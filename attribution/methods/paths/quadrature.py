@@ -5,6 +5,7 @@ With one step, every rule but left and right is the midpoint rule. Fixed rules h
 rule chooses them based on g.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
@@ -78,7 +79,7 @@ class Refinement(Generic[G]):
         """Start without nodes.
 
         Args:
-            steps: Number of evaluations of g.
+            steps: Maximum number of evaluations of g.
             doubt: Estimates the error of a cell from its width and the values of g at its ends.
         """
         self._steps, self._doubt = steps, doubt
@@ -106,6 +107,11 @@ class Refinement(Generic[G]):
                 self.nodes, self.nodes[1:], self.values, self.values[1:], strict=False
             )
         ]
+
+    @property
+    def error(self) -> float:
+        """Estimated error of the integral: the errors of the cells add up like independent random vectors."""
+        return math.hypot(*self._doubts)
 
     @property
     def weights(self) -> NDArray[np.float64]:
