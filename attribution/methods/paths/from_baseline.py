@@ -79,13 +79,11 @@ class FromBaseline(Method):
             scores.append(float(scorer.scores(baseline[None])[0]) if score is None else score)
             errors.append(math.nan if found.error is None else found.error)
         error = math.hypot(*errors) / (float(values.norm()) or 1.0)  # those of different paths are independent
-        late = (
-            f"After {scorer.backwards - before} automatic steps, the estimated error of the map is {error:.1%}, still "
-        )
+        reached = f"After {scorer.backwards - before} automatic steps, the estimated error of the map is {error:.1%}"
         return Computed(
             values / len(baselines),
             baseline_score=sum(scores) / len(scores),
-            notes=(f"{late}above {MAP_ERROR:.0%}.",) if self.steps == AUTO and error > MAP_ERROR else (),
+            notes=(f"{reached}, still above {MAP_ERROR:.0%}.",) if self.steps == AUTO and error > MAP_ERROR else (),
             error=error if math.isfinite(error) else None,
         )
 

@@ -24,7 +24,7 @@ from attribution.methods.paths.straight_path import (
 from attribution.network.scorer import Scorer
 from attribution.settings import AUTO, AutomaticNumber, Choice, setting
 
-USUAL_AUTO_STEPS = 28  # median over sample photos, baselines and scores
+USUAL_AUTO_STEPS = 36  # median over sample photos, embedded networks, baselines and scores
 RULE_SETTING = Choice(
     "Quadrature: positions of the gradients along the path.",
     (ADAPTIVE_RULE, *RULES),

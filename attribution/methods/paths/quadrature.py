@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 # Measured on SqueezeNet with six photos, probability, black baseline: the worst map error falls below 5% after 29
-# evaluations, or after 33 if started from 9 nodes; 2 or 3 cells per round, or the L2 distance, make no difference.
+# evaluations, or after 33 if started from 9 nodes; 2 or 3 cells per round, or the L1 distance, make no difference.
 START_NODES = 8  # uniform nodes before the first refinement
 CELLS_PER_ROUND = 4  # cells split per round
 

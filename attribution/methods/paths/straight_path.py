@@ -18,7 +18,9 @@ from attribution.refusal import Refusal
 ADAPTIVE_RULE = "adaptive"
 MAX_PREVIEWS = 16  # partial maps shown before the final one, at most
 MAX_GRADIENT_BYTES = 1e9  # bytes of gradients that the adaptive rule may store
-MAP_ERROR = 0.05  # estimated relative error of the map below which automatic steps stop
+MAP_ERROR = 0.05  # relative error of the map that automatic steps keep below
+# Of 81 measured maps that stopped at an estimate of 5%, two were 5.1% off; at 4.75% all are below 5%.
+STOP_ERROR = 0.95 * MAP_ERROR  # estimated relative error at which automatic steps stop
 MAX_AUTO_STEPS = 200  # largest number of automatic steps
 FIXED_STEPS = 25  # automatic steps of the fixed rules, which do not estimate their error
 
@@ -159,7 +161,7 @@ def refined(scorer: Scorer, baseline: Tensor, steps: int | str, tick: Tick) -> I
         path.take(wanted, found)
         yield so_far
         if automatic:
-            wanted_error = MAP_ERROR * float((difference * mean()).norm())
+            wanted_error = STOP_ERROR * float((difference * mean()).norm())
             if not path.error > wanted_error:  # also if a gradient is not finite, which the engine refuses
                 return
             finished = max(finished, wanted_error / path.error)  # the error is about inverse to the steps
