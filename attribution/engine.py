@@ -256,6 +256,7 @@ class _Run:
             prediction=self.scorer.prediction,
             converges=self.method.converges,
             signed=self.method.signed,
+            error=computed.error,
             unit=self.method.unit.format(score=self.scorer.target.unit),
             versions={
                 **_VERSIONS,
@@ -289,7 +290,7 @@ class _Run:
 
     def _remedies(self, result: Attribution) -> list[Remedy]:
         remedies = []
-        if result.improvable and (finer := self.method.refined()):
+        if result.improvable and (finer := self.method.refined(result.backwards)):
             remedies.append(Remedy(f"Use {plain(finer)['steps']} steps", method=write(finer)))
         if self.scorer.saturated or (result.negligible and result.target.score == Probability.key):
             remedies.append(LOG_ODDS)

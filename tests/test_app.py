@@ -62,7 +62,9 @@ def test_it_opens_with_the_shepherd_and_four_maps(app: AppTest) -> None:
     assert methods_shown(app) == FIRST == ["gradient", "guided_backprop", "zeiler_fergus", "integrated_gradients"]
     assert outcome.prediction[0][1] == "German shepherd"
     assert "German shepherd" in texts(app)
-    assert "25 forward passes, 25 backward passes" in texts(app)
+    assert results(app)[3].settings["steps"] == "auto"
+    assert app.number_input(key="integrated_gradients.steps").value is None
+    assert re.search(r"After \d\d gradients, the estimated error of the map is 4\.\d%", texts(app))
     assert re.search(r"The map sums to [\d.]+; the score difference is 0\.997 ", texts(app))
     assert "Images along the integration path" in texts(app)
 
@@ -221,7 +223,7 @@ def test_reset_gives_the_settings_their_defaults(app: AppTest) -> None:
     app.selectbox(key="integrated_gradients.baseline").set_value("white").run()
     next(button for button in app.button if button.label == "Reset").click().run()
     finished(app)
-    assert results(app)[3].settings == {"steps": 25, "baseline": "black", "rule": "adaptive"}
+    assert results(app)[3].settings == {"steps": "auto", "baseline": "black", "rule": "adaptive"}
 
 
 def test_score_and_second_class_reach_the_engine(app: AppTest) -> None:

@@ -270,7 +270,7 @@ def test_a_photo_that_cannot_be_explained_is_named(run: Run, small: at.Model, tm
         (["--methods", "nonsense"], "Unknown name 'nonsense'; choose one of gradient"),
         (
             ["--methods", "gradient", "integrated_gradients:steps=0"],
-            "steps must be a whole number from 1 to 1000, got 0",
+            "steps must be a whole number from 1 to 1000, or auto, got 0",
         ),
         (["--methods", "integrated_gradients:stepz=5"], "has no setting 'stepz'"),
         (["--methods", "integrated_gradients:steps"], "'steps' of integrated_gradients has no value"),
