@@ -407,10 +407,10 @@ class Jobs(Generic[R]):
         try:
             if line.holder is None:
                 self._hand_over(line)
-            while line.holder is not job:
+            while job.wanted and line.holder is not job:
                 self._lock.wait(CHECK_INTERVAL)
-                if not job.wanted:
-                    raise Cancelled
+            if not job.wanted:
+                raise Cancelled
         finally:
             job._waits = False
             job._begin()
