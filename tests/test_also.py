@@ -56,7 +56,7 @@ def run(analysis: PreparedAnalysis) -> tuple[Outcome, list[Outcome]]:
 def images(analysis: PreparedAnalysis) -> Iterator[list[int]]:
     """The number of images in each pass of the running network."""
     passes: list[int] = []
-    network = loaded(analysis, lambda *_: None).running_net
+    network = loaded(analysis, Job("key", analysis.compute, "ann"), lambda *_: None).running_net
     hook = network.register_forward_pre_hook(lambda _, inputs: passes.append(len(inputs[0])))
     yield passes
     hook.remove()

@@ -142,7 +142,7 @@ def test_a_model_that_does_not_fit_is_refused_before_it_is_loaded(
     megabytes("900")
     asked = PreparedAnalysis(at.Analysis(model="vgg16"), at.MODELS["vgg16"], shepherd, (227, 227), "photo", "cpu")
     with pytest.raises(at.Refusal, match=r"^VGG-16 needs about 1\d\d\d MB of memory, .* choose a smaller"):
-        loaded(asked, Job("key", lambda job: None, "ann").report)
+        loaded(asked, (job := Job("key", lambda job: None, "ann")), job.report)
 
 
 def test_a_photo_that_is_taken_away_is_kept_no_longer_and_a_refusal_is_remembered(

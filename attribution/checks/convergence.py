@@ -6,7 +6,6 @@ sum.
 """
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -24,6 +23,7 @@ from attribution.methods.paths.straight_path import ADAPTIVE_RULE, Average, aver
 from attribution.network.model import Model
 from attribution.network.scorer import Scorer
 from attribution.refusal import Refusal
+from attribution.system.clock import working_time
 from attribution.targets.target import Target
 
 REFERENCE_STEPS = 512  # midpoint steps of the reference map
@@ -41,7 +41,7 @@ class Figures:
 
     Attributes:
         rule: "adaptive" or a key of `quadrature.RULES`.
-        seconds: Wall time in seconds.
+        seconds: Duration in seconds, without suspensions.
         delta: |sum of the map - score difference| / |score difference|; None if the score difference is zero.
         error: Relative L2 distance from the reference.
         rank: Spearman correlation of absolute pixel values with the reference; None if either map is constant.
@@ -219,9 +219,9 @@ class _Study:
         }
 
     def _measured(self, rule: str, score_difference: float) -> tuple[Figures, Average]:
-        started = time.perf_counter()
+        started = working_time()
         found = average(self.scorer, self.start, self.steps, rule, lambda *_: self._report())
-        seconds = time.perf_counter() - started
+        seconds = working_time() - started
         values = self.difference * found.gradient
         off = abs(float(values.cpu().double().sum()) - score_difference)
         delta = off / abs(score_difference) if score_difference else None
