@@ -266,7 +266,8 @@ def _sanity_one(request: _Request) -> _Served:
     )
     export.sanity(found, request.folder)
     sentences = [f"{found.sentence(each)} {found.swapped(each)}" for each in range(len(found.methods))]
-    return _Served(sentences, Results(found.stages[0].results).refusals)
+    refusals = [each for each in found.stages[0].results if isinstance(each, Refusal)]
+    return _Served(sentences, refusals)
 
 
 def _faithfulness_one(request: _Request) -> _Served:

@@ -283,8 +283,7 @@ def page_done(app: AppTest, page: str) -> AppTest:
 
 
 def test_the_path_page_measures_the_path_of_the_session(app: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(convergence, "REFERENCE_STEPS", 32)  # the real lengths are tested elsewhere
-    monkeypatch.setattr(convergence, "MIDPOINT_STEPS", (4, 8))
+    monkeypatch.setattr(convergence, "REFERENCE_STEPS", 33)  # the real lengths are tested elsewhere
     monkeypatch.setattr(convergence, "MAX_ADAPTIVE_STEPS", 16)
     app.session_state["path.steps"] = 8
     app.selectbox(key="sample").set_value("espresso").run()

@@ -14,7 +14,9 @@ from torchvision import models as zoo
 from toys import model_of, noise, randomise
 
 import attribution as at
-from attribution.checks.sanity import HELD_CLASS, PICKED_CLASS, Randomisation, layers, likeness, randomised
+from attribution.checks import sanity
+from attribution.checks.sanity import HELD_CLASS, PICKED_CLASS, Part, Randomisation, layers, likeness, randomised
+from attribution.methods.method import Method
 
 SIDE = 64
 
@@ -95,12 +97,20 @@ def test_stages_follow_the_order(resnet: at.Model, order: str) -> None:
     x, seen, fractions = noise(3, SIDE, SIDE), [], []
     found = at.sanity.randomise(
         *(resnet, x, [at.Gradient(), at.GradCAM(9)], at.Target(3), Randomisation(order, 4)),
-        on_stage=seen.append,
+        on_found=seen.append,
         on_progress=fractions.append,
     )
     groups = layers(resnet, 4)
     assert [stage.layers for stage in found.stages] == [(), *(groups[::-1] if order == "top" else groups)]
-    assert list(found.stages) == seen
+    assert seen[-1] is found
+    known = [[number for number, stage in enumerate(each.stages) if all(stage.results)] for each in seen]
+    assert [max(each, default=None) for each in known][:2] == [None, None]
+    assert list(dict.fromkeys(number for each in known for number in each)) == [0, 4, 2, 1, 3]
+    assert list(dict.fromkeys(map(len, known))) == [0, 1, 2, 3, 4, 5]
+    for so_far in seen:  # what is shown early is final
+        for early, late in zip(so_far.stages, found.stages, strict=True):
+            assert early.layers == late.layers
+            assert all(one is None or one is two for one, two in zip(early.results, late.results, strict=True))
     assert fractions == sorted(fractions)
     assert all(each.results[0].target == at.Target(3) for each in found.stages)
     assert found.stages[0].likeness[0].absolute == pytest.approx(1)
@@ -127,6 +137,34 @@ def test_the_class_is_held_or_picked_again(resnet: at.Model) -> None:
     assert len({stage.results[0].target.index for stage in held.stages}) == 1
     last = randomised(resnet, [name for group in layers(resnet) for name in group], seed=2)
     assert picked.stages[-1].results[0].target.index == last.predict(x)[0][0]
+
+
+def test_kept_maps_are_not_computed_again(resnet: at.Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    x, plan, computed = noise(3, SIDE, SIDE), Randomisation("top", 4), list[str]()
+
+    class Kept(dict[Part, at.Attribution | at.Refusal]):
+        def put(self, part: Part, found: at.Attribution | at.Refusal) -> None:
+            self[part] = found
+
+    def counted(model: at.Model, x: Tensor, methods: list[Method], *rest: object, **more: object) -> object:
+        computed.extend(method.key for method in methods)
+        return at.compare(model, x, methods, *rest, **more)
+
+    monkeypatch.setattr(sanity, "compare", counted)
+    kept, pair = Kept(), [at.Gradient(), at.GuidedBackprop()]
+    first = at.sanity.randomise(resnet, x, pair[:1], at.Target(3), plan, kept=kept)
+    assert computed == ["gradient"] * 7  # five networks, and two classes
+    computed.clear()
+    both = at.sanity.randomise(resnet, x, pair, at.Target(3), plan, kept=kept)
+    assert computed == ["guided_backprop"] * 7
+    assert all(one.results[0] is two.results[0] for one, two in zip(first.stages, both.stages, strict=True))
+    computed.clear()
+    at.sanity.randomise(resnet, x, pair, at.Target(3), Randomisation("bottom", 4), kept=kept)
+    assert computed == ["gradient", "guided_backprop"] * 3  # neither the trained nor the wholly random network
+    fresh = at.sanity.randomise(resnet, x, pair, at.Target(3), plan)
+    for one, two in zip((*both.stages, both.swap), (*fresh.stages, fresh.swap), strict=True):
+        assert one.likeness == two.likeness
+        assert all(np.array_equal(a.values, b.values) for a, b in zip(one.results, two.results, strict=True))
 
 
 def test_a_cancel_leaves_the_network_as_it_was(resnet: at.Model) -> None:
@@ -235,7 +273,10 @@ def test_what_cannot_be_checked_says_so(resnet: at.Model) -> None:
 
 def test_the_sentences_tell_what_is_kept_and_what_is_not() -> None:
     def found(order: str, *absolutes: float | None) -> at.sanity.Sanity:
-        stages = [at.sanity.Stage(("layer",), (), (at.sanity.Likeness(each, each, each),)) for each in absolutes]
+        stages = [
+            at.sanity.Stage(("layer",), (at.Refusal(""),), (at.sanity.Likeness(each, each, each),))
+            for each in absolutes
+        ]
         return at.sanity.Sanity((at.Gradient(),), Randomisation(order), tuple(stages), {})
 
     assert (
@@ -248,6 +289,12 @@ def test_the_sentences_tell_what_is_kept_and_what_is_not() -> None:
     )
     least = found("single", 1.0, 0.8, 0.3, 0.9).sentence(0)
     assert least.endswith("lowest similarity at stage 2, 0.30.")
+    whole = found("top", 1.0, 0.8, 0.27)
+    middle = dataclasses.replace(whole.stages[1], results=(None,), likeness=(None,))
+    partial = dataclasses.replace(whole, stages=(whole.stages[0], middle, whole.stages[2]))
+    assert partial.sentence(0).endswith("weights, 0.27 (so far, from 1 of 2 stages).")
+    partial = dataclasses.replace(whole, stages=(whole.stages[0], middle, middle))
+    assert partial.sentence(0) == "Gradient: not computed yet."
     edges = (np.zeros((3, 2, 2), np.float32), (at.sanity.Likeness(0.4, 0.0, None),))
     seen = dataclasses.replace(found("top", 1.0, 0.27), controls={"edges": edges})
     assert "weights, 0.27 (no higher than the best control, 0.40)." in seen.sentence(0)

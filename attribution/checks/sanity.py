@@ -13,9 +13,10 @@ The class swap is the random-logit test of Sixt et al. 2020 (arXiv:1912.09818): 
 explained class with that of a random class. Logits are used because probabilities of two classes are coupled.
 """
 
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -30,7 +31,7 @@ from attribution.methods.method import Method
 from attribution.network.frozen import frozen_copy, held_tensors
 from attribution.network.model import Model
 from attribution.refusal import Refusal
-from attribution.result import Attribution, Results
+from attribution.result import Attribution
 from attribution.settings import Choice, Configurable, Number, setting
 from attribution.targets.target import Target
 
@@ -39,11 +40,13 @@ ORDERS = {
     "bottom": "cumulatively from the input up to the output",
     "single": "one group at a time, with all others as trained",
 }
+CONTROLS = ("edges of the photo", "noise")
 HELD_CLASS, PICKED_CLASS = "held", "picked_again"
 SEED_FACTOR = 1_000_003  # factor of the seed, so that no two modules share a random stream
 SWAP_STREAM = 1  # combined with the seed: random stream that draws the other class
 
-OnStage = Callable[["Stage"], None]
+OnFound = Callable[["Sanity"], None]
+Map = Attribution | Refusal
 
 
 @dataclass(frozen=True)
@@ -73,19 +76,67 @@ class Randomisation(Configurable):
     seed: int = setting(SEED_SETTING, 0)
 
 
+@dataclass(frozen=True)
+class Part:
+    """All that one map of the check depends on, except the model and the photo.
+
+    Attributes:
+        method: The method.
+        target: Class and score; if the class is None, the network's own prediction.
+        layers: All randomised layers, sorted; empty for the trained network.
+        seed: Random seed of the weights; 0 for the trained network.
+    """
+
+    method: Method
+    target: Target
+    layers: tuple[str, ...] = ()
+    seed: int = 0
+
+
+class Maps(Protocol):
+    """A place where finished maps are kept from one check to the next."""
+
+    def get(self, part: Part) -> Map | None:
+        """Return a kept map, or None."""
+
+    def put(self, part: Part, found: Map) -> None:
+        """Keep a map."""
+
+
+class NoMaps:
+    """A place that keeps nothing."""
+
+    def get(self, part: Part) -> Map | None:
+        """Return None."""
+
+    def put(self, part: Part, found: Map) -> None:
+        """Do nothing."""
+
+
 @dataclass(frozen=True, eq=False)
 class Stage:
     """The maps at one stage of randomisation.
 
     Attributes:
         layers: Layers randomised at this stage; empty for the trained network.
-        results: One per method.
+        results: One per method; None if it is not computed yet.
         likeness: Similarity to the maps of the trained network, one per method; None if there is no map.
     """
 
     layers: tuple[str, ...]
-    results: Results
+    results: tuple[Map | None, ...]
     likeness: tuple[Likeness | None, ...]
+
+    @property
+    def maps(self) -> list[Attribution]:
+        """The maps so far, without the refusals."""
+        return [each for each in self.results if isinstance(each, Attribution)]
+
+    def having(self, place: int, result: Map, alike: Likeness | None) -> "Stage":
+        """Return a copy with the result of one more method."""
+        results, likeness = list(self.results), list(self.likeness)
+        results[place], likeness[place] = result, alike
+        return replace(self, results=tuple(results), likeness=tuple(likeness))
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,9 +146,11 @@ class Sanity:
     Attributes:
         methods: The methods checked.
         plan: Settings.
-        stages: The trained network first, then one stage per group of layers.
-        controls: Control maps by name, each with its similarity to the map of every method.
-        swap: The logit maps of another class, with their similarity to those of the explained class.
+        stages: The trained network first, then one stage per group of layers, computed or not.
+        controls: Control maps by name, each with its similarity to the map of every method; empty until the maps of
+            the trained network are computed.
+        swap: The logit maps of another class, with their similarity to those of the explained class; None for a
+            network without rival classes.
     """
 
     methods: tuple[Method, ...]
@@ -116,20 +169,30 @@ class Sanity:
         return f"down to {first}" if self.plan.order == "top" else f"up to {last}"
 
     def sentence(self, place: int) -> str:
-        """Summarise the findings about one method."""
-        title, alike = self.methods[place].title, [stage.likeness[place] for stage in self.stages]
-        first, kept = alike[0], [each.absolute for each in alike[1:] if each is not None and each.absolute is not None]
+        """Summarise the findings about one method, as far as its stages are computed."""
+        known = [number for number, stage in enumerate(self.stages) if stage.results[place] is not None]
+        stages = len(self.stages) - 1
+        if not known or known[-1] < stages:  # the last stage is computed right after the trained network
+            return f"{self.methods[place].title}: not computed yet."
+        so_far = "" if len(known) > stages else f" (so far, from {len(known) - 1} of {stages} stages)"
+        return f"{self.methods[place].title}: {self._finding(place, known)}{so_far}."
+
+    def _finding(self, place: int, known: Sequence[int]) -> str:
+        """Return the finding about one method at some stages, which include the first and the last."""
+        alike = {number: self.stages[number].likeness[place] for number in known}
+        first = alike.pop(0)
+        kept = {number: each.absolute for number, each in alike.items() if each and each.absolute is not None}
         if first is None:
-            return f"{title}: no map to compare."
+            return "no map to compare"
         if first.absolute is None:
-            return f"{title}: the map of the trained network is constant, so there is nothing to compare."
+            return "the map of the trained network is constant, so there is nothing to compare"
         if self.plan.order == "single" and kept:
-            least = min(range(len(kept)), key=kept.__getitem__)
-            return f"{title}: lowest similarity at stage {least + 1}, {self._share(min(kept), place)}."
-        flat = next((n for n, each in enumerate(alike) if each is None or each.absolute is None), len(alike))
-        if flat < len(alike):
-            return f"{title}: the map is constant from stage {flat} on, so there is nothing to compare."
-        return f"{title}: similarity after randomising all weights, {self._share(kept[-1], place)}."
+            least = min(kept, key=kept.__getitem__)
+            return f"lowest similarity at stage {least}, {self._share(kept[least], place)}"
+        if len(kept) < len(alike):
+            flat = next(number for number in alike if number not in kept)
+            return f"the map is constant from stage {flat} on, so there is nothing to compare"
+        return f"similarity after randomising all weights, {self._share(kept[known[-1]], place)}"
 
     def _share(self, kept: float, place: int) -> str:
         """Format a similarity, compared with that of the controls."""
@@ -231,10 +294,14 @@ def randomise(
     target: Target | None = None,
     plan: Randomisation | None = None,
     *,
+    kept: Maps | None = None,
     on_progress: Callable[[float], None] = lambda fraction: None,
-    on_stage: OnStage = lambda stage: None,
+    on_found: OnFound = lambda so_far: None,
 ) -> Sanity:
     """Explain one photo at every stage of randomisation.
+
+    The trained network comes first, then the network of the last stage, then the stages between, each in the middle of
+    a gap: the ends of the curves are known first.
 
     Args:
         model: The model.
@@ -242,63 +309,130 @@ def randomise(
         methods: The methods to check.
         target: Class and score. Default: the probability of the class that the trained network predicts.
         plan: Settings. Default: 12 stages from the top, with the class held fixed.
+        kept: Maps of this model and photo from earlier checks, to which new ones are added. Default: none.
         on_progress: Called between chunks with the fraction done; if it raises, the work stops.
-        on_stage: Called with each stage as soon as it is available, the trained network first.
+        on_found: Called with the findings so far after every map.
 
     Raises:
         Refusal: If `compare` refuses, no method supports the model, or the network has no weights.
     """
+    target, plan = target or model.default_target, plan or Randomisation()
     with exact_gradients(model):
-        return _randomise(
-            model, x, methods, target or model.default_target, plan or Randomisation(), on_progress, on_stage
+        return _Check(model, x, methods, target, plan, kept or NoMaps(), on_progress, on_found).run()
+
+
+class _Check:
+    """The computation behind `randomise`."""
+
+    def __init__(
+        self,
+        model: Model,
+        x: Tensor,
+        methods: Sequence[Method],
+        target: Target,
+        plan: Randomisation,
+        kept: Maps,
+        on_progress: Callable[[float], None],
+        on_found: OnFound,
+    ) -> None:
+        self.model, self.x, self.target, self.plan, self.kept = model, x, target, plan, kept
+        self.on_progress, self.on_found = on_progress, on_found
+        groups = layers(model, plan.stages)
+        nothing = (None,) * len(methods)
+        stages = [Stage(names, nothing, nothing) for names in ((), *(groups[::-1] if plan.order == "top" else groups))]
+        swap = Stage((), nothing, nothing) if model.output.has_rivals and len(model.classes) > 1 else None
+        self.found = Sanity(tuple(methods), plan, tuple(stages), {}, swap)
+        self.costs = [1 + method.cost((x.shape[1], x.shape[2])).passes for method in methods]
+        self.whole = (len(stages) + 2 * (swap is not None)) * sum(self.costs)
+        self.done = 0
+
+    def run(self) -> Sanity:
+        held = self.plan.target_class == HELD_CLASS
+        target = self.target if held else Target(None, self.target.score)
+        self.on_found(self.found)
+        self._explain(0, target)
+        trained = self.found.stages[0]
+        if not trained.maps:
+            raise Refusal(" ".join(map(str, trained.results)) or "No method is chosen; choose at least one.")
+        controls = dict(zip(CONTROLS, (edges(self.x), noise(self.x, self.plan.seed)), strict=True))
+        self._add(
+            controls={
+                name: (values, tuple(_between(result, values) for result in trained.results))
+                for name, values in controls.items()
+            }
         )
+        for number in _from_the_ends(len(self.found.stages)):
+            self._explain(number, trained.maps[0].target if held else target)
+        if self.found.swap:
+            self._swap(trained.maps[0].target.index)
+        return self.found
 
+    def _explain(self, number: int, target: Target) -> None:
+        """Compute the maps of one stage."""
+        names = [stage.layers for stage in self.found.stages]
+        gone = names[number] if self.plan.order == "single" else sum(names[: number + 1], ())
 
-def _randomise(
-    model: Model,
-    x: Tensor,
-    methods: Sequence[Method],
-    target: Target,
-    plan: Randomisation,
-    on_progress: Callable[[float], None],
-    on_stage: OnStage,
-) -> Sanity:
-    groups = layers(model, plan.stages)
-    groups = groups[::-1] if plan.order == "top" else groups
-    has_swap = model.output.has_rivals and len(model.classes) > 1
-    whole = len(groups) + 1 + 2 * has_swap  # plus the trained network, and two runs for the class swap
-    stages, gone = list[Stage](), tuple[str, ...]()
+        def found(place: int, result: Map) -> None:
+            stages = list(self.found.stages)
+            trained = stages[0].results[place] if number else result
+            stages[number] = stages[number].having(place, result, _between(trained, result))
+            self._add(stages=tuple(stages))
 
-    def explained(network: Model, target: Target, number: int) -> Results:
+        self._compute(target, gone, found)
+
+    def _swap(self, index: int | None) -> None:
+        """Compute the logit maps of the explained class and of another."""
+        others = [each for each in range(len(self.model.classes)) if each != index]
+        other = int(np.random.default_rng((self.plan.seed, SWAP_STREAM)).choice(others))
+        ours: dict[int, Map] = {}
+
+        def found(place: int, result: Map) -> None:
+            assert self.found.swap
+            self._add(swap=self.found.swap.having(place, result, _between(ours[place], result)))
+
+        self._compute(Target(index, "logit"), (), ours.__setitem__)
+        self._compute(Target(other, "logit"), (), found)
+
+    def _compute(self, target: Target, gone: tuple[str, ...], on_result: Callable[[int, Map], None]) -> None:
+        """Compute the maps of a network with some random layers, unless they are kept."""
+        methods, missing = self.found.methods, list[int]()
+        parts = [Part(each, target, tuple(sorted(gone)), self.plan.seed if gone else 0) for each in methods]
+        for place, part in enumerate(parts):
+            if (known := self.kept.get(part)) is None:
+                missing.append(place)
+            else:
+                self.done += self.costs[place]
+                on_result(place, known)
+        if not missing:
+            return
+        share = sum(self.costs[place] for place in missing)
+
         def progressed(fraction: float, partial: object) -> None:
-            on_progress((number + fraction) / whole)
+            self.on_progress((self.done + fraction * share) / self.whole)
 
-        return compare(network, x, methods, target, on_progress=progressed)
+        def found(number: int, result: Map) -> None:
+            self.kept.put(parts[missing[number]], result)
+            on_result(missing[number], result)
 
-    if plan.target_class == PICKED_CLASS:
-        target = Target(None, target.score)
-    for number, names in enumerate(((), *groups)):
-        gone = names if plan.order == "single" else (*gone, *names)
-        results = explained(randomised(model, gone, plan.seed) if gone else model, target, number)
-        first = stages[0].results if stages else results
-        if not first.maps:
-            raise Refusal(" ".join(map(str, results)) or "No method is chosen; choose at least one.")
-        stages.append(Stage(names, results, tuple(map(_between, first, results))))
-        on_stage(stages[-1])
-        if not number and plan.target_class == HELD_CLASS:
-            target = results.maps[0].target
-    controls = {
-        name: (values, tuple(_between(result, values) for result in stages[0].results))
-        for name, values in (("edges of the photo", edges(x)), ("noise", noise(x, plan.seed)))
-    }
-    if not has_swap:
-        return Sanity(tuple(methods), plan, tuple(stages), controls)
-    index = stages[0].results.maps[0].target.index
-    others = [each for each in range(len(model.classes)) if each != index]
-    other = int(np.random.default_rng((plan.seed, SWAP_STREAM)).choice(others))
-    one, two = (explained(model, Target(each, "logit"), whole - 2 + n) for n, each in enumerate((index, other)))
-    swap = Stage((), two, tuple(map(_between, one, two)))
-    return Sanity(tuple(methods), plan, tuple(stages), controls, swap)
+        network = randomised(self.model, gone, self.plan.seed) if gone else self.model
+        chosen = [methods[place] for place in missing]
+        compare(network, self.x, chosen, target, on_progress=progressed, on_result=found)
+        self.done += share
+
+    def _add(self, **changes: Any) -> None:
+        self.found = replace(self.found, **changes)
+        self.on_found(self.found)
+
+
+def _from_the_ends(stages: int) -> list[int]:
+    """Return the numbers of the stages but the first: the last, then the middle of every gap, the widest first."""
+    order, gaps = [stages - 1], deque([(0, stages - 1)])
+    while gaps:
+        low, high = gaps.popleft()
+        if (middle := (low + high) // 2) > low:
+            order.append(middle)
+            gaps += [(low, middle), (middle, high)]
+    return order
 
 
 def _between(one: object, other: object) -> Likeness | None:

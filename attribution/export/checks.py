@@ -76,7 +76,7 @@ def faithfulness(found: Faithfulness, folder: Path) -> None:
     store_all(folder, contents)
 
 
-def _explained(result: Attribution | Refusal) -> list[Any]:
+def _explained(result: Attribution | Refusal | None) -> list[Any]:
     return [result.explained, result.score] if isinstance(result, Attribution) else [str(result), None]
 
 
@@ -121,7 +121,7 @@ def _sanity_picture(found: Sanity) -> bytes:
     axis.set_ylabel("rank correlation with the trained network's map", fontsize=8)
     axis.set_ylim(min(-0.05, axis.get_ylim()[0]), 1.05)
     axis.legend(fontsize=7)
-    first = found.stages[0].results.maps[0]
+    first = found.stages[0].maps[0]
     sheet.suptitle(f"{first.model}. Explaining: {first.statement}. {write(found.plan)}", fontsize=8, parse_math=False)
     return _png(sheet)
 

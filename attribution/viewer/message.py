@@ -5,6 +5,7 @@ rerun with the same data does not send it again.
 """
 
 import json
+import math
 import struct
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -202,6 +203,14 @@ def pack_map(values: NDArray[Any], unit: str, place: Place, signs: Signs = UNSIG
 def pack_result(result: Attribution, place: Place) -> bytes:
     """Pack the map of a result."""
     return pack_map(result.values, result.unit, place, Signs.of(result))
+
+
+def pack_pending(size: tuple[int, int], place: Place) -> bytes:
+    """Pack an empty panel of the height that it will have with a map of size (H, W)."""
+    shrunk = math.gcd(*size)
+    height, width = size[0] // shrunk, size[1] // shrunk
+    header = {**place.header("pending", (height, width)), **UNSIGNED.header(), "scale": 1.0, "unit": ""}
+    return pack(header, bytes(height * width))
 
 
 def pack_partial(result: Attribution, place: Place) -> bytes:

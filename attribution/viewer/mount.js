@@ -22,7 +22,7 @@ export function mount({ data, parentElement, setTriggerValue, group }) {
   const { header, body } = unpack(data);
   if (group) header.group = group;
   if (!shown.has(parentElement)) {
-    const root = element("div", { className: ["map", "partial"].includes(header.kind) ? "panel" : `panel ${header.kind}` });
+    const root = element("div", { className: ["map", "partial", "pending"].includes(header.kind) ? "panel" : `panel ${header.kind}` });
     parentElement.append(root);
     shown.set(parentElement, (makers[header.kind] ?? makers.panel)(root, setTriggerValue));
   }

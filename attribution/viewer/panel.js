@@ -58,6 +58,7 @@ export class Panel {
     this.canvas.parentElement.style.setProperty("--aspect", this.canvas.style.aspectRatio);
     this.canvas.setAttribute("aria-label", this.label);
     this.bar.hidden = this.kind === "photo";
+    this.save.hidden = this.kind === "pending";
     this.under.textContent = header.below ?? "";
     this.above.hidden = !header.title;
     this.under.hidden = !header.below;
@@ -144,7 +145,7 @@ export class Panel {
     this.bar.hidden = view === "important";
     this.offerContrast();
     const outside = clipped(this.reduced(reduction).heat, this.span);
-    if (!(this.span[1] > this.span[0])) this.state = "The map is constant: nothing to draw.";
+    if (!(this.span[1] > this.span[0])) this.state = this.kind === "pending" ? "Not computed yet." : "The map is constant: nothing to draw.";
     else {
       const parts = [view === "rgb" && "Per channel: grey 0, dark negative, bright positive", this.unit && `Unit: ${this.unit}`, !this.bar.hidden && outside > 0 && `${outside.toFixed(1)}% clipped`];
       this.state = parts.filter(Boolean).join("; ");

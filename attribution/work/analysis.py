@@ -178,7 +178,12 @@ class PreparedAnalysis:
     @cached_property
     def subject(self) -> str:
         """Cache key: SHA-256 of the pixels, the model, the device and the target."""
-        return digest(self._pixels, self.record.identity, self.device, self.target)
+        return digest(self.view, self.target)
+
+    @cached_property
+    def view(self) -> str:
+        """Cache key: SHA-256 of the pixels, the model and the device."""
+        return digest(self._pixels, self.record.identity, self.device)
 
     def _key(self, method: Method) -> str:
         """Return the SHA-256 of everything that the map of one method depends on."""

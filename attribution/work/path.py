@@ -28,11 +28,19 @@ class PathChoice(Configurable):
 
 @dataclass(frozen=True, eq=False)
 class Traced:
-    """A study with its analysis and settings."""
+    """A study with its analysis and settings.
+
+    Attributes:
+        analysis: The analysis of the photo.
+        choice: The baseline and the steps.
+        study: The measurements so far.
+        finished: True if complete.
+    """
 
     analysis: PreparedAnalysis
     choice: PathChoice
     study: Study
+    finished: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +54,15 @@ class PathTask(PageTask[Traced]):
         return digest(self.analysis.photo, self.analysis.full, self.analysis.subject, self.choice)
 
     def run(self, model: Model, job: Job[Traced]) -> Traced:
-        job.report(0.0, "Measuring the path")
         analysis, choice = self.analysis, self.choice
+
+        def progressed(fraction: float) -> None:
+            job.report(fraction, "Measuring the path")
+
+        def found(so_far: Study) -> None:
+            job.report(job.fraction, so_far=Traced(analysis, choice, so_far))
+
+        progressed(0.0)
         path = digest(analysis.subject, choice.baseline)
         measured = study(
             model,
@@ -56,10 +71,11 @@ class PathTask(PageTask[Traced]):
             analysis.target,
             choice.steps,
             known=_paths.get(path),
-            on_progress=job.report,
+            on_progress=progressed,
+            on_found=found,
         )
         _paths.put(path, measured)
-        return Traced(analysis, choice, measured)
+        return Traced(analysis, choice, measured, finished=True)
 
 
 _paths: Recent[Study] = Recent("paths")  # by everything but the steps

@@ -4,7 +4,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from attribution.checks.likeness import Likeness
-from attribution.checks.sanity import ORDERS, PICKED_CLASS, Randomisation, Stage
+from attribution.checks.sanity import CONTROLS, ORDERS, PICKED_CLASS, Randomisation, Stage
 from attribution.export.checks import LINE_COLOURS
 from attribution.photo.encode import eight_bit
 from attribution.refusal import Refusal
@@ -15,13 +15,15 @@ from attribution.ui.pictures import GROUP, HEADER_WIDTHS
 from attribution.ui.session import session
 from attribution.ui.theme import make_legible
 from attribution.ui.watch import show
-from attribution.viewer.message import Place, pack_map, pack_photo, pack_toolbar
+from attribution.viewer.message import Place, pack_map, pack_pending, pack_photo, pack_toolbar
 from attribution.work.analysis import require_methods
 from attribution.work.sanity import SanityTask, Tried
 
 STRIP_COLUMNS = 7  # panels per row on a desktop
+TICK = 0.6  # seconds between two polls: every new map redraws all panels
 CONTROL_COLUMNS = 6  # the same for the controls, with more text below
 MIN_PANEL_WIDTH = 110  # pixels of a panel's width; a phone shows two side by side
+PENDING = "not computed yet"  # in place of a number
 MEASURES = {
     "absolute": "Rank correlation, absolute values",
     "signed": "Rank correlation, signed values",
@@ -33,7 +35,8 @@ def draw(tried: Tried) -> None:
     """Show the curves and the maps of all stages, in linked panels."""
     analysis, sanity = tried.analysis, tried.sanity
     explains = " Each network explains its own predicted class." if sanity.plan.target_class == PICKED_CLASS else ""
-    explained = f" Explaining: {sanity.stages[0].results.maps[0].explained}." if sanity.stages else ""
+    trained = sanity.stages[0].maps
+    explained = f" Explaining: {trained[0].explained}." if trained else ""
     st.text(f"{analysis.heading}{explained} Layers are randomised {ORDERS[sanity.plan.order]}.{explains}")
     photo, beside = st.columns(HEADER_WIDTHS)
     with photo:
@@ -41,25 +44,20 @@ def draw(tried: Tried) -> None:
         panels.show(pack_photo(eight_bit(analysis.x.numpy()), where), "panel-photo")
     with beside:
         panels.show(pack_toolbar(GROUP, session().view, session().window, can_export=False), "sanity-toolbar")
-        if tried.finished:
-            for place in range(len(sanity.methods)):
-                st.text(f"{sanity.sentence(place)} {sanity.swapped(place)}")
-    if len(sanity.stages) > 1:
-        show_curves(tried)
-    # While the check is running, only the trained and the latest network are shown: many panels are slow to draw.
-    shown = list(range(len(sanity.stages))) if tried.finished else [0, *range(1, len(sanity.stages))[-1:]]
+        for place in range(len(sanity.methods)):
+            st.text(f"{sanity.sentence(place)} {sanity.swapped(place)}")
+    show_curves(tried)
     for place, method in enumerate(sanity.methods):
         with st.expander(f"Maps of {method.title}", expanded=place == 0):  # the others are folded, for three screens
-            if sanity.stages and isinstance(refused := sanity.stages[0].results[place], Refusal):
+            if isinstance(refused := sanity.stages[0].results[place], Refusal):
                 st.info(str(refused))
                 continue
             with st.grid(STRIP_COLUMNS, min_column_width=MIN_PANEL_WIDTH, gap="xsmall"):
-                for number in shown if sanity.stages else ():
-                    show_stage(sanity.stages[number], f"{number}: {sanity.label(number)}", f"{number}", place, tried)
+                for number, stage in enumerate(sanity.stages):
+                    show_stage(stage, f"{number}: {sanity.label(number)}", f"{number}", place, tried)
                 if sanity.swap:
                     show_stage(sanity.swap, "as trained, another class", "swap", place, tried)
-    if tried.finished:
-        show_controls(tried)
+    show_controls(tried)
     st.caption(
         "Similarity: Spearman's rank correlation of absolute pixel values. A map that stays the same does not show "
         "what the network has learnt. A map that changes is not thereby correct: results depend on the order of the "
@@ -78,25 +76,31 @@ def show_stage(stage: Stage, title: str, key: str, place: int, tried: Tried) -> 
     if isinstance(result, Refusal):
         st.info(f"{title}: {result}")
         return
-    kept = "" if stage is tried.sanity.stages[0] else f"\n{_correlation(alike)}"
-    below = f"{result.statement}{kept}"
+    trained = tried.sanity.stages[0]
+    expected = next((each.statement for each in trained.maps), PENDING)  # as long as the statement to come
+    kept = "" if stage is trained else f"\n{_correlation(alike) if result else PENDING}"
+    below = f"{result.statement if result else expected.partition(' (')[0]}{kept}"
     panel, label = f"{method.key}-{key}", f"{method.title} map, {title}"
     where = Place(GROUP, panel, label, tried.analysis.full, title=title, below=below)
-    panels.show(panels.packed_once(result, where), f"map-{panel}")
+    height, width = tried.analysis.x.shape[1:]
+    panels.show(panels.packed_once(result, where) if result else pack_pending((height, width), where), f"map-{panel}")
 
 
 def show_controls(tried: Tried) -> None:
     """Show the controls and their similarity to each map."""
     st.header("Controls that do not use the network")
     grid = st.grid(CONTROL_COLUMNS, min_column_width=MIN_PANEL_WIDTH)
-    for name, (values, alike) in tried.sanity.controls.items():
+    height, width = tried.analysis.x.shape[1:]
+    for name in CONTROLS:
+        values, alike = tried.sanity.controls.get(name, (None, ()))
         said = [
-            f"{method.title}: {_correlation(each)}" for method, each in zip(tried.sanity.methods, alike, strict=True)
-        ]
+            f"{method.title}: {_correlation(each)}" for method, each in zip(tried.sanity.methods, alike, strict=False)
+        ] or [f"{method.title}: {PENDING}" for method in tried.sanity.methods]
         key, title, below = name.split()[0], name.capitalize(), "\n".join(said)
         place = Place(GROUP, key, f"Control: {name}", tried.analysis.full, title=title, below=below)
         with grid:
-            panels.show(pack_map(values, "", place), f"map-{key}")
+            packed = pack_pending((height, width), place) if values is None else pack_map(values, "", place)
+            panels.show(packed, f"map-{key}")
 
 
 def show_curves(tried: Tried) -> None:
@@ -112,12 +116,20 @@ def show_curves(tried: Tried) -> None:
     )
     measure = chosen or "absolute"
     figure = go.Figure()
-    names = [sanity.label(number) for number in range(len(sanity.stages))]
+    stages = list(range(len(sanity.stages)))
+    names = [sanity.label(number) for number in stages]
     for place, method in enumerate(sanity.methods):
         values = [_value(stage.likeness[place], measure) for stage in sanity.stages]
         colour = {"color": LINE_COLOURS[place % len(LINE_COLOURS)]}
         figure.add_scatter(
-            y=values, hovertext=names, name=method.title, mode="lines+markers", line=colour, marker=colour
+            x=stages,
+            y=values,
+            hovertext=names,
+            name=method.title,
+            mode="lines+markers",
+            line=colour,
+            marker=colour,
+            connectgaps=not tried.finished,  # between the stages computed so far
         )
     for (name, (_, alike)), side in zip(sanity.controls.items(), ("bottom left", "bottom right"), strict=False):
         known = [value for each in alike if (value := _value(each, measure)) is not None]
@@ -126,12 +138,11 @@ def show_curves(tried: Tried) -> None:
             figure.add_hline(max(known), line=line, annotation_text=f"{name}, maximum", annotation_position=side)
     drawn = [value for trace in figure.data for value in trace.y if value is not None]
     figure.update_yaxes(range=[min([-0.15, *drawn]) - 0.05, 1.05], title="similarity to the trained network's map")
-    figure.update_xaxes(title="stage", dtick=1)
+    figure.update_xaxes(title="stage", dtick=1, range=[-0.3, len(stages) - 0.7])
     legend = {"orientation": "h", "yanchor": "bottom", "y": 1.0}
     figure.update_layout(height=280, margin={"l": 0, "r": 0, "t": 10, "b": 0}, legend=legend)
     make_legible(figure)
-    said = [sanity.sentence(place) for place in range(len(sanity.methods))] if tried.finished else ["Still running."]
-    spoken = " ".join(said)
+    spoken = " ".join(sanity.sentence(place) for place in range(len(sanity.methods)))
     st.plotly_chart(
         figure,
         key="sanity-curves",
@@ -161,4 +172,4 @@ with right:
     )
 analysis = require_methods(session().analysis)
 task = analysis if isinstance(analysis, str) else SanityTask(analysis, plan)
-show("sanity", task, draw)
+show("sanity", task, draw, tick=TICK)

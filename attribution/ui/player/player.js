@@ -99,7 +99,7 @@ class Chart {
   constructor(title, points, marked, onPlace) {
     const { width, height, left, right, top, bottom } = CHART;
     const values = [...points, ...marked].map(([, value]) => value);
-    let [low, high] = [Math.min(0, ...values), Math.max(0, ...values)];
+    let [low, high] = [-round(-Math.min(0, ...values)), round(Math.max(0, ...values))];
     if (low === high) high = low + 1;
     this.across = (alpha) => left + alpha * (width - left - right);
     this.down = (value) => top + ((high - value) / (high - low)) * (height - top - bottom);
@@ -151,6 +151,13 @@ export default function ({ data, parentElement }) {
     player.stop(player.alpha);
     players.delete(parentElement);
   };
+}
+
+/** The next of 1, 1.5, 2, 3, 5, 7 times a power of ten, so that the axes rarely change while points arrive. */
+function round(value) {
+  if (!(value > 0)) return 0;
+  const power = 10 ** Math.floor(Math.log10(value) + 1e-9);
+  return power * [1, 1.5, 2, 3, 5, 7, 10].find((each) => each * power >= value * (1 - 1e-9));
 }
 
 function shape(tag, attributes) {
