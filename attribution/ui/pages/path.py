@@ -104,7 +104,8 @@ def show_curves(traced: Traced) -> None:
     """Plot the map error against the steps, both on log scales; bars show how much errors may still change."""
     study, figure = traced.study, go.Figure()
     for rule in CURVES:
-        steps, errors = np.array(study.curves[rule] or np.full((1, 2), np.nan)).T  # one point keeps the legend in its place
+        # One point keeps the legend in its place.
+        steps, errors = np.array(study.curves[rule] or np.full((1, 2), np.nan)).T
         symbol, colour = ("circle", "#2563eb") if rule == ADAPTIVE_RULE else ("square", "#d97706")
         marker = {"symbol": symbol, "color": colour}
         bars = None
