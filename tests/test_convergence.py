@@ -171,7 +171,7 @@ def test_every_gradient_is_evaluated_once(seen: list[Study]) -> None:
 def test_other_steps_measure_the_table_alone_again(found: Study, squeezenet: at.Model, shepherd: torch.Tensor) -> None:
     seen: list[float] = []
     again = study(squeezenet, shepherd, at.baselines.Black(), at.Target(235), 16, known=found, on_progress=seen.append)
-    assert len(seen) <= 20  # chunks of the adaptive rule, and of the six fixed rules together
+    assert len(seen) < 25  # chunks of the adaptive rule, and of the six fixed rules together
     assert again.steps == 16
     assert again.evaluated.shape == (3, 16)
     assert again.curves == found.curves

@@ -318,7 +318,7 @@ def randomise(
     """
     target, plan = target or model.default_target, plan or Randomisation()
     with exact_gradients(model):
-        return _Check(model, x, methods, target, plan, kept or NoMaps(), on_progress, on_found).run()
+        return _Check(model, x, methods, target, plan, NoMaps() if kept is None else kept, on_progress, on_found).run()
 
 
 class _Check:
