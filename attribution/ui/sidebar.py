@@ -22,6 +22,7 @@ from attribution.photo.samples import DEFAULT_SAMPLE, SAMPLES, open_sample, samp
 from attribution.refusal import Refusal, Remedy
 from attribution.settings import described
 from attribution.targets.target import SCORES
+from attribution.ui.class_box.class_box import ClassBox, show_class_boxes
 from attribution.ui.crop.crop import show_crop
 from attribution.ui.forms import ask, fill, held, reset
 from attribution.ui.models import offered as offered_models
@@ -410,25 +411,23 @@ def _device() -> str:
 
 
 def _target(facts: Facts) -> tuple[int, ...]:
-    """Show the pickers of the classes and the score; return the further classes."""
-    classes = facts.classes
-
-    def label(index: int) -> str:
-        return "Predicted class" if index == OPEN_CLASS else f"{classes[index]} ({index})"
-
-    def other(index: int) -> str:
-        return "All other classes" if index == OPEN_CLASS else label(index)
-
-    options = [OPEN_CLASS, *range(len(classes))]
-    hint = "Type to search, or click a class in the predictions."
-    also: tuple[int, ...] = ()
-    if len(classes) > 1:
-        st.selectbox("Target class", options, format_func=label, key="target", help=hint)
-        also = _also(facts)
-    versus = OPEN_CLASS
+    """Show the boxes of the classes and the score; return the further classes."""
+    state = st.session_state
+    taken = [index for index in (state.target, state.versus) if index != OPEN_CLASS]
+    offered = range(len(facts.classes)) if len(facts.classes) > 1 else range(0)
+    state.also = [index for index in state.also if index in offered and index not in taken][:MAX_ALSO]
+    boxes = []
+    if offered:
+        hint = "Type to search, or click a class in the predictions."
+        boxes.append(ClassBox("target", "Target class", hint, "Predicted class", _chosen(state.target)))
+        hint = "Up to three more classes on the page Explore, one row each. Other models show the target class only."
+        also = tuple(state.also)
+        boxes.append(ClassBox("also", "Also explain", hint, "Other classes", also, MAX_ALSO, tuple(taken)))
     if facts.output.compares:
         hint = "Second class: why the target class and not this one?"
-        versus = st.selectbox("Against", options, format_func=other, key="versus", help=hint)
+        boxes.append(ClassBox("versus", "Against", hint, "All other classes", _chosen(state.versus)))
+    if boxes:
+        show_class_boxes(facts.classes, boxes, _choose_classes)
     st.segmented_control(
         "Score",
         facts.output.scores,
@@ -437,29 +436,17 @@ def _target(facts: Facts) -> tuple[int, ...]:
         key="score",
         width="stretch",
     )
-    score = SCORES[st.session_state.score]
-    st.caption(score.meaning if versus == OPEN_CLASS else score.meaning_versus)
-    return also
+    score = SCORES[state.score]
+    st.caption(score.meaning if state.versus == OPEN_CLASS else score.meaning_versus)
+    return tuple(state.also)
 
 
-def _also(facts: Facts) -> tuple[int, ...]:
-    """Show the picker of further classes."""
-    state = st.session_state
-    options = [index for index in range(len(facts.classes)) if index not in (state.target, state.versus)]
-    if state.also != (kept := [index for index in state.also if index in options][:MAX_ALSO]):
-        state.also = kept  # otherwise untouched, since the browser answers a set value with another run
-    chosen = st.multiselect(
-        "Also explain",
-        options,
-        format_func=lambda index: f"{facts.classes[index]} ({index})",
-        max_selections=MAX_ALSO,
-        key="also",
-        placeholder="Other classes",
-        select_all=False,
-        help="Maps of up to three more classes on the page Explore, one row each. Other models to compare with show "
-        "the target class only.",
-    )
-    return tuple(chosen)
+def _chosen(index: int) -> tuple[int, ...]:
+    return () if index == OPEN_CLASS else (index,)
+
+
+def _choose_classes(box: str, chosen: tuple[int, ...]) -> None:
+    st.session_state[box] = list(chosen) if box == "also" else (*chosen, OPEN_CLASS)[0]
 
 
 def _methods(record: ModelRecord) -> tuple[Method, ...]:
