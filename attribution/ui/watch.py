@@ -15,6 +15,7 @@ from attribution.work.jobs import Job, Jobs
 R = TypeVar("R")
 POLL_INTERVAL = 0.3  # seconds from the end of one poll to the next
 MIN_SHOWN_ESTIMATE = 3.0  # seconds; a shorter remaining time is not shown
+MIN_POLL_INTERVAL = 0.05
 MAX_POLL_INTERVAL = 5.0  # seconds between two polls of a queued job, at most
 UNKNOWN_WAIT = 3.0  # seconds assumed for an unknown time in the queue
 LAST_RESULT_NOTE = "Showing the last finished result."
@@ -116,9 +117,16 @@ class Watch(Generic[R]):
         return so_far if so_far is not None and (self.outcome is None or worth(so_far)) else self.outcome
 
     def pause(self, tick: float) -> float:
-        """Return the seconds until the next poll: more while the job is queued, to limit the load of many sessions."""
-        if self.job is None or self.job.state != "queued":
+        """Return the seconds until the next poll.
+
+        Fewer than `tick` at the beginning and near the expected end of a job, so that its result is seen at once; more
+        while the job is queued, to limit the load of many sessions.
+        """
+        if self.job is None:
             return tick
+        if self.job.state != "queued":
+            expected = tick if self.job.left is None else self.job.left
+            return max(MIN_POLL_INTERVAL, min(tick, self.job.seconds / 2, expected))
         wait = JOBS.wait(self.job)
         return max(tick, min(MAX_POLL_INTERVAL, (UNKNOWN_WAIT if wait is None else wait) / 2))
 
@@ -190,6 +198,8 @@ def show(
             session().rerun = False
             st.rerun()
         active = watch.active()  # read once: a job that ends while the page is drawn is seen by the next poll
+        if polling and not active:  # the whole page shows the result, once; it does not poll
+            st.rerun()
         found = watch.found(worth)
         with st.container(key="state"):  # always present, so that later elements keep their position
             watch.show_state(found)
@@ -199,8 +209,6 @@ def show(
             wait()
         elif watch.status != "missing":
             st.skeleton(height=300)
-        if polling and not active:  # everything has been drawn; stop polling
-            st.rerun()
         if active:  # last, so that the browser has drawn everything before it polls again
             watch.polls += 1
             poll_again(watch.polls, watch.pause(tick))

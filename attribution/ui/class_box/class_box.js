@@ -119,8 +119,8 @@ class Box {
     const height = visualViewport?.height ?? innerHeight;
     const [above, below] = [box.top - 8, height - box.bottom - 8];
     const up = below < 6 * ROW && above > below;
-    this.list.style.maxHeight = `${Math.max(2 * ROW, Math.min(9.5 * ROW, (up ? above : below) - 32))}px`;
     Object.assign(this.popup.style, {
+      maxHeight: `${Math.max(3 * ROW, Math.min(11 * ROW, up ? above : below))}px`,
       left: `${box.left}px`,
       width: `${box.width}px`,
       top: up ? "auto" : `${box.bottom + 4}px`,
@@ -283,6 +283,7 @@ class Form {
 }
 
 function remember({ model, names }) {
+  if (models.has(model)) return;
   if (models.has(model)) return;
   const labels = names.map((name, index) => `${name} (${index})`);
   models.set(model, { id: model, labels, keys: searchable(labels) });
