@@ -182,6 +182,7 @@ class Session:
         boxes = next(each for each in self.mounted("class-boxes") if each.bytes)
         model = json.loads(boxes.bytes)["model"]
         choice = {"event": "choice", "value": {"box": "target", "model": model, "chosen": [index]}}
+        self.states[boxes.id] = WidgetState(id=boxes.id, json_value="{}")
         self.trigger = WidgetState(id=f"$$STREAMLIT_INTERNAL_KEY_{boxes.id}__events")
         self.trigger.json_trigger_value = json.dumps([choice])
 
