@@ -13,6 +13,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, ClassVar, Self, TypeVar
 from urllib.parse import quote, unquote
 
@@ -377,7 +378,8 @@ class Configurable(ABC):
 C = TypeVar("C", bound=Configurable)
 
 
-def described(cls: type[Configurable]) -> dict[str, Setting]:
+@cache
+def described(cls: type[Configurable]) -> Mapping[str, Setting]:
     """Return the settings of a class by field name, in the order of definition."""
     return {field.name: field.metadata["setting"] for field in dataclasses.fields(cls)}
 

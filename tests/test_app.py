@@ -101,7 +101,8 @@ def test_steps_baseline_colour_and_rule_reach_the_method(app: AppTest) -> None:
 
 
 def test_any_class_can_be_the_target(app: AppTest) -> None:
-    app.selectbox(key="target").set_value(281).run()
+    app.session_state.target = 281
+    app.run()
     finished(app)
     assert {result.target.index for result in results(app)} == {281}
     assert "tabby" in texts(app)
@@ -228,11 +229,13 @@ def test_reset_gives_the_settings_their_defaults(app: AppTest) -> None:
 
 def test_score_and_second_class_reach_the_engine(app: AppTest) -> None:
     app.segmented_control(key="score").set_value("log_odds")
-    app.selectbox(key="versus").set_value(207).run()
+    app.session_state.versus = 207
+    app.run()
     finished(app)
     assert results(app)[0].target == at.Target(235, "log_odds", versus=207)
     assert "Explaining: German shepherd against golden retriever (log-odds " in texts(app)
-    app.selectbox(key="versus").set_value(235).run()
+    app.session_state.versus = 235
+    app.run()
     finished(app)
     assert "choose another second class" in texts(app)
 

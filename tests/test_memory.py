@@ -18,7 +18,7 @@ from attribution.network import scorer
 from attribution.network.scorer import Scorer
 from attribution.system import memory
 from attribution.system.memory import budget
-from attribution.ui import sidebar
+from attribution.ui import photo
 from attribution.work.analysis import PreparedAnalysis, loaded
 from attribution.work.cache import PHOTO_STORE, Recent, Store, bytes_of
 
@@ -152,8 +152,8 @@ def test_a_photo_that_is_taken_away_is_kept_no_longer_and_a_refusal_is_remembere
         import streamlit as st
 
         from attribution.refusal import Refusal
+        from attribution.ui.photo import _decoded
         from attribution.ui.session import session
-        from attribution.ui.sidebar import _decoded
 
         if "data" not in st.session_state:
             session().upload = None
@@ -164,7 +164,7 @@ def test_a_photo_that_is_taken_away_is_kept_no_longer_and_a_refusal_is_remembere
             st.text(refusal)
 
     decoded: list[bytes] = []
-    monkeypatch.setattr(sidebar, "open_image", lambda data: (decoded.append(data), open_image(data))[1])
+    monkeypatch.setattr(photo, "open_image", lambda data: (decoded.append(data), open_image(data))[1])
     app = AppTest.from_function(page)
     for name, data in (("photo", (samples / "giant_panda.jpg").read_bytes()), ("text", b"This is no photo.")):
         app.session_state["name"], app.session_state["data"] = name, data

@@ -47,6 +47,14 @@ def read_choice(sent: Any) -> int:
     return _whole(sent["place"])
 
 
+def read_classes(sent: Any) -> tuple[str, str, tuple[int, ...]]:
+    """Read a choice of classes: the name of the box, the identifier of the class names, and different indices."""
+    chosen = tuple(_whole(index) for index in sent["chosen"])
+    if len(set(chosen)) < len(chosen):
+        raise ValueError(chosen)
+    return str(sent["box"]), str(sent["model"]), chosen
+
+
 def read_place(sent: Any) -> Crop:
     """Read the crop: position and size as shares from 0 to 1, in whole percent; without a size, the network's own."""
     across, down = (float(round(100 * _share(sent[name]))) for name in ("across", "down"))

@@ -17,6 +17,7 @@ from attribution.work.jobs import Job, Jobs
 R = TypeVar("R")
 POLL_INTERVAL = 0.3  # seconds from the end of one poll to the next
 MIN_SHOWN_ESTIMATE = 3.0  # seconds; a shorter remaining time is not shown
+MIN_POLL_INTERVAL = 0.05
 MAX_POLL_INTERVAL = 5.0  # seconds between two polls of a job that shares its device, at most
 POLLS_PER_AGE = 5.0  # polls in the time since such a job was submitted
 LAST_RESULT_NOTE = "Showing the last finished result."
@@ -119,10 +120,17 @@ class Watch(Generic[R]):
         return so_far if so_far is not None and (self.outcome is None or worth(so_far)) else self.outcome
 
     def pause(self, tick: float) -> float:
-        """Return the seconds until the next poll: the more, the longer a job shares its device with others."""
-        if self.job is None or not JOBS.others(self.job):
+        """Return the seconds until the next poll.
+
+        Fewer than `tick` at the beginning and near the expected end of a job, so that its result is seen at once; more
+        while it shares its device with others, to limit the load of many sessions.
+        """
+        if self.job is None:
             return tick
-        return max(tick, min(MAX_POLL_INTERVAL, self.job.age / POLLS_PER_AGE))
+        if JOBS.others(self.job):
+            return max(tick, min(MAX_POLL_INTERVAL, self.job.age / POLLS_PER_AGE))
+        expected = tick if self.job.left is None else self.job.left
+        return max(MIN_POLL_INTERVAL, min(tick, self.job.seconds / 2, expected))
 
     def show_state(self, shown: R | None) -> None:
         """Show the job's status line and its buttons, above a result."""
@@ -192,6 +200,8 @@ def show(
             session().rerun = False
             st.rerun()
         active = watch.active()  # read once: a job that ends while the page is drawn is seen by the next poll
+        if polling and not active:  # the whole page shows the result, once; it does not poll
+            st.rerun()
         found = watch.found(worth)
         with st.container(key="state"):  # always present, so that later elements keep their position
             watch.show_state(found)
@@ -201,8 +211,6 @@ def show(
             wait()
         elif watch.status != "missing":
             st.skeleton(height=300)
-        if polling and not active:  # everything has been drawn; stop polling
-            st.rerun()
         if active:  # last, so that the browser has drawn everything before it polls again
             watch.polls += 1
             poll_again(watch.polls, watch.pause(tick))
