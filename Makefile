@@ -6,6 +6,11 @@ SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13)
 PYTHON ?= $(shell for python in python3 python3.12 python3.13 python3.11; do \
 	$$python -c '$(SUPPORTED)' 2>/dev/null && echo $$python && break; done)
 
+# PyTorch's index of builds for the CPU: the versions of requirements.txt with the suffix +cpu, which pip prefers, in 0.7 GB
+# instead of 5. Used if there is no NVIDIA GPU and the index answers; otherwise pip installs the usual builds.
+CPU_BUILDS ?= https://download.pytorch.org/whl/cpu
+ANSWERS := import sys, urllib.request; urllib.request.urlopen(sys.argv[1] + "/torch/", timeout=5)
+
 export GOMP_SPINCOUNT ?= 1000# as in streamlit_app.py
 
 .PHONY: run test benchmark check setup setup-dev gpu-check
@@ -35,7 +40,9 @@ setup-dev: $(VENV)/.installed-dev
 $(VENV)/.installed: requirements.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 to 3.13 is needed; name one with make PYTHON=..." >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --requirement requirements.txt
+	@if ! nvidia-smi -L >/dev/null 2>&1 && $(BIN)/python -c '$(ANSWERS)' $(CPU_BUILDS) 2>/dev/null; then \
+		echo "No NVIDIA GPU found: installing PyTorch for the CPU"; index="--extra-index-url $(CPU_BUILDS)"; fi; \
+	$(BIN)/python -m pip install --quiet $$index --requirement requirements.txt
 	@touch $@
 
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed

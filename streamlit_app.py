@@ -27,6 +27,7 @@ def main() -> None:
         from attribution.ui.address import restore_session
         from attribution.ui.error_card import error_card
         from attribution.ui.heading import name_tab
+        from attribution.ui.panels import load_viewer
         from attribution.ui.session import session
         from attribution.ui.share import show_link, show_sentences
         from attribution.ui.sidebar import choose
@@ -47,6 +48,7 @@ def main() -> None:
             position="top",
         )
         restore_session()
+        load_viewer()
         link = st.sidebar.container()
         session().chosen, session().analysis = choose()
         name_tab(page.title)

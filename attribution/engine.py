@@ -1,7 +1,6 @@
 """The engine: attribute() and compare() explain a photo by one or several methods."""
 
 import platform
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,6 +17,7 @@ from attribution.network.scorer import Scorer
 from attribution.refusal import Refusal, Remedy
 from attribution.result import VERSION, Attribution, Results
 from attribution.settings import plain, write
+from attribution.system.clock import working_time
 from attribution.targets.log_odds import LogOdds
 from attribution.targets.probability import Probability
 from attribution.targets.target import Target
@@ -199,7 +199,7 @@ class _Run:
 
     def __init__(self, scorer: Scorer, method: Method, further: bool) -> None:
         self.model, self.scorer, self.method, self.further = scorer.model, scorer, method, further
-        self.started = time.perf_counter()
+        self.started = working_time()
         self.forwards, self.backwards = scorer.forwards, scorer.backwards
 
     def result(self, tick: Tick) -> Attribution | Refusal:
@@ -249,13 +249,14 @@ class _Run:
             forwards=self.scorer.forwards - self.forwards,
             backwards=self.scorer.backwards - self.backwards,
             chunk=self.scorer.chunk,
-            seconds=time.perf_counter() - self.started,
+            seconds=working_time() - self.started,
             rectifiers=computed.rectifiers,
             notes=(*self._notes(), *computed.notes),
             explained=self.scorer.target.words(self.model.classes),
             prediction=self.scorer.prediction,
             converges=self.method.converges,
             signed=self.method.signed,
+            error=computed.error,
             unit=self.method.unit.format(score=self.scorer.target.unit),
             versions={
                 **_VERSIONS,
@@ -289,7 +290,7 @@ class _Run:
 
     def _remedies(self, result: Attribution) -> list[Remedy]:
         remedies = []
-        if result.improvable and (finer := self.method.refined()):
+        if result.improvable and (finer := self.method.refined(result.backwards)):
             remedies.append(Remedy(f"Use {plain(finer)['steps']} steps", method=write(finer)))
         if self.scorer.saturated or (result.negligible and result.target.score == Probability.key):
             remedies.append(LOG_ODDS)

@@ -23,6 +23,7 @@ ARRAY_FIELDS = ("values", "pixels")
 NEGLIGIBLE_DIFFERENCE = 1e-3  # score difference from the baseline below which a relative delta is meaningless
 DOUBTFUL_DELTA = 0.05  # relative delta above which a map is marked as doubtful
 IMPROVABLE_DELTA = 0.01  # relative delta above which more steps are recommended
+IMPROVABLE_ERROR = 0.05  # estimated relative error of the map above which more steps are recommended
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -53,6 +54,7 @@ class Attribution:
         converges: True if more steps reduce delta.
         signed: True if the map is drawn in signed colours by default.
         remedies: Changes that the notes or the account recommend.
+        error: Estimated L2 error of the map, relative to its L2 norm; None if the method does not estimate it.
     """
 
     values: NDArray[Any]
@@ -77,6 +79,7 @@ class Attribution:
     converges: bool = True
     signed: bool = False
     remedies: tuple[Remedy, ...] = ()
+    error: float | None = None
 
     @property
     def relative_delta(self) -> float | None:
@@ -96,9 +99,11 @@ class Attribution:
 
     @property
     def improvable(self) -> bool:
-        """True if the sum of the values is off by more than 1% of the score difference and more steps help."""
+        """True if more steps help and the sum is off by more than 1% of the score difference, or the map by over 5%."""
         if self.delta is None or self.baseline_score is None or not self.converges:
             return False
+        if (self.error or 0.0) > IMPROVABLE_ERROR:
+            return True
         difference = abs(self.score - self.baseline_score)
         return difference >= NEGLIGIBLE_DIFFERENCE and abs(self.delta) > IMPROVABLE_DELTA * difference
 
@@ -109,21 +114,23 @@ class Attribution:
 
     @property
     def account(self) -> str | None:
-        """A sentence that compares the sum of the map with the score difference; None without a delta."""
+        """Sentences on the map's sum, compared with the score difference, and its error; None without a delta."""
         if self.delta is None or self.baseline_score is None:
             return None
         difference = self.score - self.baseline_score
+        gradients = f"After {self.backwards} gradients, the estimated error of the map is"
+        error = "" if self.error is None else f" {gradients} {self.error:.1%}."
         if self.negligible:
             return (
                 f"The score differs from the baseline's by only {difference:.1g}, so there is little to explain "
-                f"(delta {self.delta:+.1g})."
+                f"(delta {self.delta:+.1g}).{error}"
             )
         decimals = max(0, 2 - math.floor(math.log10(abs(difference))))  # three significant digits
         relative = abs(self.delta / difference)
         more = "; more steps would reduce the error" if self.improvable else ""
         return (
             f"The map sums to {difference + self.delta:.{decimals}f}; the score difference is "
-            f"{difference:.{decimals}f} ({relative:.1%} off{more})."
+            f"{difference:.{decimals}f} ({relative:.1%} off{more}).{error}"
         )
 
     @property

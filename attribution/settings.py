@@ -13,12 +13,14 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, ClassVar, Self, TypeVar
 from urllib.parse import quote, unquote
 
 from attribution.refusal import Refusal
 
 SAFE_IN_TEXT = "/@"  # characters of a text that stay unescaped in text forms
+AUTO = "auto"  # the method chooses the number
 Colour = tuple[float, float, float]  # red, green, blue in [0, 1]
 
 
@@ -91,8 +93,23 @@ class Number(Setting):
                 continue
         return text
 
-    def plain(self, value: Any) -> int | float:
+    def plain(self, value: Any) -> int | float | str:
         return int(value) if self.whole else float(value)
+
+
+@dataclass(frozen=True)
+class AutomaticNumber(Number):
+    """A number, or "auto"."""
+
+    @property
+    def range(self) -> str:
+        return f"{super().range}, or {AUTO}"
+
+    def check(self, value: Any) -> Any:
+        return AUTO if isinstance(value, str) and value == AUTO else super().check(value)
+
+    def plain(self, value: Any) -> int | float | str:
+        return AUTO if value == AUTO else super().plain(value)
 
 
 @dataclass(frozen=True)
@@ -361,7 +378,8 @@ class Configurable(ABC):
 C = TypeVar("C", bound=Configurable)
 
 
-def described(cls: type[Configurable]) -> dict[str, Setting]:
+@cache
+def described(cls: type[Configurable]) -> Mapping[str, Setting]:
     """Return the settings of a class by field name, in the order of definition."""
     return {field.name: field.metadata["setting"] for field in dataclasses.fields(cls)}
 

@@ -42,6 +42,7 @@ if st.query_params.get("grid") == "plotly":
     figure.update_xaxes(matches="x")
     st.plotly_chart(figure, key="grid")
 else:
+    panels.load_viewer()
     for cell, result in zip(st.columns(len(results)), results, strict=True):
         with cell:
             packed = pack_map(result.values, "p", Place("bench", result.method, result.method, (227, 227)))

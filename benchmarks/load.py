@@ -33,7 +33,7 @@ from attribution.viewer.message import Place, pack_map
 from attribution.work.jobs import Job, Jobs
 
 SESSIONS, EVERY, SECONDS = 20, 8.0, 120.0
-TARGETS = {"German shepherd (235)": 235, "tabby (281)": 281}
+TARGETS = (235, 281)  # German shepherd, tabby
 STEPS = (10, 25)
 AIM, FLOOR = 5.0, 10.0  # seconds, 95th percentile of waiting and computing
 SETTLED = 6  # measurements of the memory after which it should stay
@@ -42,13 +42,13 @@ CANCELS = 20
 CANCEL = 0.3  # seconds, from a cancel to a free worker
 NEAR = 1e-4  # of a map's largest value
 
-Choice = tuple[str, str, int]  # photo, class, steps
+Choice = tuple[str, int, int]  # photo, class, steps
 
 
 def settings(choice: Choice) -> dict[str, str | float]:
     """A choice, as the page's widgets take it."""
-    photo, target, steps = choice
-    return {"Sample photo": sample_title(photo), "Target class": target, "Steps": float(steps)}
+    photo, _, steps = choice
+    return {"Sample photo": sample_title(photo), "Steps": float(steps)}
 
 
 def single_user(choices: Iterator[Choice], model: at.Model) -> dict[Choice, dict[str, NDArray[np.float64]]]:
@@ -57,7 +57,7 @@ def single_user(choices: Iterator[Choice], model: at.Model) -> dict[Choice, dict
     for photo, target, steps in choices:
         x = model.prepare(open_sample(photo))
         methods = [at.METHODS[key](**({"steps": steps} if key == "integrated_gradients" else {})) for key in FIRST]
-        results = at.compare(model, x, methods, at.Target(TARGETS[target]))
+        results = at.compare(model, x, methods, at.Target(target))
         packed = {
             result.method: unpacked(pack_map(result.values, "", Place("", "", "", (1, 1))))
             for result in results
@@ -73,7 +73,7 @@ async def person(session: Session, number: int, until: float, expected: dict[Cho
     await asyncio.sleep(dice.random() * EVERY)
     while time.perf_counter() < until:
         begun, choice = time.perf_counter(), dice.choice(list(expected))
-        found.seconds.append(await session.choose(settings(choice)))
+        found.seconds.append(await session.choose(settings(choice), choice[1]))
         found.troubles += session.troubles()
         maps = session.maps()
         right = set(maps) == set(expected[choice]) and all(
@@ -101,7 +101,7 @@ async def cut_off(sessions: list[Session]) -> tuple[int, float]:
     staying, going = sessions[: SESSIONS // 2], sessions[SESSIONS // 2 :]
     photos = itertools.cycle(SAMPLES)
     asked = [
-        asyncio.create_task(each.choose(settings((next(photos), next(iter(TARGETS)), 40 + place))))
+        asyncio.create_task(each.choose(settings((next(photos), TARGETS[0], 40 + place)), TARGETS[0]))
         for place, each in enumerate([*going, *staying])
     ]
     await asyncio.sleep(2.0)

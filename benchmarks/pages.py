@@ -8,6 +8,7 @@ A first picture shows something computed: the player, a map, of *Sanity* one of 
 """
 
 import asyncio
+import json
 import sys
 import tempfile
 import time
@@ -49,7 +50,9 @@ def shows_random_map(element: Any) -> bool:
 
 def shows_curve(element: Any) -> bool:
     """True for a chart with points."""
-    return element.WhichOneof("type") == "plotly_chart" and '"y":' in element.plotly_chart.spec
+    if element.WhichOneof("type") != "echarts_chart":
+        return False
+    return any(series.get("data") for series in json.loads(element.echarts_chart.spec)["series"])
 
 
 PAGES: dict[str, Callable[[Any], bool]] = {

@@ -55,6 +55,7 @@ class Session:
         query: The address after its question mark.
         name: Of the session, as the server calls it.
         colour: The primary colour of the theme, from the server's settings.
+        trigger: What a component sends with the next run only.
     """
 
     address: str
@@ -68,6 +69,7 @@ class Session:
     name: str = ""
     colour: str = ""
     waiting: list[int] = field(default_factory=list)
+    trigger: WidgetState | None = None
     socket: websockets.ClientConnection | None = None
 
     async def open(self) -> None:
@@ -86,6 +88,9 @@ class Session:
         state = asked.rerun_script
         state.fragment_id = fragment
         state.widget_states.widgets.extend(self.states.values())
+        if self.trigger:
+            state.widget_states.widgets.append(self.trigger)
+            self.trigger = None
         state.cached_message_hashes.extend(self.kept)
         state.page_name, state.query_string = self.page, self.query
         await self.send(asked)
@@ -143,9 +148,13 @@ class Session:
     @property
     def after(self) -> float:
         """Seconds after which the page polls again."""
-        asked = [each.bidi_component for each in self.elements if each.WhichOneof("type") == "bidi_component"]
-        data = next(json.loads(each.json) for each in asked if "polling" in each.component_name)
-        return float(data["after"]) / 1000
+        (polling,) = self.mounted("polling")
+        return float(json.loads(polling.json)["after"]) / 1000
+
+    def mounted(self, key: str) -> list[Any]:
+        """The components on the page with a key."""
+        components = [each.bidi_component for each in self.elements if each.WhichOneof("type") == "bidi_component"]
+        return [each for each in components if each.id.endswith(f"-{key}")]
 
     def set(self, label: str, value: str | float) -> None:
         state = WidgetState(id=self.widgets[label])
@@ -168,11 +177,22 @@ class Session:
         info.file_urls.file_id = file
         self.states[state.id] = state
 
-    async def choose(self, settings: Mapping[str, str | float]) -> float:
-        """Change the page's settings, by their labels; seconds until all maps are there."""
+    def choose_class(self, index: int) -> None:
+        """Choose the target class on the next run, as the box in the browser does."""
+        boxes = next(each for each in self.mounted("class-boxes") if each.bytes)
+        model = json.loads(boxes.bytes)["model"]
+        choice = {"event": "choice", "value": {"box": "target", "model": model, "chosen": [index]}}
+        self.states[boxes.id] = WidgetState(id=boxes.id, json_value="{}")
+        self.trigger = WidgetState(id=f"$$STREAMLIT_INTERNAL_KEY_{boxes.id}__events")
+        self.trigger.json_trigger_value = json.dumps([choice])
+
+    async def choose(self, settings: Mapping[str, str | float], target: int | None = None) -> float:
+        """Change the page's settings, by their labels, and the target class; seconds until all maps are there."""
         started = time.perf_counter()
         for label, value in settings.items():
             self.set(label, value)
+        if target is not None:
+            self.choose_class(target)
         await self.run()
         await self.settle()
         return time.perf_counter() - started
@@ -181,7 +201,7 @@ class Session:
         """The finished maps on the page, by method."""
         found = {}
         for each in self.elements:
-            if each.WhichOneof("type") == "bidi_component" and each.bidi_component.bytes:
+            if each.WhichOneof("type") == "bidi_component" and "viewer_panel" in each.bidi_component.component_name:
                 header, body = unpacked(each.bidi_component.bytes)
                 if header["kind"] == "map":
                     found[header["id"]] = values(header, body)

@@ -56,7 +56,7 @@ def run(analysis: PreparedAnalysis) -> tuple[Outcome, list[Outcome]]:
 def images(analysis: PreparedAnalysis) -> Iterator[list[int]]:
     """The number of images in each pass of the running network."""
     passes: list[int] = []
-    network = loaded(analysis, lambda *_: None).running_net
+    network = loaded(analysis, Job("key", analysis.compute, "ann"), lambda *_: None).running_net
     hook = network.register_forward_pre_hook(lambda _, inputs: passes.append(len(inputs[0])))
     yield passes
     hook.remove()
@@ -157,16 +157,18 @@ def test_the_page_shows_a_row_for_each_class_and_drops_what_does_not_fit() -> No
     assert all(re.search(rf"^{re.escape(each)}$", headings(app), re.MULTILINE) for each in others)
     assert f"Explaining: {first}" in headings(app)
     assert "tabby (logit" in headings(app)
-    assert app.multiselect(key="also").value == [281, 207]
-    finished(app.selectbox(key="target").set_value(281).run())
-    assert app.multiselect(key="also").value == [207]
+    assert app.session_state.also == [281, 207]
+    app.session_state.target = 281
+    finished(app.run())
+    assert app.session_state.also == [207]
     assert [row.explained for row in watch.outcome.rows] == [281, 207]
-    finished(app.multiselect(key="also").set_value([207, 5]).run())
+    app.session_state.also = [207, 5]
+    finished(app.run())
     assert [row.explained for row in watch.outcome.rows] == [281, 207, 5]
     assert "electric ray (logit" in headings(app)
     app.session_state["session"].classes = ("cat", "dog")  # as if the model had other classes before
     finished(app.run())
-    assert app.multiselect(key="also").value == []
+    assert app.session_state.also == []
     assert len(watch.outcome.rows) == 1
 
 

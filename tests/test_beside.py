@@ -18,7 +18,7 @@ import attribution as at
 from attribution.models.own import Checkpoint, read_own
 from attribution.models.record import ModelRecord
 from attribution.photo.decode import open_image
-from attribution.ui.sidebar import saved_size
+from attribution.ui.photo import saved_size
 from attribution.viewer.message import common_frames
 from attribution.work.analysis import Outcome, PreparedAnalysis, same_class
 from attribution.work.jobs import Job

@@ -53,13 +53,6 @@ def test_methods_come_and_go(page: Page) -> None:
     expect(map_of(page, "gradient")).to_be_visible()
 
 
-def test_any_class_can_be_found_by_typing(page: Page) -> None:
-    old = source(page, "gradient")
-    choose(page, "Target class", "tabby")
-    expect_new(page, "gradient", old)
-    expect(page.locator(".st-key-map-gradient")).to_contain_text("tabby")
-
-
 def test_baseline_and_steps_change_one_map_only(page: Page) -> None:
     idle(page)
     old = {key: source(page, key) for key in FIRST}

@@ -270,7 +270,7 @@ def test_a_photo_that_cannot_be_explained_is_named(run: Run, small: at.Model, tm
         (["--methods", "nonsense"], "Unknown name 'nonsense'; choose one of gradient"),
         (
             ["--methods", "gradient", "integrated_gradients:steps=0"],
-            "steps must be a whole number from 1 to 1000, got 0",
+            "steps must be a whole number from 1 to 1000, or auto, got 0",
         ),
         (["--methods", "integrated_gradients:stepz=5"], "has no setting 'stepz'"),
         (["--methods", "integrated_gradients:steps"], "'steps' of integrated_gradients has no value"),
@@ -445,6 +445,8 @@ def test_faithfulness_writes_the_numbers_the_curves_and_a_picture(run: Run, smal
     ]
     assert float(rows[0]["deletion_area"]) == found.findings[0].deletion.area
     assert float(rows[0]["max_sensitivity"]) == found.findings[0].max_sensitivity
+    assert float(rows[0]["infidelity_error"]) == found.findings[0].infidelity_error
+    assert (rows[0]["moves"], rows[0]["samples"]) == ("2", "3")
     assert float(rows[2]["scaled_infidelity"]) == found.findings[2].scaled_infidelity
     assert rows[1]["infidelity"] == rows[1]["max_sensitivity"] == ""
     points = table(folder / "curves.csv")

@@ -7,7 +7,9 @@ from toys import image, toy
 
 import attribution as at
 from attribution.checks.convergence import ERROR_LEVELS, MAX_ADAPTIVE_STEPS, PIECES, REFERENCE_STEPS, Study, study
-from attribution.methods.paths.quadrature import RULES
+from attribution.methods.paths import straight_path
+from attribution.methods.paths.quadrature import RULES, START_NODES
+from attribution.refusal import Remedy
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +75,52 @@ def test_a_curve_measures_what_a_map_with_these_steps_is(
         values = at.attribute(squeezenet, shepherd, at.IntegratedGradients(25, rule=rule)).values
         error = np.linalg.norm(values - found.reference) / np.linalg.norm(found.reference)
         assert errors[rule] == pytest.approx(error, rel=1e-3)
+
+
+def test_automatic_steps_stop_where_the_map_is_5_percent_off(
+    found: Study, squeezenet: at.Model, shepherd: torch.Tensor
+) -> None:
+    result, again = (at.attribute(squeezenet, shepherd, at.IntegratedGradients()) for _ in range(2))
+    error = np.linalg.norm(result.values - found.reference) / np.linalg.norm(found.reference)
+    assert result.error == pytest.approx(error, rel=0.25)
+    assert error < 0.05
+    assert dict(found.curves["adaptive"])[result.backwards - 8] > 0.05  # two rounds earlier
+    said = f"After {result.backwards} gradients, the estimated error of the map is {result.error:.1%}."
+    assert result.account.endswith(said)
+    assert result.notes == ()
+    assert again.values.tobytes() == result.values.tobytes()
+    assert (again.backwards, again.error) == (result.backwards, result.error)
+
+
+def test_automatic_steps_say_that_they_were_not_enough(
+    squeezenet: at.Model, shepherd: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(straight_path, "MAX_AUTO_STEPS", 10)
+    result = at.attribute(squeezenet, shepherd, at.IntegratedGradients())
+    assert (result.backwards, result.settings["steps"]) == (10, "auto")
+    assert result.error > 0.05
+    assert result.notes == (
+        f"After 10 automatic steps, the estimated error of the map is {result.error:.1%}, still above 5%.",
+    )
+    assert result.remedies == (Remedy("Use 20 steps", method="integrated_gradients(steps=20)"),)
+
+
+def test_automatic_steps_end_at_once_on_a_linear_score_and_are_25_for_fixed_rules() -> None:
+    model, target = toy(lambda x: x[:, 0] + 2 * x[:, 1], 3), at.Target(0, "logit")
+    result = at.attribute(model, image(2, 3), at.IntegratedGradients(), target)
+    assert (result.backwards, result.error) == (START_NODES, pytest.approx(0, abs=1e-12))
+    unlike = at.attribute(model, image(0, 0), at.IntegratedGradients(), target)  # the baseline itself
+    assert (unlike.backwards, unlike.error) == (START_NODES, 0)
+    fixed = at.attribute(model, image(2, 3), at.IntegratedGradients(rule="midpoint"), target)
+    assert (fixed.backwards, fixed.error) == (25, None)
+
+
+def test_a_peak_between_two_nodes_is_found() -> None:
+    """All nodes of the first round are flat: only the missing score says that there is more."""
+    model = toy(lambda x: (x[:, 0] - 0.5).clamp(0, 0.02) / 0.02, 3)
+    result = at.attribute(model, image(1), at.IntegratedGradients(), at.Target(0, "logit"))
+    assert result.backwards > START_NODES
+    assert result.values.sum() == pytest.approx(1, rel=0.1)
 
 
 @pytest.mark.slow

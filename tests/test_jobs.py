@@ -37,7 +37,7 @@ class Gate:
 
 @pytest.fixture
 def gates() -> Iterator[Callable[..., Gate]]:
-    """Make gates; all of them are open when the test ends, so that no worker stays behind one."""
+    """Make gates; all of them are open when the test ends, so that no job stays behind one."""
     made: list[Gate] = []
 
     def make(result: object = "result") -> Gate:
@@ -54,16 +54,10 @@ def jobs() -> Jobs[Any]:
     return Jobs(queue=3)
 
 
-def settle(jobs: Jobs[Any], device: str = "cpu") -> None:
-    """Wait until the worker has put away everything that was asked for before."""
-    reached = threading.Event()
-
-    def last(job: Job[Any]) -> None:
-        reached.set()
-        raise Refusal("There is nothing to show.")
-
-    jobs.submit(device, "settle", "nobody else", last)
-    assert reached.wait(WAIT)
+def settle(jobs: Jobs[Any]) -> None:
+    """Wait until every job that was asked for before has ended."""
+    with jobs._lock:
+        assert jobs._lock.wait_for(lambda: not any(each.open or each.queued for each in jobs._lines.values()), WAIT)
 
 
 def give(result: object) -> Work:
@@ -301,9 +295,9 @@ def test_a_full_queue_is_refused_and_takes_jobs_again_later(jobs: Jobs[Any], gat
         jobs.submit("cpu", "too many", "zoe", never)
     assert jobs.submit("cpu", "waiting 1", "zoe", never) is waiting[1], "sharing needs no place in the queue"
     gate.opened.set()
-    settled = jobs.submit("cuda:0", "another device", "zoe", give("free"))
-    settle(jobs, "cuda:0")
-    assert settled.result == "free"
+    other = jobs.submit("cuda:0", "another device", "zoe", give("free"))
+    settle(jobs)
+    assert other.result == "free"
 
 
 def test_a_place_that_was_left_can_be_taken(jobs: Jobs[Any], gates: Callable[..., Gate]) -> None:
@@ -459,21 +453,26 @@ def test_the_jobs_of_sessions_that_are_gone_stop_and_leave_the_line(gates: Calla
 
 
 @pytest.mark.parametrize("looks", range(4))
-def test_a_session_that_ends_while_the_worker_takes_its_job_does_not_stop_the_worker(looks: int) -> None:
+def test_a_session_that_ends_while_its_job_gets_the_device_does_not_stop_the_others(
+    looks: int, gates: Callable[..., Gate]
+) -> None:
     asked: list[str] = []
-    taken = threading.Event()
 
     def alive(owner: str) -> bool:
-        """True, until the worker has looked a number of times at ann, who then closes the page."""
-        if owner == "ann" and threading.current_thread().name.startswith("jobs on"):
+        """True, until a job that ends has looked a number of times at ann, who then closes the page."""
+        if owner == "ann" and threading.current_thread().name == "job on cpu":
             asked.append(owner)
-            taken.set()
         return owner != "ann" or len(asked) <= looks
 
     jobs: Jobs[Any] = Jobs(alive=alive)
+    blocker = gates()
+    started(jobs, blocker, "blocker", "bob")
     jobs.submit("cpu", "first", "ann", lambda job: job.report(1.0))
-    assert taken.wait(WAIT)
+    after = jobs.submit("cpu", "after", "cid", give("after"))
+    blocker.opened.set()
     settle(jobs)
+    assert asked
+    assert after.result == "after"
 
 
 def test_closing_waits_for_what_runs_drops_what_waits_and_begins_nothing(
@@ -498,7 +497,7 @@ def test_the_place_of_a_job_whose_session_leaves_just_then_is_no_error(gates: Ca
     started(jobs, gates())
     waiting = jobs.submit("cpu", "second", "bob", never)
     gone.add("bob")
-    assert (jobs.ahead(waiting), jobs.wait(waiting)) == (0, None)
+    assert jobs.ahead(waiting) == 0
 
 
 def test_a_job_that_works_too_long_is_stopped_and_says_so(gates: Callable[..., Gate]) -> None:
@@ -517,34 +516,6 @@ def settle_after(job: Job[Any]) -> None:
     while job.active:
         assert time.monotonic() < deadline
         time.sleep(0.001)
-
-
-def test_the_wait_is_told_by_the_jobs_before_and_by_what_the_one_at_work_has_done(
-    jobs: Jobs[Any], gates: Callable[..., Gate]
-) -> None:
-    slow = jobs.submit("cpu", "slow", "ann", lambda job: time.sleep(0.05))
-    settle_after(slow)
-    assert jobs.wait(slow) is None
-    gate = gates()
-
-    def work(job: Job[Any]) -> object:
-        time.sleep(0.2)
-        job.report(0.1)
-        return gate(job)
-
-    running = jobs.submit("cpu", "running", "ann", work)
-    second = jobs.submit("cpu", "second", "bob", give(2))
-    third = jobs.submit("cpu", "third", "cid", give(3))
-    assert gate.started.wait(WAIT)
-    before = running.left
-    first_wait, second_wait = jobs.wait(second), jobs.wait(third)
-    assert before is not None
-    assert first_wait is not None
-    assert second_wait is not None
-    assert 0.2 * 9 <= before <= first_wait <= second_wait  # the tenth part took 0.2 s or more
-    assert jobs.behind(running) == 2
-    running.fraction = 0.0  # what does not tell how far it is, and takes longer than others
-    assert jobs.wait(second) is None
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])

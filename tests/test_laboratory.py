@@ -7,6 +7,8 @@ from axe_playwright_python.sync_playwright import Axe
 from dashboard import DESK, LONG, PHONE, expect_new, idle, map_of, source
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from attribution.export.checks import LINE_COLOURS
+
 
 @pytest.fixture
 def visit(browser: Browser, address: str, request: pytest.FixtureRequest) -> Iterator[Page]:
@@ -111,7 +113,9 @@ def test_the_maps_of_all_stages_and_the_controls_are_linked(visit: Page) -> None
     expect(visit.get_by_role("figure", name="SSIM at each stage")).to_be_visible()
 
 
-FAITHFULNESS = "faithfulness?methods=gradient~grad_cam&faithfulness=faithfulness(steps=10,samples=3,moves=1)"
+FAITHFULNESS = (
+    "faithfulness?methods=gradient~grad_cam&faithfulness=faithfulness(steps=10,tolerance=0,samples=3,moves=1)"
+)
 
 
 @pytest.mark.parametrize("visit", [(FAITHFULNESS, {})], indirect=True)
@@ -119,9 +123,10 @@ def test_a_click_on_a_curve_shows_what_the_network_was_shown(visit: Page) -> Non
     expect(visit.get_by_role("region", name="Deletion, insertion")).to_contain_text("a centred Gaussian")
     picture = visit.get_by_role("img", name="a centred Gaussian, 10% replaced")
     before = picture.get_attribute("src")
-    points = visit.locator(".st-key-insertion-curves .scatterlayer .trace .point")
-    expect(points).to_have_count(5 * 11)
-    points.nth(2 * 11 + 7).click(force=True)  # the third curve; two are methods
+    colour = LINE_COLOURS[3]  # of the second control, after two methods
+    points = visit.locator(f".st-key-insertion-curves svg path[fill='{colour}']")
+    expect(points).to_have_count(11 + 1)  # the last is in the legend
+    points.nth(7).click(force=True)
     changed = visit.get_by_role("img", name="a centred Gaussian, 70% replaced")
     expect(changed).to_be_visible()
     assert changed.get_attribute("src") != before

@@ -13,8 +13,9 @@ from streamlit.testing.v1 import AppTest
 import attribution as at
 from attribution.photo.crop import WHOLE
 from attribution.photo.samples import SAMPLES
-from attribution.settings import Choice, LayerName, Number, Part, described
+from attribution.settings import AutomaticNumber, Choice, LayerName, Number, Part, described
 from attribution.ui.address import MISSING_PHOTO_NOTE, parse, query
+from attribution.ui.forms import fill, held
 from attribution.work.analysis import PreparedAnalysis
 
 ROOT = Path(__file__).parents[1]
@@ -26,7 +27,8 @@ def values(cls: type[Any]) -> some.SearchStrategy[Any]:
     def of(kind: Any) -> some.SearchStrategy[Any]:
         if isinstance(kind, Number):
             if kind.whole:
-                return some.integers(int(kind.low), int(kind.high))
+                whole = some.integers(int(kind.low), int(kind.high))
+                return whole | some.just("auto") if isinstance(kind, AutomaticNumber) else whole
             return some.floats(kind.low, kind.high, allow_subnormal=False)
         if isinstance(kind, Choice):
             return some.sampled_from(kind.options)
@@ -73,6 +75,7 @@ EARLIER = {
     "methods=gradient~integrated_gradients(steps=50,baseline=constant(colour=%23808080),rule=left)": at.Analysis(
         methods=(at.Gradient(), at.IntegratedGradients(50, at.baselines.Constant((128 / 255,) * 3), "left"))
     ),
+    "methods=integrated_gradients(steps=25)": at.Analysis(methods=(at.IntegratedGradients(25),)),
     "target=235&utm_source=mail": at.Analysis(target=235),
     "methods=": at.Analysis(methods=()),
     "photo=upload&crop=0,100": at.Analysis("upload", at.Crop(0, 100)),
@@ -92,6 +95,16 @@ def test_a_link_of_an_earlier_version_is_still_read(link: str) -> None:
         assert (found.view, found.window) == (at.View("heat", clip=98), (0.1, 0.2, 0.5))
         assert found.state["sanity.stages"] == 3
         assert (found.state["baselines"], found.state["baselines.blur.sigma"]) == (["black", "blur"], 3.0)
+
+
+@pytest.mark.parametrize(("steps", "shown"), [("auto", None), (25, 25)])
+def test_a_form_holds_automatic_steps_as_an_empty_field(steps: int | str, shown: int | None) -> None:
+    method, state = at.IntegratedGradients(steps), {}
+    fill(method, "form", state)
+    assert state["form.steps"] == shown
+    assert held(at.IntegratedGradients, "form", state) == method
+    assert at.read_method(f"integrated_gradients(steps={steps})") == method
+    assert at.read_method(f"integrated_gradients:steps={steps}") == method
 
 
 PARTS = ("photo", "crop", "model", "target", "versus", "also", "score", "methods", "path", "baselines", "zoom")

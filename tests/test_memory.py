@@ -18,7 +18,7 @@ from attribution.network import scorer
 from attribution.network.scorer import Scorer
 from attribution.system import memory
 from attribution.system.memory import budget
-from attribution.ui import sidebar
+from attribution.ui import photo
 from attribution.work.analysis import PreparedAnalysis, loaded
 from attribution.work.cache import PHOTO_STORE, Recent, Store, bytes_of
 
@@ -142,7 +142,7 @@ def test_a_model_that_does_not_fit_is_refused_before_it_is_loaded(
     megabytes("900")
     asked = PreparedAnalysis(at.Analysis(model="vgg16"), at.MODELS["vgg16"], shepherd, (227, 227), "photo", "cpu")
     with pytest.raises(at.Refusal, match=r"^VGG-16 needs about 1\d\d\d MB of memory, .* choose a smaller"):
-        loaded(asked, Job("key", lambda job: None, "ann").report)
+        loaded(asked, (job := Job("key", lambda job: None, "ann")), job.report)
 
 
 def test_a_photo_that_is_taken_away_is_kept_no_longer_and_a_refusal_is_remembered(
@@ -152,8 +152,8 @@ def test_a_photo_that_is_taken_away_is_kept_no_longer_and_a_refusal_is_remembere
         import streamlit as st
 
         from attribution.refusal import Refusal
+        from attribution.ui.photo import _decoded
         from attribution.ui.session import session
-        from attribution.ui.sidebar import _decoded
 
         if "data" not in st.session_state:
             session().upload = None
@@ -164,7 +164,7 @@ def test_a_photo_that_is_taken_away_is_kept_no_longer_and_a_refusal_is_remembere
             st.text(refusal)
 
     decoded: list[bytes] = []
-    monkeypatch.setattr(sidebar, "open_image", lambda data: (decoded.append(data), open_image(data))[1])
+    monkeypatch.setattr(photo, "open_image", lambda data: (decoded.append(data), open_image(data))[1])
     app = AppTest.from_function(page)
     for name, data in (("photo", (samples / "giant_panda.jpg").read_bytes()), ("text", b"This is no photo.")):
         app.session_state["name"], app.session_state["data"] = name, data

@@ -18,6 +18,8 @@ PATHS = {
 }
 SCREEN = {"width": 1280, "height": 720}
 MAX_SCREENS = {"Sanity": 3, "Methods": 3}
+# Waits until colours that fade from one theme to the other have arrived.
+FADED = "Promise.all(document.getAnimations().filter((e) => e instanceof CSSTransition).map((e) => e.finished))"
 # Lists what is wider than the screen and not inside something that scrolls by itself.
 CUT_OFF = """() => {
     const found = [];
@@ -91,6 +93,7 @@ def test_a_page_is_named_whole_legible_and_short(page: Page, name: str) -> None:
     assert serious(page) == []
     page.emulate_media(color_scheme="dark")
     expect(page.get_by_test_id("stApp")).to_have_css("color-scheme", "dark")
+    page.evaluate(FADED)
     assert serious(page) == []
 
 

@@ -86,9 +86,12 @@ def test_log_odds_replace_a_saturated_probability(monkeypatch: pytest.MonkeyPatc
 
 
 def test_there_are_no_more_than_the_most_steps() -> None:
-    assert at.IntegratedGradients(700).refined() == at.IntegratedGradients(1000)
-    assert at.IntegratedGradients(1000).refined() is None
-    assert at.Gradient().refined() is None
+    assert at.IntegratedGradients(700).refined(700) == at.IntegratedGradients(1000)
+    assert at.IntegratedGradients(1000).refined(1000) is None
+    assert at.IntegratedGradients().refined(28) == at.IntegratedGradients(56)
+    both = at.baselines.BlackAndWhite()
+    assert at.IntegratedGradients(baseline=both).refined(61) == at.IntegratedGradients(62, both)
+    assert at.Gradient().refined(1) is None
 
 
 def test_remedies_are_saved(squeezenet: at.Model, shepherd: Tensor, tmp_path: Path) -> None:

@@ -308,7 +308,7 @@ def test_equal_values_are_one_key_and_different_values_are_not() -> None:
         Gradient(): "gradient",
     }
     assert len(found) == 5
-    assert found[IntegratedGradients(steps=25.0, baseline=Black())] == "black"  # type: ignore[arg-type]
+    assert found[IntegratedGradients(steps=26.0)] == "steps"  # type: ignore[arg-type]
     assert found[IntegratedGradients(baseline=Constant((0, 0, 0)))] == "colour"
 
 

@@ -12,8 +12,8 @@ import attribution as at
 from attribution.drawing.view import View
 from attribution.photo.preprocessing import Preprocessing
 from attribution.refusal import Refusal
+from attribution.ui import photo as source
 from attribution.ui import share as dialog
-from attribution.ui import sidebar
 from attribution.viewer.message import WHOLE_WINDOW
 from attribution.work import shared
 from attribution.work.analysis import PreparedAnalysis
@@ -115,7 +115,7 @@ def test_a_photo_that_is_too_large_is_refused(store: SharedPhotos) -> None:
 def page_store(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> SharedPhotos:
     """The store of the pages of a test."""
     store = SharedPhotos(clock, lambda: 1e6)
-    for module in (sidebar, dialog):
+    for module in (source, dialog):
         monkeypatch.setattr(module, "SHARED_PHOTOS", store)
     monkeypatch.setattr(PreparedAnalysis, "compute", lambda self, job: None)
     return store

@@ -12,7 +12,6 @@ known up to that.
 """
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -30,6 +29,7 @@ from attribution.methods.paths.straight_path import ADAPTIVE_RULE, average, betw
 from attribution.network.model import Model
 from attribution.network.scorer import Scorer
 from attribution.refusal import Refusal
+from attribution.system.clock import working_time
 from attribution.targets.target import Target
 
 PIECES = 16  # equal parts of the path, each with its own accumulated map; cells of the first reference
@@ -52,7 +52,7 @@ class Figures:
 
     Attributes:
         rule: "adaptive" or a key of `quadrature.RULES`.
-        seconds: Wall time of its gradients in seconds; rules with the same nodes share theirs.
+        seconds: Duration of its gradients in seconds, without suspensions; rules with the same nodes share theirs.
         delta: |sum of the map - score difference| / |score difference|; None if the score difference is zero.
         error: Relative L2 distance from the reference.
         rank: Spearman correlation of absolute pixel values with the reference; None if either map is constant.
@@ -361,16 +361,16 @@ class _Study:
         return replace(self.so_far, evaluated=self.evaluated, figures=figures, curves=curves)
 
     def _try_adaptive(self) -> None:
-        started = time.perf_counter()
+        started = working_time()
         found = average(self.scorer, self.start, self.steps, ADAPTIVE_RULE, lambda *_: self._report())
-        self.tried[ADAPTIVE_RULE] = self.difference * found.gradient, time.perf_counter() - started
+        self.tried[ADAPTIVE_RULE] = self.difference * found.gradient, working_time() - started
         self.evaluated = np.stack([found.nodes, found.scores, found.slopes])
 
     def _try_fixed(self) -> None:
         """Evaluate the nodes of all fixed rules once, and add them up with the weights of each."""
         weights = {rule: self._weights(rule) for rule in RULES}
         totals = {rule: torch.zeros_like(self.difference) for rule in RULES}
-        started = time.perf_counter()
+        started = working_time()
         for piece in self.scorer.pieces(len(self.union)):
             part = slice(piece.start, piece.stop)
             alphas = torch.from_numpy(self.union[part])
@@ -378,7 +378,7 @@ class _Study:
             for rule, total in totals.items():
                 total += torch.tensordot(torch.from_numpy(weights[rule][part]).to(gradients), gradients, dims=1)
             self._report()
-        pace = (time.perf_counter() - started) / len(self.union)
+        pace = (working_time() - started) / len(self.union)
         for rule, total in totals.items():
             self.tried[rule] = self.difference * total, self.steps * pace
 

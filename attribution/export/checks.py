@@ -48,16 +48,20 @@ def faithfulness(found: Faithfulness, folder: Path) -> None:
     """Write `faithfulness.csv`, one row per map, `curves.csv`, one row per point, and `faithfulness.png`."""
     numbers = [
         [
-            *(each.name, "map" if place < found.count else "control", each.deletion.area, each.insertion.area),
+            *(each.name, "map" if place < found.count else "control"),
+            *(each.deletion.area, each.deletion.error, each.insertion.area, each.insertion.error),
             *(each.sensitivity_n or [None] * len(SET_SIZES)),
-            *(each.mean_sensitivity_n, each.infidelity, each.scaled_infidelity, each.max_sensitivity),
+            *(each.mean_sensitivity_n, each.sensitivity_n_error, each.infidelity, each.infidelity_error),
+            *(each.scaled_infidelity, each.scaled_infidelity_error, found.samples),
+            *(each.max_sensitivity, each.moves),
             *(found.target.index, found.target.score, write(found.trial, full=True)),
         ]
         for place, each in enumerate(found.findings)
     ]
     sizes = [f"sensitivity_{size:g}" for size in SET_SIZES]
-    header = ["name", "kind", "deletion_area", "insertion_area", *sizes, "mean_sensitivity_n"]
-    header += ["infidelity", "scaled_infidelity", "max_sensitivity", "class", "score", "trial"]
+    header = ["name", "kind", "deletion_area", "deletion_error", "insertion_area", "insertion_error", *sizes]
+    header += ["mean_sensitivity_n", "sensitivity_n_error", "infidelity", "infidelity_error", "scaled_infidelity"]
+    header += ["scaled_infidelity_error", "samples", "max_sensitivity", "moves", "class", "score", "trial"]
     points = [
         [each.name, name, int(count), count / each.ranks.size, score]
         for each in found.findings

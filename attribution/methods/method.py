@@ -15,7 +15,7 @@ from attribution.network.model import Model
 from attribution.network.rectifiers import Interception
 from attribution.network.scorer import Scorer
 from attribution.refusal import Remedy
-from attribution.settings import Configurable, Number, described
+from attribution.settings import AUTO, Configurable, Number, described
 
 MIN_NEGATIVE_SHARE = 0.1  # smallest negative share of a map that a note mentions
 GROUPS = ("gradients", "rectifier rules", "paths", "activations", "perturbations")  # in the order of the picker
@@ -50,6 +50,7 @@ class Computed:
         rectifiers: Rectifiers and other nonlinear operators in the pass; None if they were not recorded.
         notes: Warnings, as sentences.
         remedies: Changes that the notes recommend.
+        error: Estimated L2 error of the values, relative to their L2 norm; None if it is not estimated.
     """
 
     values: Tensor
@@ -57,6 +58,7 @@ class Computed:
     rectifiers: Interception | None = None
     notes: tuple[str, ...] = ()
     remedies: tuple[Remedy, ...] = ()
+    error: float | None = None
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ class Method(Configurable):
 
     @abstractmethod
     def cost(self, size: tuple[int, int]) -> Cost:
-        """Return the number of passes for a photo of (H, W) pixels."""
+        """Return the number of passes for a photo of (H, W) pixels; the usual number if the photo decides."""
 
     @abstractmethod
     def compute(self, scorer: Scorer, tick: Tick) -> Computed:
@@ -126,9 +128,14 @@ class Method(Configurable):
             Refusal: If the map cannot be computed for this photo.
         """
 
-    def refined(self) -> "Method | None":
-        """Return the same method with twice the steps, up to their maximum; None if it cannot take more."""
+    def refined(self, evaluations: int) -> "Method | None":
+        """Return the same method with twice the steps, up to their maximum; None if it cannot take more.
+
+        Args:
+            evaluations: Gradient evaluations of the map so far, which automatic steps have decided.
+        """
         kind, steps = described(type(self)).get("steps"), getattr(self, "steps", 0)
+        steps = evaluations if steps == AUTO else steps
         if not isinstance(kind, Number) or steps >= kind.high:
             return None
         more: dict[str, Any] = {"steps": min(2 * steps, int(kind.high))}

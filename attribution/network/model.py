@@ -17,6 +17,7 @@ from attribution.network.device import choose_device, full_precision
 from attribution.network.folding import fold
 from attribution.network.frozen import digest_of, drop_observers, freeze, frozen_copy, held_tensors
 from attribution.network.inspection import inspect
+from attribution.network.lanes import Twins
 from attribution.network.layer import Layer
 from attribution.network.layers import LayerSearch, watch
 from attribution.network.norms import PlainNorms
@@ -140,6 +141,7 @@ class Model:
         self.inspection = inspect(name, variants, self.net, x[:2], logits[:2], self._send)
         self.running_net = variants[self.inspection.memory_format]
         watch(self.running_net)
+        self._running = Twins(self.running_net, self._twin)
         self._has_hooks = any(each._forward_hooks or each._forward_pre_hooks for each in self.net.modules())
         self._agreed: dict[bytes, bool] = {}  # by SHA-256 of the pixels
         self._stages: dict[tuple[int, int], tuple[Layer, ...]] = {}  # by size; shared with other weights
@@ -179,6 +181,7 @@ class Model:
         fast = self.inspection.memory_format == torch.channels_last
         twin.running_net = _channels_last(derived) if fast else derived
         watch(twin.running_net)
+        twin._running = Twins(twin.running_net, self._twin)
         return twin
 
     @property
@@ -202,7 +205,7 @@ class Model:
         return self.preprocessing.prepare(image, across, down, size)
 
     def logits(self, pixels: Tensor) -> Tensor:
-        """Send images through the derived network; gradients flow if they are enabled.
+        """Send images through the derived network; gradients flow if they are enabled. Several threads may call it.
 
         Args:
             pixels: (N, 3, H, W), on the model's device and in its dtype.
@@ -213,11 +216,13 @@ class Model:
         Raises:
             Refusal: If the network does not return one logit per class.
         """
-        return self._logits(self.running_net, pixels, self.inspection.memory_format)
+        with self._running.lend() as net:
+            return self._logits(net, pixels, self.inspection.memory_format)
 
     def given_logits(self, pixels: Tensor) -> Tensor:
         """Send images through the given network; otherwise like `logits`."""
-        return self._logits(self._given, pixels, torch.contiguous_format)
+        with self._given.lend() as net:
+            return self._logits(net, pixels, torch.contiguous_format)
 
     def _logits(self, net: nn.Module, pixels: Tensor, memory_format: torch.memory_format) -> Tensor:
         missing = self.inspection.min_batch - len(pixels)
@@ -267,10 +272,10 @@ class Model:
         return logits
 
     @cached_property
-    def _given(self) -> nn.Module:
+    def _given(self) -> Twins:
         twin = self._twin(self.net)
         watch(twin)
-        return twin
+        return Twins(twin, self._twin)
 
     def predict(self, x: Tensor, k: int = 5, also: int | None = None) -> list[tuple[int, str, float]]:
         """Return the most probable classes.

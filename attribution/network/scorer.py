@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from attribution.network.lanes import lane_count, spread
 from attribution.network.layer import Layer
 from attribution.network.layers import Output, outputs
 from attribution.network.model import Model
@@ -19,8 +20,9 @@ from attribution.refusal import Refusal
 from attribution.system.memory import exhausted, share
 from attribution.targets.target import Target
 
-IMAGE_MEMORY_SHARE = 0.3  # share of the memory that the libraries leave free, for one chunk of images
+IMAGE_MEMORY_SHARE = 0.3  # share of the memory that the libraries leave free, for the images that run at a time
 CHUNK_SIZES = {"cpu": 4, "cuda": 32, "mps": 8}  # maximum images per chunk, by type of device
+CHUNKS_PER_LANE = 2  # in a piece of work, so that a lane on a busy core gets fewer of them
 
 T = TypeVar("T")
 
@@ -46,6 +48,7 @@ class Scorer:
         pixels: (3, H, W), the photo as passed in.
         x: (3, H, W), the photo, on the model's device and in its dtype.
         chunk: Maximum images per chunk; reduced when memory runs out.
+        lanes: Chunks that run side by side; 1 except on the CPU.
         forwards: Forward passes so far, counted per image.
         backwards: Backward passes so far, counted per image.
         uses_given: True if the given network runs, since the derived one computes other logits for this photo.
@@ -68,7 +71,9 @@ class Scorer:
         self._place = 0
         self.pixels = x.cpu().numpy()
         self.x = x.to(model.device, model.dtype)
-        self.chunk = chunk or _chunk(model)
+        most = _images(model)
+        self.chunk = chunk or min(CHUNK_SIZES[model.device.type], most)
+        self.lanes = max(1, min(lane_count(), most // self.chunk)) if model.device.type == "cpu" else 1
         self.forwards = 0
         self.backwards = 0
         self.uses_given = self._settled = False
@@ -117,7 +122,8 @@ class Scorer:
         key = hashlib.sha256(images.cpu().numpy().tobytes()).digest() if len(targets) > 1 else None
         found = self._scored.get(key) if key else None
         if found is None:
-            logits = torch.cat([part for chunk in self.chunks(images) for part in self._fitting(self._forward, chunk)])
+            logits = torch.cat(self._spread(self._forward, images))
+            self.forwards += len(images)
             found = [each.value(each.potential(_double(logits), self.model.output)).numpy() for each in targets]
         if key:
             self._scored[key] = found
@@ -132,31 +138,30 @@ class Scorer:
         Returns:
             Gradients, (N, 3, H, W), per unit of pixel value, and scores, (N,).
         """
-        parts = [self._fitting(self._gradients, chunk) for chunk in self.chunks(images)]
-        gradients, scores = zip(*(pair for part in parts for pair in part), strict=True)
+        _ = self.target  # first, since the photo decides which network runs
+        gradients, scores = zip(*self._spread(self._gradients, images), strict=True)
+        self.forwards += len(images)
+        self.backwards += len(images)
         return torch.cat(gradients) if len(gradients) > 1 else gradients[0], np.concatenate(scores)
 
     def _gradients(self, images: Tensor) -> tuple[Tensor, NDArray[np.float64]]:
-        target = self.target  # first, since the photo decides which network runs
         x = images.detach().requires_grad_()
         with torch.enable_grad():
             logits = self._run(x)
-            (gradients,) = torch.autograd.grad(target.potential(logits, self.model.output).sum(), x)
-        self.forwards += len(x)
-        self.backwards += len(x)
+            (gradients,) = torch.autograd.grad(self.target.potential(logits, self.model.output).sum(), x)
         return self._scale(gradients, logits), self.target.value(self._potential(logits)).numpy()
 
-    def _fitting(self, run: Callable[[Tensor], T], images: Tensor) -> list[T]:
-        """Run on all images at once; if memory runs out, halve the chunk size permanently and retry."""
-        try:
-            return [run(images)]
-        except RuntimeError as error:
-            if not exhausted(error) or len(images) == 1:
-                raise
-        self.chunk = -(-len(images) // 2)
-        if self.model.device.type == "cuda":
-            torch.cuda.empty_cache()
-        return [part for half in self.chunks(images) for part in self._fitting(run, half)]
+    def _spread(self, run: Callable[[Tensor], T], images: Tensor) -> list[T]:
+        """Run on chunks of the images; if memory runs out, halve the chunk size permanently and start again."""
+        while True:
+            try:
+                return spread(run, list(self.chunks(images)), self.lanes)
+            except RuntimeError as error:
+                if not exhausted(error) or (size := min(self.chunk, len(images))) == 1:
+                    raise
+            self.chunk = -(-size // 2)
+            if self.model.device.type == "cuda":
+                torch.cuda.empty_cache()
 
     def record(self) -> Tape:
         """Run the photo's forward pass and keep its graph; return the existing one if there is one."""
@@ -247,11 +252,16 @@ class Scorer:
         self._tape = None
         self._scored.clear()
 
+    @property
+    def piece(self) -> int:
+        """The number of images to score at a time, after which progress is reported."""
+        return self.chunk if self.lanes == 1 else self.chunk * self.lanes * CHUNKS_PER_LANE
+
     def pieces(self, count: int) -> Iterator[range]:
-        """Split range(count) into pieces of at most `chunk`, which may be reduced between two pieces."""
+        """Split range(count) into pieces of a few chunks for each lane; the chunk may be reduced between two pieces."""
         done = 0
         while done < count:
-            piece = range(done, min(done + self.chunk, count))
+            piece = range(done, min(done + self.piece, count))
             yield piece
             done = piece.stop
 
@@ -264,6 +274,7 @@ class Scorer:
         """The photo's logits, (K,), float64 on the CPU; taken from the recorded pass if there is one."""
         if self._tape:
             return _double(self._tape.logits)[0]
+        self.forwards += 1
         logits = self._forward(self.x[None])
         return _double(logits if self._settle(logits) else self._forward(self.x[None]))[0]
 
@@ -285,9 +296,7 @@ class Scorer:
 
     def _forward(self, images: Tensor) -> Tensor:
         with torch.no_grad():
-            logits = self._sent(self._run, images)
-        self.forwards += len(images)
-        return logits
+            return self._sent(self._run, images)
 
     def _potential(self, logits: Tensor) -> Tensor:
         """Compute the target's potential, (N, K) -> (N,), in float64, since scores are reported."""
@@ -300,14 +309,14 @@ class Scorer:
         )
 
 
-def _chunk(model: Model) -> int:
-    """Return the device's chunk size, limited by its free memory or the memory budget for images."""
+def _images(model: Model) -> int:
+    """Return how many images fit into the device's free memory or the memory budget for images; at least 1."""
     if model.device.type == "cuda":
         cached = torch.cuda.memory_reserved(model.device) - torch.cuda.memory_allocated(model.device)
         free = 0.8 * (torch.cuda.mem_get_info(model.device)[0] + cached)
     else:
         free = share(IMAGE_MEMORY_SHARE)
-    return max(1, min(CHUNK_SIZES[model.device.type], int(free) // max(1, model.inspection.image_memory)))
+    return max(1, int(free) // max(1, model.inspection.image_memory))
 
 
 def _double(values: Tensor) -> Tensor:

@@ -36,6 +36,22 @@ def share(part: float) -> float:
     return part * max(budget() - LIBRARY_BYTES, budget() / 4)
 
 
+def has_room(part: float) -> bool:
+    """True if a share of the memory, as for `share`, is free within the budget; also if the system does not say."""
+    if held() <= budget() - share(part):
+        return True
+    give_back()
+    return held() <= budget() - share(part)
+
+
+def held() -> int:
+    """Return the bytes of memory that this process holds; 0 if the system does not say."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, AttributeError):
+        return 0
+
+
 def give_back() -> None:
     """Return freed memory to the system, which glibc would keep: 200 MB after a few analyses; takes 10 ms."""
     with contextlib.suppress(AttributeError, OSError, TypeError):  # other C libraries and systems

@@ -26,8 +26,9 @@ from attribution.settings import C, Configurable, Several, described, plain, rea
 from attribution.ui.events import read_window
 from attribution.ui.forms import fill, held
 from attribution.ui.models import find_model
+from attribution.ui.photo import SHARED_PREFIX
 from attribution.ui.session import session
-from attribution.ui.sidebar import SHARED_PREFIX, fill_sidebar
+from attribution.ui.sidebar import fill_sidebar
 from attribution.viewer.message import WHOLE_WINDOW, Window
 from attribution.work.baselines import FIRST_BASELINES
 from attribution.work.path import PathChoice

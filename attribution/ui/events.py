@@ -47,6 +47,14 @@ def read_choice(sent: Any) -> int:
     return _whole(sent["place"])
 
 
+def read_classes(sent: Any) -> tuple[str, str, tuple[int, ...]]:
+    """Read a choice of classes: the name of the box, the identifier of the class names, and different indices."""
+    chosen = tuple(_whole(index) for index in sent["chosen"])
+    if len(set(chosen)) < len(chosen):
+        raise ValueError(chosen)
+    return str(sent["box"]), str(sent["model"]), chosen
+
+
 def read_place(sent: Any) -> Crop:
     """Read the crop: position and size as shares from 0 to 1, in whole percent; without a size, the network's own."""
     across, down = (float(round(100 * _share(sent[name]))) for name in ("across", "down"))
@@ -80,10 +88,11 @@ def read_window(text: str) -> Window:
     return x, y, size
 
 
-def read_point(sent: Any, name: str) -> float | None:
-    """Read one number from the first point of a Plotly selection; None if the selection was cleared."""
-    points = sent["points"]
-    return _number(points[0][name]) if points else None
+def read_selected(sent: Any) -> tuple[int, int] | None:
+    """Read the series and the place in it of the first selected point of an ECharts chart; None if there is none."""
+    for group in sent["selected"]:
+        return _whole(group["series_index"]), _whole(group["data_indices"][0])
+    return None
 
 
 def _whole(value: Any) -> int:

@@ -8,6 +8,8 @@ import streamlit as st
 
 from attribution.refusal import Refusal
 from attribution.settings import (
+    AUTO,
+    AutomaticNumber,
     Choice,
     ColourSetting,
     Configurable,
@@ -41,7 +43,7 @@ def ask(cls: type[C], key: str, layers: Sequence[str] = ()) -> C:
         if isinstance(kind, LayerName):
             values[name] = _layer(kind, layers, place)
         elif not kind.shown:
-            values[name] = st.session_state[place]
+            values[name] = _value(kind, st.session_state[place])
         else:
             values[name] = _widget(kind, name.replace("_", " ").capitalize(), usual, place)
     return cls(**values)
@@ -74,12 +76,12 @@ def held(cls: type[C], key: str, state: Mapping[str, Any]) -> C:
     for name, kind in described(cls).items():
         place, usual = f"{key}.{name}", default(cls, name)
         shown: Any = state.get(place)
-        if not _offered(kind, shown):
+        if place not in state or not _offered(kind, shown):
             shown = _shown(kind, usual)
         if isinstance(kind, Part):
             values[name] = held(kind.registry[shown], f"{place}.{shown}", state) if place in state else usual
         else:
-            values[name] = kind.read(shown) if isinstance(kind, ColourSetting) else shown
+            values[name] = _value(kind, shown)
     return cls(**values)
 
 
@@ -93,7 +95,7 @@ def _offered(kind: Setting, shown: Any) -> bool:
     if isinstance(kind, Part):
         return isinstance(shown, str) and shown in kind.registry
     try:
-        kind.check(kind.read(shown) if isinstance(kind, ColourSetting) else shown)
+        kind.check(_value(kind, shown))
     except (Refusal, TypeError):
         return False
     return True
@@ -105,7 +107,14 @@ def _shown(kind: Setting, value: Any) -> Any:
         return value.key
     if isinstance(kind, ColourSetting):
         return "#" + "".join(f"{round(255 * part):02x}" for part in value)
-    return value
+    return None if isinstance(kind, AutomaticNumber) and value == AUTO else value
+
+
+def _value(kind: Setting, shown: Any) -> Any:
+    """Convert a widget's representation to a value, which may be invalid."""
+    if isinstance(kind, ColourSetting):
+        return kind.read(shown)
+    return AUTO if isinstance(kind, AutomaticNumber) and shown is None else shown
 
 
 def _layer(kind: LayerName, layers: Sequence[str], key: str) -> str:
@@ -136,6 +145,22 @@ def _(kind: Number, label: str, usual: Any, key: str) -> int | float:
     shown = f"{kind.help} Must be {kind.range}. Default: {usual:g}."
     step = 1 if kind.whole else 0.01 if kind.high - kind.low <= 5 else 0.5
     return widget(label, convert(kind.low), convert(kind.high), step=step, key=key, help=shown, persist_state="session")
+
+
+@_widget.register
+def _(kind: AutomaticNumber, label: str, usual: Any, key: str) -> int | float | str:
+    number = st.number_input(
+        label,
+        kind.low,
+        kind.high,
+        value=None,
+        step=1,
+        key=key,
+        help=f"{kind.help} From {kind.low:g} to {kind.high:g}; automatic if empty.",
+        placeholder="Automatic",
+        persist_state="session",
+    )
+    return AUTO if number is None else number
 
 
 @_widget.register

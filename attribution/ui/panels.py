@@ -1,19 +1,31 @@
 """Panels of the linked viewer on the pages of the dashboard."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import streamlit as st
 
+from attribution import viewer
 from attribution.result import Attribution
 from attribution.ui.events import read_choice, read_mark, read_tab, read_view, received
 from attribution.ui.reload import claim
 from attribution.ui.session import rerun_page, session
-from attribution.viewer.message import Place, module, pack_result, style
+from attribution.viewer.bundle import bundle
+from attribution.viewer.message import Place, pack_result, style, view_facts
 
-_mount = st.components.v2.component("linked_viewer", css=style(), js=module())
+_FOLDER = Path(viewer.__file__).parent
+_mount_viewer = st.components.v2.component(
+    "linked_viewer", js=bundle(_FOLDER / "dashboard.js", {**view_facts(), "STYLE": style()})
+)
+_mount = st.components.v2.component("viewer_panel", js=(_FOLDER / "waiting.js").read_text())
 _messages: WeakKeyDictionary[Attribution, dict[Place, bytes]] = WeakKeyDictionary()
+
+
+def load_viewer() -> None:
+    """Load the viewer into the page; call once per run. Its script is long and is sent once; the panels wait for it."""
+    _mount_viewer(key="viewer")
 
 
 def packed_once(result: Attribution, place: Place) -> bytes:

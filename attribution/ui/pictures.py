@@ -222,6 +222,5 @@ def show_strip(strip: Strip) -> None:
     st.markdown(f"**Images along the integration path** ({strip.method.title})")
     grid = st.grid(len(strip.alphas), min_column_width=MIN_PANEL_WIDTH // 2)
     for alpha, url in zip(strip.alphas, strip.urls, strict=True):
-        with grid, st.container(gap="xsmall"):
-            st.image(url, width="stretch", alt=f"Image at {alpha:.0%} of the path")
-            st.caption(f"{alpha:.0%}")
+        with grid:
+            st.image(url, f"{alpha:.0%}", width="stretch", alt=f"Image at {alpha:.0%} of the path")

@@ -12,7 +12,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from attribution.analysis import Analysis
 from attribution.drawing.view import View
 from attribution.models.record import ModelRecord
-from attribution.photo.crop import CENTRE, Crop
+from attribution.photo.crop import CENTRE, Crop, Size
 from attribution.viewer.message import WHOLE_WINDOW, Window
 from attribution.work.analysis import PreparedAnalysis
 from attribution.work.shared import Preparations
@@ -54,6 +54,7 @@ class Session:
         export: View and window of the export dialog; None while it is closed.
         share: View and window of the share dialog; None while it is closed.
         crops: What the networks of the analysis see of the photo; empty without a photo.
+        cropped: The photo's name and the crop that they belong to.
         files: Ids of the uploaded files in Streamlit's store, by the source that they belong to.
         tab: Random number of the browser's tab; empty until the browser has sent it.
         restorations: How often Back or Forward has restored an analysis.
@@ -82,6 +83,7 @@ class Session:
     export: tuple[View, Window] | None = None
     share: tuple[View, Window] | None = None
     crops: Preparations = field(default_factory=dict)
+    cropped: tuple[str, tuple[float, float, Size]] | None = None
     files: dict[str, str] = field(default_factory=dict)
     tab: str = ""
     restorations: int = 0

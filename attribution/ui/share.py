@@ -15,9 +15,9 @@ from attribution.settings import plain
 from attribution.ui import panels
 from attribution.ui.address import MISSING_PHOTO_NOTE, UPLOAD_SOURCES, parameter, query
 from attribution.ui.error_card import error_card
+from attribution.ui.photo import SHARED_PREFIX
 from attribution.ui.pictures import GROUP
 from attribution.ui.session import address, session
-from attribution.ui.sidebar import SHARED_PREFIX
 from attribution.viewer.message import WHOLE_WINDOW, Window, pack_copy, pack_link
 from attribution.work.shared import SHARED_PHOTOS, Preparations, shares_photos
 

@@ -1,70 +1,42 @@
 """The sidebar, shared by all pages: every choice that defines an analysis."""
 
-import hashlib
-import math
 from collections.abc import Container, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
-from PIL import Image
 
 from attribution.analysis import MAX_ALSO, MAX_BESIDE, Analysis
 from attribution.methods import METHODS, read_method
 from attribution.methods.method import GROUPS, Method
 from attribution.models.record import Facts, ModelRecord
 from attribution.network.device import available_devices
-from attribution.photo.crop import CENTRE, FIT, MIN_SIZE, WHOLE, Crop, Size
-from attribution.photo.decode import MAX_BYTES, MAX_PIXELS, open_image
-from attribution.photo.encode import eight_bit
-from attribution.photo.preprocessing import Box, Preprocessing
-from attribution.photo.samples import DEFAULT_SAMPLE, SAMPLES, open_sample, sample_title
+from attribution.photo.crop import FIT, MIN_SIZE
+from attribution.photo.samples import DEFAULT_SAMPLE, SAMPLES
 from attribution.refusal import Refusal, Remedy
 from attribution.settings import described
 from attribution.targets.target import SCORES
-from attribution.ui.crop.crop import show_crop
+from attribution.ui.class_box.class_box import ClassBox, show_class_boxes
 from attribution.ui.forms import ask, fill, held, reset
 from attribution.ui.models import offered as offered_models
-from attribution.ui.reload import keep, remove
-from attribution.ui.session import Upload, session
+from attribution.ui.photo import (
+    OWN_SIZE,
+    SHARED_PREFIX,
+    Photo,
+    choose_photo,
+    chosen_crop,
+    edit_crop,
+    photo_name,
+    saved_size,
+    sources,
+)
+from attribution.ui.session import session
 from attribution.viewer.message import WHOLE_FRAME, common_frames
 from attribution.work.analysis import PreparedAnalysis, estimate, layers
-from attribution.work.cache import PHOTO_STORE, Recent
-from attribution.work.shared import GONE, LIFETIME, SHARED_PHOTOS, Preparations, Prepared
 
 MIN_SHOWN_SECONDS = 2  # shortest estimate, in seconds per map, that the method picker shows
-_photos: Recent[Image.Image | Refusal] = Recent("photos", PHOTO_STORE)
-SOURCES = ("Samples", "Upload", "Camera")
-SHARED = "Shared"  # a fourth source, while a link with a shared photo is open
-SHARED_PREFIX = "shared:"  # of the photo's name in a link
 DIALOGS = {"own": "Your own...", "timm": "timm..."}  # dialogs that add a model
-OWN_SIZE = 0  # size of a crop that is the network's own
 OPEN_CLASS = -1  # option value of "Predicted class" and "All other classes"
-
-
-@dataclass(frozen=True, eq=False)
-class Photo:
-    """The photo of this session.
-
-    Attributes:
-        name: Identifier.
-        title: Title.
-        image: Pixels.
-        crops: Crops of a shared photo, of which there is no more than them.
-    """
-
-    name: str
-    title: str
-    image: Image.Image
-    crops: Preparations = field(default_factory=dict)
-
-    def crop(self, steps: Preprocessing, across: float, down: float, size: Size) -> Prepared:
-        """Return what a network with this preprocessing sees; position and size as for `Preprocessing.box`."""
-        if not self.crops:
-            return Prepared(steps.prepare(self.image, across, down, size), steps.box(self.image, across, down, size))
-        first = next(iter(self.crops.values()))
-        whole = replace(steps, resize=steps.size)  # the shared crop, without cropping it again
-        return self.crops.get(steps) or Prepared(whole.prepare(self.image), first.box)
 
 
 def choose() -> tuple[Analysis, PreparedAnalysis | str]:
@@ -80,7 +52,7 @@ def choose() -> tuple[Analysis, PreparedAnalysis | str]:
     refusal = "No photo yet; choose one in the sidebar."
     with st.sidebar:
         try:
-            photo = _photo()
+            photo = choose_photo()
         except Refusal as refused:  # the rest of the sidebar is still shown and keeps its values
             photo, refusal = None, str(refused)
             st.caption(refusal)  # also here, since the sidebar covers the page on a phone
@@ -96,14 +68,14 @@ def choose() -> tuple[Analysis, PreparedAnalysis | str]:
         session().classes = facts.classes
         if photo and not photo.crops:
             with under_photo:
-                _crop(photo, facts.preprocessing)
+                edit_crop(photo, facts.preprocessing)
         others = _beside(record)
         device = _device()
         also = _target(facts)
         methods = _methods(record)
     analysis = Analysis(
-        photo=_name(),
-        crop=_chosen_crop(),
+        photo=photo_name(),
+        crop=chosen_crop(),
         model=state.model,
         target=None if state.target == OPEN_CLASS else state.target,
         versus=None if state.versus == OPEN_CLASS else state.versus,
@@ -113,8 +85,8 @@ def choose() -> tuple[Analysis, PreparedAnalysis | str]:
         also=also,
     )
     session().automatic = state.automatic
-    session().crops = {}
     if photo is None:
+        session().crops = {}
         return analysis, refusal
     try:
         return analysis, _prepared(analysis, [record, *others], photo, device)
@@ -126,9 +98,10 @@ def _prepared(analysis: Analysis, records: Sequence[ModelRecord], photo: Photo, 
     """Return an analysis with the photo as each of the models sees it; the first is the analysis's own."""
     crop = analysis.crop.shares
     steps = [record.facts().preprocessing for record in records]
-    crops = [photo.crop(each, *crop) for each in steps]
+    known = session().crops if session().cropped == (photo.name, crop) else {}
+    crops = [known.get(each) or photo.crop(each, *crop) for each in steps]
     frames = common_frames([seen.box for seen in crops]) if len(crops) > 1 else [WHOLE_FRAME]
-    session().crops = dict(zip(steps, crops, strict=True))
+    session().crops, session().cropped = dict(zip(steps, crops, strict=True)), (photo.name, crop)
     first, *others = (
         PreparedAnalysis(
             replace(analysis, model=record.key, beside=(), also=()),
@@ -142,13 +115,6 @@ def _prepared(analysis: Analysis, records: Sequence[ModelRecord], photo: Photo, 
         for record, seen, frame in zip(records, crops, frames, strict=True)
     )
     return replace(first, analysis=analysis, beside=tuple(others))
-
-
-def saved_size(box: Box) -> tuple[int, int]:
-    """Return the size, (H, W), at which a picture of a crop is saved: its own, but no more pixels than a photo has."""
-    left, top, right, bottom = box
-    shrink = min(1.0, math.sqrt(MAX_PIXELS / ((right - left) * (bottom - top))))
-    return max(1, round(shrink * (bottom - top))), max(1, round(shrink * (right - left)))
 
 
 def fill_sidebar(analysis: Analysis) -> None:
@@ -219,7 +185,7 @@ def _mend() -> None:
     """Reset widgets that have no value, or one that they do not offer, to their defaults."""
     usual = _widgets(Analysis())
     offered: dict[str, Container[Any]] = {
-        "source": _sources(),
+        "source": sources(),
         "sample": SAMPLES,
         "across": range(101),
         "down": range(101),
@@ -244,119 +210,6 @@ def _keep(key: str, offered: Container[Any], usual: Any) -> None:
         known = False
     if not known:
         st.session_state[key] = usual
-
-
-def _sources() -> tuple[str, ...]:
-    return (*SOURCES, SHARED) if session().shared else SOURCES
-
-
-def _name() -> str:
-    """Return the name of the photo in links."""
-    state = st.session_state
-    if state.source == SHARED:
-        return f"{SHARED_PREFIX}{session().shared}"
-    return str(state.sample if state.source == "Samples" else state.source.lower())
-
-
-def _photo() -> Photo | None:
-    source = st.segmented_control("Photo", _sources(), required=True, key="source", width="stretch", on_change=_centre)
-    if source == "Samples":
-        session().upload = None
-        name = st.selectbox(
-            "Sample photo",
-            list(SAMPLES),
-            format_func=sample_title,
-            key="sample",
-            label_visibility="collapsed",
-            on_change=_centre,
-        )
-        return Photo(name, sample_title(name), open_sample(name))
-    if source == SHARED:
-        session().upload = None
-        if not (crops := SHARED_PHOTOS.get(session().shared)):
-            raise Refusal(GONE)
-        st.caption(
-            f"From a link: the crop that the network sees. Deleted {LIFETIME / 3600:.0f} hours after it was shared."
-        )
-        image = Image.fromarray(eight_bit(next(iter(crops.values())).x.numpy()))
-        return Photo(session().shared, "Shared photo", image, crops)
-    if source == "Upload":
-        upload = st.file_uploader(
-            "Upload a photo",
-            type=["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "heic", "heif"],
-            max_upload_size=MAX_BYTES // 1_000_000,
-            key="upload",
-            help="Up to 30 MB and 40 megapixels. Kept in this server's memory only; previews and maps stay there until "
-            "newer ones replace them.",
-            on_change=_replaced,
-            args=(source,),
-        )
-    else:
-        upload = st.camera_input("Take a photo", key="camera", on_change=_replaced, args=(source,))
-    if (data := keep(str(source), upload)) is None:
-        session().upload = None
-        return None
-    content = hashlib.sha256(data).hexdigest()
-    return Photo(content, "Your photo" if source == "Upload" else "Your camera photo", _decoded(content, data))
-
-
-def _decoded(content: str, data: bytes) -> Image.Image:
-    """Return a decoded upload; cached for this session until evicted.
-
-    Args:
-        content: SHA-256 of the file; file ids are chosen by browsers and not trusted.
-        data: The encoded file.
-    """
-    state = session()
-    key = state.owner, content
-    if state.upload is None or state.upload.key != key:
-        state.upload = Upload(key)
-        _photos.drop_with(state.upload, key)
-    if (found := _photos.get(key)) is None:
-        try:
-            found = open_image(data)
-        except Refusal as refusal:  # cached too: refusing can take as long as decoding
-            found = Refusal(str(refusal))
-        _photos.put(key, found)
-    if isinstance(found, Refusal):
-        raise Refusal(str(found))
-    return found
-
-
-def _crop(photo: Photo, preprocessing: Preprocessing) -> None:
-    """Show the crop, which can be moved and resized on the photo."""
-    show_crop(photo.image, photo.name, preprocessing, _chosen_crop(), _move)
-    if not st.session_state.fit:
-        st.caption("The network sees only the square. Drag it to move it, or a corner to resize it.")
-    elif min(preprocessing.box(photo.image, size=FIT)) < 0:
-        st.caption("The network sees the whole photo. Bars in the mean colour fill the square.")
-    else:
-        st.caption("The network sees the whole photo.")
-    st.toggle("Fit the whole photo", key="fit", persist_state="session")
-
-
-def _chosen_crop() -> Crop:
-    state = st.session_state
-    if state.source == SHARED:  # a part of a photo that is not here
-        return session().shared_crop
-    return WHOLE if state.fit else Crop(float(state.across), float(state.down), float(state.size) or None)
-
-
-def _move(crop: Crop) -> None:
-    state = st.session_state
-    state.across, state.down, state.size = round(crop.across), round(crop.down), round(float(crop.size or OWN_SIZE))
-
-
-def _centre() -> None:
-    """Centre the crop of a new photo, and give it its usual size, unless a link set it; "fit" stays."""
-    if not session().keep_crop:
-        _move(CENTRE)
-    session().keep_crop = False
-
-
-def _replaced(source: str) -> None:
-    remove(source)
-    _centre()
 
 
 def _model() -> ModelRecord:
@@ -410,25 +263,23 @@ def _device() -> str:
 
 
 def _target(facts: Facts) -> tuple[int, ...]:
-    """Show the pickers of the classes and the score; return the further classes."""
-    classes = facts.classes
-
-    def label(index: int) -> str:
-        return "Predicted class" if index == OPEN_CLASS else f"{classes[index]} ({index})"
-
-    def other(index: int) -> str:
-        return "All other classes" if index == OPEN_CLASS else label(index)
-
-    options = [OPEN_CLASS, *range(len(classes))]
-    hint = "Type to search, or click a class in the predictions."
-    also: tuple[int, ...] = ()
-    if len(classes) > 1:
-        st.selectbox("Target class", options, format_func=label, key="target", help=hint)
-        also = _also(facts)
-    versus = OPEN_CLASS
+    """Show the boxes of the classes and the score; return the further classes."""
+    state = st.session_state
+    taken = [index for index in (state.target, state.versus) if index != OPEN_CLASS]
+    offered = range(len(facts.classes)) if len(facts.classes) > 1 else range(0)
+    state.also = [index for index in state.also if index in offered and index not in taken][:MAX_ALSO]
+    boxes = []
+    if offered:
+        hint = "Type to search, or click a class in the predictions."
+        boxes.append(ClassBox("target", "Target class", hint, "Predicted class", _chosen(state.target)))
+        hint = "Up to three more classes on the page Explore, one row each. Other models show the target class only."
+        also = tuple(state.also)
+        boxes.append(ClassBox("also", "Also explain", hint, "Other classes", also, MAX_ALSO, tuple(taken)))
     if facts.output.compares:
         hint = "Second class: why the target class and not this one?"
-        versus = st.selectbox("Against", options, format_func=other, key="versus", help=hint)
+        boxes.append(ClassBox("versus", "Against", hint, "All other classes", _chosen(state.versus)))
+    if boxes:
+        show_class_boxes(facts.classes, boxes, _choose_classes)
     st.segmented_control(
         "Score",
         facts.output.scores,
@@ -437,29 +288,17 @@ def _target(facts: Facts) -> tuple[int, ...]:
         key="score",
         width="stretch",
     )
-    score = SCORES[st.session_state.score]
-    st.caption(score.meaning if versus == OPEN_CLASS else score.meaning_versus)
-    return also
+    score = SCORES[state.score]
+    st.caption(score.meaning if state.versus == OPEN_CLASS else score.meaning_versus)
+    return tuple(state.also)
 
 
-def _also(facts: Facts) -> tuple[int, ...]:
-    """Show the picker of further classes."""
-    state = st.session_state
-    options = [index for index in range(len(facts.classes)) if index not in (state.target, state.versus)]
-    if state.also != (kept := [index for index in state.also if index in options][:MAX_ALSO]):
-        state.also = kept  # otherwise untouched, since the browser answers a set value with another run
-    chosen = st.multiselect(
-        "Also explain",
-        options,
-        format_func=lambda index: f"{facts.classes[index]} ({index})",
-        max_selections=MAX_ALSO,
-        key="also",
-        placeholder="Other classes",
-        select_all=False,
-        help="Maps of up to three more classes on the page Explore, one row each. Other models to compare with show "
-        "the target class only.",
-    )
-    return tuple(chosen)
+def _chosen(index: int) -> tuple[int, ...]:
+    return () if index == OPEN_CLASS else (index,)
+
+
+def _choose_classes(box: str, chosen: tuple[int, ...]) -> None:
+    st.session_state[box] = list(chosen) if box == "also" else (*chosen, OPEN_CLASS)[0]
 
 
 def _methods(record: ModelRecord) -> tuple[Method, ...]:

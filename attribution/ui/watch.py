@@ -6,7 +6,9 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import streamlit as st
 
+from attribution.network.scorer import IMAGE_MEMORY_SHARE
 from attribution.refusal import Refusal
+from attribution.system.memory import has_room
 from attribution.ui.error_card import error_card
 from attribution.ui.polling import poll_again
 from attribution.ui.session import address, is_connected, rerun_page, session
@@ -15,8 +17,9 @@ from attribution.work.jobs import Job, Jobs
 R = TypeVar("R")
 POLL_INTERVAL = 0.3  # seconds from the end of one poll to the next
 MIN_SHOWN_ESTIMATE = 3.0  # seconds; a shorter remaining time is not shown
-MAX_POLL_INTERVAL = 5.0  # seconds between two polls of a queued job, at most
-UNKNOWN_WAIT = 3.0  # seconds assumed for an unknown time in the queue
+MIN_POLL_INTERVAL = 0.05
+MAX_POLL_INTERVAL = 5.0  # seconds between two polls of a job that shares its device, at most
+POLLS_PER_AGE = 5.0  # polls in the time since such a job was submitted
 LAST_RESULT_NOTE = "Showing the last finished result."
 
 
@@ -29,7 +32,7 @@ class Task(Protocol[R]):
 
     @property
     def device(self) -> str:
-        """The device whose worker runs the task."""
+        """The device that the task needs."""
 
     @property
     def model(self) -> str:
@@ -42,7 +45,8 @@ class Task(Protocol[R]):
         """Return the cached result, or None."""
 
 
-JOBS: Jobs[Any] = Jobs(alive=is_connected)  # per process; not in a Streamlit cache, which any browser can clear
+# Per process; not in a Streamlit cache, which any browser can clear.
+JOBS: Jobs[Any] = Jobs(alive=is_connected, room=lambda: has_room(IMAGE_MEMORY_SHARE))
 
 
 @dataclass
@@ -116,11 +120,17 @@ class Watch(Generic[R]):
         return so_far if so_far is not None and (self.outcome is None or worth(so_far)) else self.outcome
 
     def pause(self, tick: float) -> float:
-        """Return the seconds until the next poll: more while the job is queued, to limit the load of many sessions."""
-        if self.job is None or self.job.state != "queued":
+        """Return the seconds until the next poll.
+
+        Fewer than `tick` at the beginning and near the expected end of a job, so that its result is seen at once; more
+        while it shares its device with others, to limit the load of many sessions.
+        """
+        if self.job is None:
             return tick
-        wait = JOBS.wait(self.job)
-        return max(tick, min(MAX_POLL_INTERVAL, (UNKNOWN_WAIT if wait is None else wait) / 2))
+        if JOBS.others(self.job):
+            return max(tick, min(MAX_POLL_INTERVAL, self.job.age / POLLS_PER_AGE))
+        expected = tick if self.job.left is None else self.job.left
+        return max(MIN_POLL_INTERVAL, min(tick, self.job.seconds / 2, expected))
 
     def show_state(self, shown: R | None) -> None:
         """Show the job's status line and its buttons, above a result."""
@@ -190,6 +200,8 @@ def show(
             session().rerun = False
             st.rerun()
         active = watch.active()  # read once: a job that ends while the page is drawn is seen by the next poll
+        if polling and not active:  # the whole page shows the result, once; it does not poll
+            st.rerun()
         found = watch.found(worth)
         with st.container(key="state"):  # always present, so that later elements keep their position
             watch.show_state(found)
@@ -199,8 +211,6 @@ def show(
             wait()
         elif watch.status != "missing":
             st.skeleton(height=300)
-        if polling and not active:  # everything has been drawn; stop polling
-            st.rerun()
         if active:  # last, so that the browser has drawn everything before it polls again
             watch.polls += 1
             poll_again(watch.polls, watch.pause(tick))
@@ -217,15 +227,14 @@ def is_computing(page: str) -> bool:
 
 
 def _state(job: Job[Any]) -> str:
-    """Return the current activity with the estimated time left, or the position in the queue."""
-    if job.state != "queued":
-        left, behind = job.left or 0.0, JOBS.behind(job)
-        time = f", about {left:.0f} s left" if left >= MIN_SHOWN_ESTIMATE else ""
-        return job.message + time + (f"; {_analyses(behind)} queued behind this one" if behind else "")
-    ahead, seconds = JOBS.ahead(job), JOBS.wait(job)
-    queued = f"Queued behind {_analyses(ahead + 1)}"
-    return queued if seconds is None else f"{queued}, about {max(1, round(seconds))} s"
+    """Return the current activity with the estimated time left and the number of other people's analyses."""
+    if job.state == "queued":
+        ahead = JOBS.ahead(job)
+        return f"Queued behind {_analyses(ahead)}" if ahead else "Starting"
+    left, others = job.left or 0.0, JOBS.others(job)
+    time = f", about {left:.0f} s left" if left >= MIN_SHOWN_ESTIMATE else ""
+    return job.message + time + (f"; sharing the processor with {_analyses(others, 'other ')}" if others else "")
 
 
-def _analyses(count: int) -> str:
-    return "1 analysis" if count == 1 else f"{count} analyses"
+def _analyses(count: int, kind: str = "") -> str:
+    return f"1 {kind}analysis" if count == 1 else f"{count} {kind}analyses"

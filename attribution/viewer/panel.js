@@ -75,8 +75,8 @@ export class Panel {
   fit() {
     const { width, height } = this.canvas.getBoundingClientRect();
     const ratio = window.devicePixelRatio || 1;
-    this.canvas.width = Math.max(1, Math.round(width * ratio));
-    this.canvas.height = Math.max(1, Math.round(height * ratio));
+    const [wide, high] = [width, height].map((side) => Math.max(1, Math.round(side * ratio)));
+    if (this.canvas.width !== wide || this.canvas.height !== high) Object.assign(this.canvas, { width: wide, height: high });
     this.group?.redraw();
   }
 
@@ -115,16 +115,19 @@ export class Panel {
     return span(sorted, absolutes, this.group.settings.clip, centred);
   }
 
-  /** Paint the whole image off screen. */
+  /** Paint the whole image off screen, unless nothing that it depends on has changed. */
   colour() {
+    const photo = this.group.photoOf(this);
+    const below = photo?.width === this.width && photo.height === this.height ? photo.body : null;
+    const depends = [this.header, below, JSON.stringify([this.group.settings, this.span])];
+    if (depends.every((each, i) => each === this.painted?.[i])) return;
+    this.painted = depends;
     const context = this.offscreen.getContext("2d");
     const image = context.createImageData(this.width, this.height);
     if (this.kind === "photo") {
       paintPhoto(image.data, this.body);
     } else {
       const { palette, view, reduction } = this.view;
-      const photo = this.group.photoOf(this);
-      const below = photo?.width === this.width && photo.height === this.height ? photo.body : null;
       const table = colourTable(palette);
       paintMap(image.data, this.reduced(reduction), this.span, table, below, { ...this.group.settings, view });
       this.legend(table);

@@ -3,14 +3,16 @@
 import hashlib
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from threading import Condition
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from attribution.analysis import Analysis
 from attribution.engine import compare
@@ -22,6 +24,7 @@ from attribution.photo.encode import data_url, eight_bit
 from attribution.refusal import Refusal
 from attribution.result import Attribution, Results
 from attribution.settings import digest, plain, write
+from attribution.system.download import Progress
 from attribution.system.memory import MEMORY_VARIABLE, give_back, share
 from attribution.targets.target import Target
 from attribution.viewer.message import WHOLE_FRAME, Frame
@@ -197,7 +200,7 @@ class PreparedAnalysis:
         def report(done: float, activity: str, so_far: Outcome | None) -> None:
             job.report(done / count, activity, so_far)
 
-        outcome = self.explain(loaded(self, report), report, self._strips(), self.also)
+        outcome = self.explain(loaded(self, job, report), report, self._strips(), self.also)
         for place, other in enumerate(self.beside, 1):
             outcome = replace(outcome, beside=(*outcome.beside, other._compute_beside(outcome, place, count, job)))
             job.report((place + 1) / count, COMPUTING_MESSAGE, outcome)
@@ -211,7 +214,7 @@ class PreparedAnalysis:
             job.report((place + done) / count, activity, shown)
 
         try:
-            return self.matching(first).explain(loaded(self, report), report, [])
+            return self.matching(first).explain(loaded(self, job, report), report, [])
         except Refusal as refusal:
             return refusal
 
@@ -312,7 +315,7 @@ class PageTask(ABC, Generic[R]):
 
     def compute(self, job: Job[R]) -> R:
         """Load the model if necessary, and return the result; called in a worker thread."""
-        model, subject = loaded(self.analysis, job.report), self.analysis
+        model, subject = loaded(self.analysis, job, job.report), self.analysis
         if _predictions.get(subject.subject) is None:
             _predictions.put(subject.subject, (model.predict(subject.x, also=subject.target.index), model.classes))
         found = self.run(model, job)
@@ -474,17 +477,24 @@ def layers(model: ModelRecord, device: str) -> tuple[str, ...]:
     return known.known_layers if known else ()
 
 
-def loaded(analysis: PreparedAnalysis, report: Callable[[float, str, None], None]) -> Model:
-    """Return the model of an analysis, loading it if necessary; report downloads."""
+def loaded(analysis: PreparedAnalysis, job: Job[Any], report: Callable[[float, str, None], None]) -> Model:
+    """Return the model of an analysis, loading it if necessary; report downloads.
+
+    Its file is read while other jobs have the device. A model is loaded once: other jobs that need it wait.
+    """
     record, device = analysis.record, analysis.device
-    name = record.title
+    name, key = record.title, (record.identity, device)
     report(0.0, f"Loading {name}", None)
 
     def downloading(size: int, total: int) -> None:
         of = f" of {total / 1e6:.0f}" if total else ""
         report(size / total if total else 0.0, f"Downloading {name}: {size / 1e6:.0f}{of} MB", None)
 
-    model = _models.get((record.identity, device))
+    def build(progress: Progress | None) -> nn.Module:
+        with job.aside():
+            return record.build(progress)
+
+    model = _models.get(key)
     if model is None:
         size = MEMORY_FACTOR * record.facts().size * 1e6
         if size > share(MODEL_SHARE):
@@ -492,8 +502,38 @@ def loaded(analysis: PreparedAnalysis, report: Callable[[float, str, None], None
                 f"{name} needs about {size / 1e6:.0f} MB of memory, but this server allows "
                 f"{share(MODEL_SHARE) / 1e6:.0f} MB for models; choose a smaller model, or raise {MEMORY_VARIABLE}."
             )
-        MODEL_STORE.make_room(size)  # before loading
-        model = load(record, device, downloading)
-        give_back()  # what its inspection needed
-        _models.put((record.identity, device), model)
+        with _alone(key, job):
+            model = _models.get(key)
+            if model is None:
+                MODEL_STORE.make_room(size)  # before loading
+                model = load(replace(record, build=build), device, downloading)
+                give_back()  # what its inspection needed
+                _models.put(key, model)
     return model
+
+
+@contextmanager
+def _alone(key: tuple[str, str], job: Job[Any]) -> Iterator[None]:
+    """Let one job at a time load a model; wait for others without the device."""
+    while not _begin_loading(key):
+        with job.aside(), _loading_ended:
+            while key in _loading and job.wanted:
+                _loading_ended.wait(1.0)
+    try:
+        yield
+    finally:
+        with _loading_ended:
+            _loading.discard(key)
+            _loading_ended.notify_all()
+
+
+def _begin_loading(key: tuple[str, str]) -> bool:
+    """Note that a model is being loaded; return False if it already is."""
+    with _loading_ended:
+        begins = key not in _loading
+        _loading.add(key)
+        return begins
+
+
+_loading: set[tuple[str, str]] = set()  # models that are being loaded, by identity and device
+_loading_ended = Condition()

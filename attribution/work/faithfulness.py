@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from attribution.checks.faithfulness import Faithfulness, Trial, measure
 from attribution.network.model import Model
 from attribution.refusal import Refusal
 from attribution.settings import digest
 from attribution.work.analysis import Outcome, PageTask
+from attribution.work.cache import Recent
 from attribution.work.jobs import Job
 
 EXPLAINING_SHARE = 0.3  # share of the progress bar for the maps; the rest is for the checks
@@ -55,5 +57,22 @@ class TrialTask(PageTask[Tested]):
         def found(so_far: Faithfulness) -> None:
             job.report(job.fraction, so_far=Tested(outcome, so_far))
 
-        done = measure(model, results.maps, self.trial, on_progress=progressed, on_found=found)
+        kept = _Kept(self.analysis.subject)
+        done = measure(model, results.maps, self.trial, on_progress=progressed, on_found=found, kept=kept)
         return Tested(outcome, done, finished=True)
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """The measurements of one photo, model and target, in the bounded cache."""
+
+    subject: str
+
+    def get(self, key: str, /) -> Any:
+        return _measurements.get((self.subject, key))
+
+    def __setitem__(self, key: str, value: Any, /) -> None:
+        _measurements.put((self.subject, key), value)
+
+
+_measurements: Recent[Any] = Recent("measurements of faithfulness")

@@ -1,19 +1,23 @@
-"""Background jobs: one worker per device, a bounded queue, progress, cancellation, one job per key.
+"""Background jobs: time slices on each device, a bounded queue, progress, cancellation, one job per key.
 
-Independent of networks and pages. Submitting the key of an active job returns that job. A session's new job replaces
-its old one and inherits its place in the queue. Sessions that submit the same key share one job, which keeps its place
-and stops only when all of them have left it or are disconnected.
+Independent of networks and pages. Every job has a thread, and one of them at a time has the device. At
+each report it hands the device to the job that has had the least of it (least attained service), so that a short job
+waits for one chunk of a long one. Submitting the key of an active job returns that job. A session's new job replaces
+its old one and inherits its place in the queue. Sessions that submit the same key share one job, which stops only when
+all of them have left it or are disconnected.
 """
 
 import hashlib
 import logging
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeVar
 
 from attribution.refusal import Refusal
+from attribution.system.clock import leave_out
 from attribution.system.incident import report
 from attribution.system.memory import exhausted, give_back
 
@@ -23,9 +27,11 @@ State = Literal["queued", "running", "done", "failed", "cancelled"]
 MAX_QUEUED_JOBS = 64  # jobs queued per device, one per session
 MAX_JOBS_PER_ADDRESS = 8  # jobs queued per IP address when the queue is nearly full
 RESERVED_PLACES = 16  # places for IP addresses with fewer jobs; a school class behind one address fits in the rest
-MAX_SECONDS = 900.0  # seconds that a job may run
+MAX_OPEN_JOBS = 16  # jobs of a device that have begun and not ended
+QUANTUM = 0.2  # seconds by which a job may have had more of the device than another that waits for it
+MAX_SECONDS = 900.0  # seconds that a job may work, without those in which others have the device
 MIN_FRACTION = 0.1  # smallest fraction done at which the time left is estimated
-NEWEST_WEIGHT = 0.3  # weight of the newest job in a device's running mean of durations
+CHECK_INTERVAL = 1.0  # seconds between two checks whether a suspended job is still wanted
 MAX_SILENCE = 120.0  # seconds without a poll before a session counts as gone; hidden tabs poll once a minute
 
 
@@ -34,7 +40,7 @@ class Cancelled(Exception):
 
 
 class Overdue(Exception):
-    """Raised inside a job when it has run too long."""
+    """Raised inside a job when it has worked too long."""
 
 
 class Job(Generic[R]):
@@ -42,13 +48,14 @@ class Job(Generic[R]):
 
     Attributes:
         key: Text that identifies the result.
-        state: "queued", "running", "done", "failed" or "cancelled".
+        state: "queued", "running" (also while another job has the device), "done", "failed" or "cancelled".
         fraction: Fraction done, in [0, 1].
         message: Current activity, for display.
         so_far: Unfinished result; kept if the job is cancelled or fails. None if there is none, and once it is done.
         result: Result of the work, once the state is "done".
         sentence: Reason for the failure, for display, once the state is "failed".
-        seconds: Running time in seconds, so far or in total.
+        seconds: Working time in seconds, so far or in total, without the time in which others have the device.
+        device: The device that it shares with other jobs.
         address: IP address of the session that submitted it; empty if unknown.
     """
 
@@ -58,11 +65,11 @@ class Job(Generic[R]):
         work: Callable[["Job[R]"], R],
         owner: str,
         about: Mapping[str, str] | None = None,
-        alive: Callable[[str], bool] = lambda owner: True,
-        limit: float = MAX_SECONDS,
         address: str = "",
+        device: str = "",
+        jobs: "Jobs[R] | None" = None,
     ) -> None:
-        """Create a queued job; arguments as for `Jobs` and `Jobs.submit`."""
+        """Create a queued job; arguments as for `Jobs.submit`. Without `jobs` it shares no device."""
         self.key = key
         self.state: State = "queued"
         self.fraction = 0.0
@@ -71,9 +78,12 @@ class Job(Generic[R]):
         self.result: R | None = None
         self.sentence = ""
         self.about = dict(about or {})
-        self.address = address
-        self._alive, self._limit = alive, limit
-        self._started = self._ended = 0.0
+        self.device, self.address = device, address
+        self._jobs = jobs
+        self._submitted, self._started = time.monotonic(), 0.0
+        self._worked = self._apart = 0.0  # seconds before `_since`; those of all of them without the device
+        self._since = 0.0  # since when it has been working; 0 while it does not
+        self._waits = False  # for the device, after it has begun
         self._work = work
         self._lock = threading.Lock()  # guards the owners
         self._owners = {owner: time.monotonic()}  # time of each session's last poll
@@ -96,21 +106,31 @@ class Job(Generic[R]):
         return hashlib.sha256(self.key.encode()).hexdigest()[:8]
 
     @property
+    def age(self) -> float:
+        """Seconds since the job was submitted."""
+        return time.monotonic() - self._submitted
+
+    @property
     def seconds(self) -> float:
-        return (self._ended or time.monotonic()) - self._started if self._started else 0.0
+        return self._worked + (time.monotonic() - self._since if self._since else 0.0)
+
+    @property
+    def _served(self) -> float:
+        """Seconds that the job has had of the device."""
+        return self.seconds - self._apart
 
     @property
     def left(self) -> float | None:
-        """The estimated seconds left, from the fraction done; None if there is no estimate yet."""
+        """The estimated seconds left if the device stays as busy, from the fraction done; None without an estimate."""
         if self.fraction < MIN_FRACTION:
             return None
-        return self.seconds * (1 - self.fraction) / self.fraction
+        return (time.monotonic() - self._started) * (1 - self.fraction) / self.fraction
 
     @property
     def wanted(self) -> bool:
         """True if at least one session is still waiting for the job."""
-        now = time.monotonic()
-        return any(now - looked < MAX_SILENCE and self._alive(owner) for owner, looked in self._owners.copy().items())
+        now, alive = time.monotonic(), self._jobs.alive if self._jobs else lambda owner: True
+        return any(now - looked < MAX_SILENCE and alive(owner) for owner, looked in self._owners.copy().items())
 
     def look(self, owner: str) -> bool:
         """Record a poll by a session; return False if the session has left this job."""
@@ -131,21 +151,42 @@ class Job(Generic[R]):
             return bool(self._owners)
 
     def report(self, fraction: float, message: str = "", so_far: R | None = None) -> None:
-        """Record progress; called often by the work. Omitted arguments keep their last value.
+        """Record progress, and let a job go first that has had less of the device; called often by the work.
+
+        No lock that another job may need can be held meanwhile. Omitted arguments keep their last value.
 
         Raises:
             Cancelled: If no session is waiting for the result any more.
-            Overdue: If the job has run too long.
+            Overdue: If the job has worked too long.
         """
         if not self.wanted:
             raise Cancelled
-        if self.seconds > self._limit:
+        if self._jobs and self.seconds > self._jobs.limit:
             raise Overdue
         self.fraction, self.message, self.so_far = fraction, message or self.message, so_far or self.so_far
+        if self._jobs:
+            self._jobs._give_way(self)
 
-    def _run(self) -> bool:
-        """Run the work; return True if it succeeded."""
-        self._started = time.monotonic()
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Let others have the device during what does not need it, such as a download.
+
+        Raises:
+            Cancelled: At the end, if no session is waiting for the result any more.
+        """
+        if not self._jobs:
+            yield
+            return
+        begun = time.monotonic()
+        self._jobs._step_aside(self)
+        try:
+            yield
+        finally:
+            self._apart += time.monotonic() - begun
+            self._jobs._come_back(self)
+
+    def _run(self) -> None:
+        """Run the work."""
         try:
             self.result = self._work(self)
             self.state = "done"
@@ -155,40 +196,73 @@ class Job(Generic[R]):
             self.sentence, self.state = str(refusal), "failed"
         except Overdue:
             remedy = "choose fewer methods, classes or steps, or a smaller model"
-            self.sentence = f"Stopped after the limit of {self._limit:.0f} s; {remedy}."
+            limit = self._jobs.limit if self._jobs else 0.0
+            self.sentence = f"Stopped after the limit of {limit:.0f} s; {remedy}."
             self.state = "failed"
-        except BaseException as failure:  # any failure, so that the worker survives
+        except BaseException as failure:  # any failure, so that its place is given to another job
             what = "Out of memory; choose a smaller model" if exhausted(failure) else "Something went wrong"
             self.sentence, self.state = report(failure, what, job=self.name, **self.about), "failed"
         finally:
-            self._ended = time.monotonic()
+            self._pause()
             if self.state == "done":
                 self.so_far = None
             del self._work  # may reference a photo, and sessions keep their last job
-        return self.state == "done"
+
+    def _begin(self) -> None:
+        """Start the clock of the work."""
+        self._since = time.monotonic()
+
+    def _pause(self) -> None:
+        """Stop the clock of the work."""
+        self._worked, self._since = self.seconds, 0.0
+
+
+@dataclass(eq=False)
+class _Line(Generic[R]):
+    """The jobs of one device.
+
+    Attributes:
+        queued: Those that have not begun, in the order in which they will.
+        open: Those that have begun and not ended.
+        holder: The one that has the device.
+        full: True if no further job may begin for now.
+    """
+
+    queued: list[Job[R]] = field(default_factory=list)
+    open: list[Job[R]] = field(default_factory=list)
+    holder: Job[R] | None = None
+    full: bool = False
 
 
 class Jobs(Generic[R]):
-    """The jobs of this process."""
+    """The jobs of this process.
+
+    Attributes:
+        alive: Returns True if a session is connected.
+        limit: Maximum working time of a job in seconds.
+    """
 
     def __init__(
         self,
         queue: int = MAX_QUEUED_JOBS,
         alive: Callable[[str], bool] = lambda owner: True,
         limit: float = MAX_SECONDS,
+        room: Callable[[], bool] = lambda: True,
+        quantum: float = QUANTUM,
     ) -> None:
-        """Create an empty queue; a device's worker starts with its first job.
+        """Create an empty queue.
 
         Args:
             queue: Maximum number of queued jobs per device.
             alive: Returns True if a session is connected; jobs of disconnected sessions are stopped and evicted.
-            limit: Maximum running time of a job in seconds.
+            limit: Maximum working time of a job in seconds.
+            room: Returns True if there is memory for another job beside those that have begun. As long as there is
+                none, the jobs that have begun run to their ends one after the other.
+            quantum: Seconds by which a job may have had more of the device than another that waits for it.
         """
-        self._queue, self._alive, self._limit = queue, alive, limit
-        self._running: dict[str, Job[R]] = {}  # by device
-        self._mean: dict[str, float] = {}  # mean duration of a job in seconds, by device
+        self._queue, self.alive, self.limit, self._room, self._quantum = queue, alive, limit, room, quantum
         self._lock = threading.Condition()
-        self._waiting: dict[str, deque[Job[R]]] = {}  # by device
+        self._lines: dict[str, _Line[R]] = {}  # by device
         self._active: dict[str, Job[R]] = {}  # queued and running, by key
         self._closed = False
 
@@ -204,7 +278,7 @@ class Jobs(Generic[R]):
         """Queue a job, and leave the session's older jobs.
 
         Args:
-            device: The device whose worker runs it.
+            device: The device that it needs.
             key: Identifies the result; must change whenever the result would.
             owner: Id of the session.
             work: Called with the job, to which it reports progress. A Refusal becomes the job's sentence.
@@ -222,18 +296,18 @@ class Jobs(Generic[R]):
                 self._leave(owner, except_key=key)
                 self._active[key]._join(owner)
                 return self._active[key]
-            if device not in self._waiting:
-                self._waiting[device] = deque()
-                threading.Thread(target=self._serve, args=(device,), name=f"jobs on {device}", daemon=True).start()
-            queued = self._evict(device)
+            line = self._lines.setdefault(device, _Line())
+            queued = self._evict(line)
             place = next((place for place, job in enumerate(queued) if set(job._owners) == {owner}), len(queued))
             if place == len(queued):
                 self._refuse(queued, address)
+            job = Job(key, work, owner, about, address, device, self)
+            threading.Thread(target=self._serve, args=(line, job), name=f"job on {device}", daemon=True).start()
             self._leave(owner)
-            job = Job(key, work, owner, about, self._alive, self._limit, address)
             self._active[key] = job
             queued.insert(place, job)
-            self._lock.notify_all()
+            if line.holder is None:
+                self._hand_over(line)
             return job
 
     def _refuse(self, queued: Sequence[Job[R]], address: str) -> None:
@@ -245,66 +319,45 @@ class Jobs(Generic[R]):
             raise Refusal(f"Too many analyses from your network are queued ({own}); try again in a minute.")
 
     def cancel(self, owner: str) -> None:
-        """Remove a session from all its jobs; a job without sessions stops at its next report."""
+        """Remove a session from its jobs; one without sessions stops at its next report, or at once if suspended."""
         with self._lock:
             self._leave(owner)
 
     def close(self, patience: float) -> None:
-        """Start no more jobs, and stop running ones at their next report.
+        """Start no more jobs, and stop those that have begun at their next report.
 
         If the process exited during a job, it would leave a partial download behind, and torch would abort.
 
         Args:
-            patience: Maximum seconds to wait for running jobs.
+            patience: Maximum seconds to wait for them.
         """
         with self._lock:
             self._closed = True
             for job in list(self._active.values()):
                 for owner in list(job._owners):
                     self._leave(owner)
-            self._lock.wait_for(lambda: not self._running, patience)
+            self._lock.wait_for(lambda: not any(line.open for line in self._lines.values()), patience)
 
     def ahead(self, job: Job[R]) -> int:
-        """Return the number of jobs queued ahead of a queued job."""
+        """Return the number of jobs that a queued job must wait for before it begins, without the one at work."""
         with self._lock:
-            return self._place(job)[1]
+            line = self._lines[job.device]
+            queued = [each for each in line.queued if each.wanted]
+            if job not in queued:
+                return 0
+            return queued.index(job) + (len(line.open) if line.full else 0)
 
-    def behind(self, job: Job[R]) -> int:
-        """Return the number of jobs queued behind a running job."""
+    def others(self, job: Job[R]) -> int:
+        """Return the number of other jobs that need the device of an active job and that a session is waiting for."""
         with self._lock:
-            return next((len(self._queued(device)) for device, each in self._running.items() if each is job), 0)
+            line = self._lines.get(job.device, _Line())
+            return sum(each is not job and each.wanted for each in (*line.open, *line.queued))
 
-    def wait(self, job: Job[R]) -> float | None:
-        """Return the estimated seconds until a queued job starts; None if there is no estimate yet.
-
-        Uses the running job's pace so far, and the mean duration of past jobs for each queued one.
-        """
-        with self._lock:
-            device, place = self._place(job)
-            mean, running = self._mean.get(device), self._running.get(device)
-            left = running.left if running else 0.0
-            if running and left is None and mean is not None and mean > running.seconds:
-                left = mean - running.seconds
-            if left is None or not device or (place and mean is None):
-                return None
-            return left + place * (mean or 0.0)
-
-    def _place(self, job: Job[R]) -> tuple[str, int]:
-        """Return the device for which a job is queued and the number of jobs ahead; ("", 0) if it is not queued."""
-        for device in self._waiting:
-            if job in (queued := self._queued(device)):
-                return device, queued.index(job)
-        return "", 0
-
-    def _queued(self, device: str) -> list[Job[R]]:
-        """Return the queued jobs of a device for which a session is still waiting."""
-        return [job for job in self._waiting[device] if job.wanted]
-
-    def _evict(self, device: str) -> deque[Job[R]]:
+    def _evict(self, line: _Line[R]) -> list[Job[R]]:
         """Drop the queued jobs of a device for which no session is waiting, and return the queue."""
-        for job in [job for job in self._waiting[device] if not job.wanted]:
+        for job in [job for job in line.queued if not job.wanted]:
             self._drop(job)
-        return self._waiting[device]
+        return line.queued
 
     def _leave(self, owner: str, except_key: str | None = None) -> None:
         for key, job in list(self._active.items()):
@@ -318,30 +371,86 @@ class Jobs(Generic[R]):
             del self._active[job.key]  # a later request for this key creates a new job
         if job.state == "queued":
             job.state = "cancelled"
-        for line in self._waiting.values():
-            if job in line:
-                line.remove(job)
+            self._lines[job.device].queued.remove(job)
+        self._lock.notify_all()  # it may be suspended
 
-    def _serve(self, device: str) -> None:
-        """Run the jobs of one device until the process exits."""
-        while True:
-            with self._lock:
-                while self._closed or not self._evict(device):
-                    self._lock.wait()
-                job = self._running[device] = self._waiting[device].popleft()
-                job.state = "running"
-            finished = job._run()
-            with self._lock:
-                if self._active.get(job.key) is job:
-                    del self._active[job.key]
-                if finished:
-                    before = self._mean.get(device, job.seconds)
-                    self._mean[device] = before + NEWEST_WEIGHT * (job.seconds - before)
-            said = {"job": job.name, "state": job.state, "seconds": round(job.seconds, 2), **job.about}
-            said["reason"] = job.sentence
-            logging.getLogger(__name__).info("job ended", extra=said)
-            give_back()
-            del job  # so that an idle worker holds no reference to it
-            with self._lock:
-                del self._running[device]
-                self._lock.notify_all()
+    def _give_way(self, job: Job[R]) -> None:
+        """Let another job go first, if it has had less of the device by more than a quantum; then wait for a turn."""
+        with self._lock:
+            line = self._lines[job.device]
+            if line.holder is not job or (len(line.open) == 1 and not line.queued):
+                return
+            line.full = not self._room()
+            if line.full:  # what it holds is best freed by its end
+                return
+            other = self._next(line)
+            if other and other._served < job._served - self._quantum:
+                self._hand_over(line, other)
+                self._await_turn(line, job)
+
+    def _step_aside(self, job: Job[R]) -> None:
+        """Take the device from a job that does not need it."""
+        with self._lock:
+            line = self._lines[job.device]
+            if line.holder is job:
+                self._hand_over(line)
+
+    def _come_back(self, job: Job[R]) -> None:
+        """Wait until a job has the device again."""
+        with self._lock:
+            self._await_turn(self._lines[job.device], job)
+
+    def _await_turn(self, line: _Line[R], job: Job[R]) -> None:
+        """Wait until a job has the device; raise Cancelled once no session waits for it."""
+        begun, job._waits = time.monotonic(), True
+        job._pause()
+        try:
+            if line.holder is None:
+                self._hand_over(line)
+            while job.wanted and line.holder is not job:
+                self._lock.wait(CHECK_INTERVAL)
+            if not job.wanted:
+                raise Cancelled
+        finally:
+            job._waits = False
+            job._begin()
+            leave_out(time.monotonic() - begun)
+
+    def _next(self, line: _Line[R]) -> Job[R] | None:
+        """Return the job that has had the least of the device among those that need it; the earliest of several."""
+        found = min((job for job in line.open if job._waits), key=lambda job: job._served, default=None)
+        line.full = (bool(found) and not self._room()) or len(line.open) >= MAX_OPEN_JOBS
+        if not line.full and not self._closed and (queued := self._evict(line)):
+            found = queued[0]  # it has had nothing
+        return found
+
+    def _hand_over(self, line: _Line[R], job: Job[R] | None = None) -> None:
+        """Give the device to a job; to the next one by default."""
+        line.holder = job = job or self._next(line)
+        if job and job.state == "queued":
+            line.queued.remove(job)
+            line.open.append(job)
+            job.state = "running"
+        self._lock.notify_all()
+
+    def _serve(self, line: _Line[R], job: Job[R]) -> None:
+        """Run a job in its thread once it has the device, and hand the device over when it ends."""
+        with self._lock:
+            self._lock.wait_for(lambda: job.state != "queued")
+            if job.state == "cancelled":
+                return
+            job._begin()
+            job._started = job._since
+        job._run()
+        with self._lock:
+            if self._active.get(job.key) is job:
+                del self._active[job.key]
+        said = {"job": job.name, "state": job.state, "seconds": round(job.seconds, 2), **job.about}
+        said["reason"] = job.sentence
+        logging.getLogger(__name__).info("job ended", extra=said)
+        give_back()
+        with self._lock:
+            line.open.remove(job)
+            if line.holder is job:
+                self._hand_over(line)
+            self._lock.notify_all()

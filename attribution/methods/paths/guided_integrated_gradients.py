@@ -8,7 +8,7 @@ from torch import Tensor
 
 from attribution.methods.citation import Citation
 from attribution.methods.method import Tick
-from attribution.methods.paths.from_baseline import FromBaseline
+from attribution.methods.paths.from_baseline import FromBaseline, Walked
 from attribution.network.scorer import Scorer
 from attribution.settings import Choice, Number, setting
 
@@ -71,7 +71,7 @@ class GuidedIntegratedGradients(FromBaseline):
         Choice("Quadrature: mean gradient of both ends of a step, or of its start.", ("trapezoid", "left")), "trapezoid"
     )
 
-    def walk(self, scorer: Scorer, baseline: Tensor, tick: Tick) -> tuple[Tensor, float | None]:
+    def walk(self, scorer: Scorer, baseline: Tensor, tick: Tick) -> Walked:
         difference = scorer.x - baseline
         weight = difference.abs() / difference.abs().sum().clamp(min=torch.finfo(baseline.dtype).tiny)
         values, place, before = (torch.zeros_like(baseline) for _ in range(3))  # place: progress of each value
@@ -86,7 +86,7 @@ class GuidedIntegratedGradients(FromBaseline):
             values += gradients[0] * ((before + after) / 2 if both else after)
             before = after
             tick((step + 1) / self.steps, values.clone)
-        return values, first
+        return Walked(values, first)
 
     def _step(self, place: Tensor, weight: Tensor, steepness: Tensor, reach: float) -> Tensor:
         """Move the values until their weighted mean progress is `reach`; return their new progress.

@@ -8,15 +8,20 @@ from torch import Tensor
 
 from attribution.methods.citation import Citation
 from attribution.methods.method import Tick
-from attribution.methods.paths.from_baseline import FromBaseline
+from attribution.methods.paths.from_baseline import FromBaseline, Walked
 from attribution.methods.paths.quadrature import left
 from attribution.methods.paths.straight_path import between
 from attribution.network.scorer import Scorer
+from attribution.settings import Number, setting
 
 
 @dataclass(frozen=True)
 class IDGI(FromBaseline):
-    """The score change of each step, distributed over the pixels in proportion to their squared gradients."""
+    """The score change of each step, distributed over the pixels in proportion to their squared gradients.
+
+    Attributes:
+        steps: Gradient evaluations along the path, 1 to 1000. Default: 25.
+    """
 
     key: ClassVar[str] = "idgi"
     title: ClassVar[str] = "IDGI"
@@ -44,7 +49,9 @@ class IDGI(FromBaseline):
         "CVPR",
     )
 
-    def walk(self, scorer: Scorer, baseline: Tensor, tick: Tick) -> tuple[Tensor, float | None]:
+    steps: int = setting(Number("Gradient evaluations along the path.", 1, 1000), 25)
+
+    def walk(self, scorer: Scorer, baseline: Tensor, tick: Tick) -> Walked:
         nodes, _ = left(self.steps)
         values, difference = torch.zeros_like(baseline), scorer.x - baseline
         share: Tensor | None = None  # of the last node that has a gradient
@@ -63,7 +70,7 @@ class IDGI(FromBaseline):
             tick(piece.stop / self.steps, values.clone)
         if share is not None:
             values.add_(share, alpha=scorer.score - settled)
-        return values, first
+        return Walked(values, first)
 
 
 def _share(gradient: Tensor) -> Tensor:

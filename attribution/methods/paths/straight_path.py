@@ -1,5 +1,6 @@
 """The gradient averaged along the straight path from a baseline to the photo."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +18,11 @@ from attribution.refusal import Refusal
 ADAPTIVE_RULE = "adaptive"
 MAX_PREVIEWS = 16  # partial maps shown before the final one, at most
 MAX_GRADIENT_BYTES = 1e9  # bytes of gradients that the adaptive rule may store
+MAP_ERROR = 0.05  # relative error of the map that automatic steps keep below
+# Of 81 measured maps that stopped at an estimate of 5%, two were 5.1% off; at 4.75% all are below 5%.
+STOP_ERROR = 0.95 * MAP_ERROR  # estimated relative error at which automatic steps stop
+MAX_AUTO_STEPS = 200  # largest number of automatic steps
+FIXED_STEPS = 25  # automatic steps of the fixed rules, which do not estimate their error
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,8 @@ class Average:
         weights: (S,), sum to 1.
         scores: (S,), scores at the nodes.
         slopes: (S,), derivatives of the score along the path at the nodes.
+        error: Estimated L2 error of the map, the gradient times the difference from the baseline; None for fixed rules
+            and for a single node.
     """
 
     gradient: Tensor
@@ -36,6 +44,7 @@ class Average:
     weights: NDArray[np.float64]
     scores: NDArray[np.float64]
     slopes: NDArray[np.float64]
+    error: float | None = None
 
     def score_at(self, alpha: float) -> float | None:
         """Return the score at a position; None if it is not a node."""
@@ -43,20 +52,25 @@ class Average:
         return float(self.scores[found[0]]) if len(found) else None
 
 
-def average(scorer: Scorer, baseline: Tensor, steps: int, rule: str, tick: Tick) -> Average:
+def average(scorer: Scorer, baseline: Tensor, steps: int | str, rule: str, tick: Tick) -> Average:
     """Average the gradient along the path.
 
     Args:
         scorer: Scorer of the photo.
         baseline: (3, H, W).
-        steps: Number of gradient evaluations.
+        steps: Number of gradient evaluations. With "auto", the adaptive rule evaluates gradients until the estimated
+            relative error of the map is below MAP_ERROR, at most MAX_AUTO_STEPS; the fixed rules, FIXED_STEPS.
         rule: "adaptive" or a key of `quadrature.RULES`.
         tick: Called between chunks with the fraction done and a function that returns the average so far.
 
     Raises:
         Refusal: If the adaptive rule would store more than 1 GB of gradients.
     """
-    return (_adaptive if rule == ADAPTIVE_RULE else _fixed)(scorer, baseline, steps, rule, tick)
+    if rule != ADAPTIVE_RULE:
+        return _fixed(scorer, baseline, FIXED_STEPS if isinstance(steps, str) else steps, rule, tick)
+    for found in refined(scorer, baseline, steps, tick):
+        latest = found
+    return latest()
 
 
 def between(start: Tensor, difference: Tensor, alphas: Tensor) -> Tensor:
@@ -78,18 +92,14 @@ def _fixed(scorer: Scorer, baseline: Tensor, steps: int, rule: str, tick: Tick) 
     return Average(total, nodes, weights, scores, slopes)
 
 
-def _adaptive(scorer: Scorer, baseline: Tensor, steps: int, rule: str, tick: Tick) -> Average:
-    for found in refined(scorer, baseline, steps, tick):
-        latest = found
-    return latest()
-
-
-def refined(scorer: Scorer, baseline: Tensor, steps: int, tick: Tick) -> Iterator[Callable[[], Average]]:
+def refined(scorer: Scorer, baseline: Tensor, steps: int | str, tick: Tick) -> Iterator[Callable[[], Average]]:
     """Refine the path round by round.
 
-    The error estimate of a cell is the larger of two: h/2 * ||D * (G(left) - G(right))||_1, the L1 distance between the
-    cell's trapezoid map and its one-sided map, and the part of the score change that the trapezoid misses. The second
-    detects a peak between two similar ends; alone, it would yield a correct sum but a wrong map.
+    The error estimate of a cell is the larger of two. The first is h / sqrt(12) * ||D * (G(left) - G(right))||_2: along
+    the path, a rectifier network's gradient changes in many small jumps, like a random walk, and this is the expected
+    L2 error of the trapezoid rule for a random walk between two known ends. The second is the part of the score change
+    that the trapezoid misses, converted to the L2 norm of a map by the mean ratio of the two at the nodes. It detects a
+    peak between two similar ends; alone, it would yield a correct sum but a wrong map.
 
     Args:
         scorer: As for `average`.
@@ -101,59 +111,85 @@ def refined(scorer: Scorer, baseline: Tensor, steps: int, tick: Tick) -> Iterato
         After each round a function that returns the average over the nodes so far.
     """
     difference = scorer.x - baseline
-    if (size := steps * difference.nbytes) > MAX_GRADIENT_BYTES:
+    automatic = isinstance(steps, str)
+    most = steps if isinstance(steps, int) else max(2, min(MAX_AUTO_STEPS, int(MAX_GRADIENT_BYTES / difference.nbytes)))
+    if (size := most * difference.nbytes) > MAX_GRADIENT_BYTES:
         raise Refusal(
-            f"The {ADAPTIVE_RULE} rule stores every gradient, {size / 1e9:.1f} GB for {steps} steps at this size; "
+            f"The {ADAPTIVE_RULE} rule stores every gradient, {size / 1e9:.1f} GB for {most} steps at this size; "
             f"the limit is {MAX_GRADIENT_BYTES / 1e9:.0f} GB. Choose another rule, or fewer steps."
         )
 
     def doubt(width: float, left: _Node, right: _Node) -> float:
-        change = width / 2 * float((difference * (left.gradient - right.gradient)).abs().sum())
+        change = width / math.sqrt(12) * float((difference * (left.gradient - right.gradient)).norm())
         missed = right.score - left.score - width / 2 * (left.slope + right.slope)
-        return max(change, abs(missed))
+        slope = sum(abs(node.slope) for node in path.values)
+        size = sum(node.size for node in path.values) / slope if slope else 1.0  # of a map whose sum is 1
+        return max(change, size * abs(missed))
 
-    path = Refinement[_Node](steps, doubt)
-    kept = difference.new_empty((steps, *difference.shape))  # one allocation, to avoid fragmentation
+    path = Refinement[_Node](most, doubt)
+    kept = difference.new_empty((most, *difference.shape))  # one allocation, to avoid fragmentation
     done = previewed = 0
+    finished = 0.0  # share of the work
+
+    def mean() -> Tensor:
+        """Return the sum of weight * gradient, (3, H, W), without copying the gradients."""
+        weights = np.zeros(len(path.nodes))
+        weights[[node.place for node in path.values]] = path.weights
+        total: Tensor = torch.tensordot(torch.from_numpy(weights).to(kept), kept[: len(weights)], dims=1)
+        return total
 
     def so_far() -> Average:
         scores, slopes = (np.array([getattr(node, name) for node in path.values]) for name in ("score", "slope"))
-        return Average(_mean(path), np.array(path.nodes), path.weights, scores, slopes)
+        error = path.error if len(path.nodes) > 1 else None
+        return Average(mean(), np.array(path.nodes), path.weights, scores, slopes, error)
 
     while wanted := path.wanted():
         found: list[_Node] = []
         while len(found) < len(wanted):
-            alphas = torch.tensor(wanted[len(found) : len(found) + scorer.chunk], dtype=torch.float64)
+            alphas = torch.tensor(wanted[len(found) : len(found) + scorer.piece], dtype=torch.float64)
             gradients, scores = scorer.gradients(between(baseline, difference, alphas))
-            slopes = slopes_of(gradients, difference)
-            place = kept[done : done + len(alphas)].copy_(gradients)
-            found += map(_Node, place, scores.tolist(), slopes.tolist())
+            places = range(done, done + len(alphas))
+            stored = kept[done : done + len(alphas)].copy_(gradients)
+            products = gradients * difference
+            sizes, slopes = products.flatten(1).norm(dim=1).tolist(), _sums(products)
+            found += map(_Node, places, stored, scores.tolist(), slopes.tolist(), sizes)
             done += len(alphas)
             # A preview sums all stored gradients, so there are only a few.
-            worth = bool(path.nodes) and (done - previewed) * MAX_PREVIEWS >= steps
+            worth = bool(path.nodes) and (done - previewed) * MAX_PREVIEWS >= (FIXED_STEPS if automatic else most)
             previewed = done if worth else previewed
-            tick(done / steps, partial(_mean, path) if worth else None)
+            tick(finished if automatic else done / most, mean if worth else None)
         path.take(wanted, found)
         yield so_far
+        if automatic:
+            wanted_error = STOP_ERROR * float((difference * mean()).norm())
+            if not path.error > wanted_error:  # also if a gradient is not finite, which the engine refuses
+                return
+            finished = max(finished, wanted_error / path.error)  # the error is about inverse to the steps
 
 
 @dataclass(frozen=True, eq=False)
 class _Node:
-    """The evaluation at one position of the path."""
+    """The evaluation at one position of the path.
 
+    Attributes:
+        place: Number in the order of evaluation.
+        gradient: (3, H, W).
+        score: Score.
+        slope: Derivative of the score along the path.
+        size: L2 norm of the gradient times the difference from the baseline.
+    """
+
+    place: int
     gradient: Tensor
     score: float
     slope: float
+    size: float
 
 
 def slopes_of(gradients: Tensor, difference: Tensor) -> NDArray[np.float64]:
     """Return the derivatives of the score along the path, (N,), summed in float64 on the CPU."""
-    return (gradients * difference).flatten(1).cpu().double().sum(1).numpy()
+    return _sums(gradients * difference)
 
 
-def _mean(path: Refinement[_Node]) -> Tensor:
-    """Return the sum of weight * gradient, (3, H, W), without copying the gradients."""
-    total = torch.zeros_like(path.values[0].gradient)
-    for weight, node in zip(path.weights, path.values, strict=True):
-        total.add_(node.gradient, alpha=float(weight))
-    return total
+def _sums(products: Tensor) -> NDArray[np.float64]:
+    return products.flatten(1).cpu().double().sum(1).numpy()

@@ -1,43 +1,47 @@
 """The faithfulness page: does the score depend on the pixels that each map highlights?"""
 
-import plotly.graph_objects as go
+from html import escape
+
 import streamlit as st
 
 from attribution.checks.findings import Faithfulness, Findings
 from attribution.checks.trial import SET_SIZES, Trial
 from attribution.export.checks import LINE_COLOURS
 from attribution.photo.encode import data_url, eight_bit
-from attribution.ui.events import read_point, received
+from attribution.ui.events import read_selected, received
 from attribution.ui.forms import ask
 from attribution.ui.heading import show_heading
 from attribution.ui.pictures import MIN_PANEL_WIDTH
 from attribution.ui.session import rerun_page, session
 from attribution.ui.table import show_table
-from attribution.ui.theme import make_legible
+from attribution.ui.theme import text_colour
 from attribution.ui.watch import show
 from attribution.work.analysis import require_methods
 from attribution.work.faithfulness import Tested, TrialTask
 
 BETTER_DIRECTION = {"deletion": "lower is better", "insertion": "higher is better"}
+REPLACED = {"deletion": "replaced", "insertion": "inserted"}
+HEIGHT, LEGEND_HEIGHT = 380, 65  # pixels of a chart, and of its legend, which takes three lines on a phone
+MAX_PLAIN_LEGEND = 9  # curves whose names fit below a chart on a phone
+ROUNDED = 0.0005  # share of the pixels within which the slider, of 0.1% steps, is at a measured point
 
 
 def draw(tested: Tested) -> None:
-    """Show the curves, the metrics, and the perturbed images."""
+    """Show the curves, the metrics, and the perturbed images, finished or not, in a layout that does not change."""
     found, analysis = tested.found, tested.outcome.analysis
     explained = found.target.words(tested.outcome.classes)
-    st.text(f"{analysis.heading} Explaining: {explained}.")
+    st.text(f"{analysis.heading} Explaining: {explained}.{'' if tested.finished else ' So far:'}")
     for refusal in tested.outcome.finished.refusals:
         st.info(str(refusal), icon=":material/info:")
-    if tested.finished:
-        st.markdown("\n".join(f"- {found.sentence(place)}" for place in range(found.count)))
-    if found.findings and found.warning:
+    said = "".join(f"<li>{escape(found.sentence(place))}</li>" for place in range(found.count))
+    st.html(f'<ul class="verdicts">{said}</ul>')
+    if found.warning:
         st.warning(found.warning, icon=":material/warning:")
     for column, name in zip(st.columns(2), BETTER_DIRECTION, strict=True):
         with column:
-            show_curves(found, name, tested.finished)
+            show_curves(found, name)
     show_numbers(found)
-    if tested.finished:
-        show_images(found)
+    show_images(found)
     st.caption(
         "Limitations: photos with replaced pixels are out of distribution for the network. Scattered maps do well at "
         "deletion because they damage the whole photo, smooth maps do well at insertion, and the ranking of the "
@@ -48,44 +52,64 @@ def draw(tested: Tested) -> None:
     )
 
 
-def show_curves(found: Faithfulness, name: str, finished: bool) -> None:
+def show_curves(found: Faithfulness, name: str) -> None:
     """Plot the score against the share of replaced pixels; clicking a point shows its images below."""
-    figure = go.Figure()
-    for place, each in enumerate(found.findings):
-        curve = getattr(each, name)
-        dash = "solid" if place < found.count else "dot"
-        colour = LINE_COLOURS[place % len(LINE_COLOURS)]
-        figure.add_scatter(
-            x=100 * curve.counts / each.ranks.size,
-            y=curve.scores,
-            name=each.name,
-            mode="lines+markers" if finished else "lines",  # clicks need markers, which are slow to draw
-            line={"color": colour, "dash": dash},
-            marker={"color": colour, "size": 5},
-            unselected={"marker": {"opacity": 1}},
-            hovertemplate="%{x:.0f}% replaced: %{y:.3g}",
-        )
-    figure.update_xaxes(title=f"pixels {'replaced' if name == 'deletion' else 'inserted'} (%)")
-    figure.update_yaxes(title=found.target.axis)
-    legend = {"orientation": "h", "yanchor": "top", "y": -0.25}
-    figure.update_layout(height=400, margin={"l": 0, "r": 0, "t": 10, "b": 0}, legend=legend)
-    make_legible(figure)
+    curves = [getattr(each, name) for each in found.findings]
+    colours = [LINE_COLOURS[place % len(LINE_COLOURS)] for place in range(len(curves))]
+    words = {"color": text_colour()}
+    axis = {"type": "value", "axisLabel": words, "nameTextStyle": words, "nameLocation": "middle"}
+    chart = {
+        "animation": False,
+        "grid": {"left": 5, "right": 15, "top": 10, "bottom": LEGEND_HEIGHT + 20},
+        "legend": {
+            "type": "scroll" if len(curves) > MAX_PLAIN_LEGEND else "plain",
+            "top": HEIGHT - LEGEND_HEIGHT,
+            "textStyle": words,
+        },
+        "tooltip": {"trigger": "item", "formatter": "{a}<br>{@[0]}%: {@[1]}"},
+        "xAxis": {**axis, "max": 100, "nameGap": 25, "name": f"pixels {REPLACED[name]} (%)"},
+        "yAxis": {**axis, "nameGap": 45, "name": found.target.axis},
+        "series": [
+            {
+                "type": "line",
+                "name": each.name,
+                "data": [
+                    [float(f"{100 * count / curve.counts[-1]:.4g}"), float(f"{score:.4g}")]
+                    for count, score in zip(curve.counts, curve.scores, strict=True)
+                ],
+                "symbol": "circle",
+                "symbolSize": 6,
+                "selectedMode": "single",
+                "itemStyle": {"color": colour},
+                "lineStyle": {"color": colour, "width": 2, "type": "solid" if place < found.count else "dotted"},
+                "emphasis": {"scale": 1.5, "lineStyle": {"width": 2}},
+                "select": {"itemStyle": {"color": colour, "borderColor": colour}, "lineStyle": {"width": 2}},
+            }
+            for place, (each, curve, colour) in enumerate(zip(found.findings, curves, colours, strict=True))
+        ],
+    }
     st.markdown(f"**{name.capitalize()}**, {BETTER_DIRECTION[name]}")
-    spoken = ", ".join(f"{each.name} {getattr(each, name).area:.3f}" for each in found.findings)
+    spoken = ", ".join(
+        f"{each.name} {_number(curve.area, '.3f', curve.error)}"
+        for each, curve in zip(found.findings, curves, strict=True)
+    )
 
     def clicked() -> None:
-        share = received(f"{name}-curves", "selection", lambda sent: read_point(sent, "x"))
-        if share is not None and 0 <= share <= 100:
-            st.session_state["faithfulness-curve"] = name
-            st.session_state["faithfulness-share"] = round(share, 1)
-            rerun_page()
+        selected = received(f"{name}-curves", "selection", read_selected)
+        if selected is None or selected[0] >= len(curves) or selected[1] >= len(curves[selected[0]].counts):
+            return
+        curve = curves[selected[0]]
+        st.session_state["faithfulness-curve"] = name
+        st.session_state["faithfulness-share"] = round(float(100 * curve.counts[selected[1]] / curve.counts[-1]), 1)
+        rerun_page()
 
-    st.plotly_chart(
-        figure,
+    # Keeps its place in the browser while points are added; a Plotly chart would be replaced, and flicker.
+    st.echarts_chart(
+        chart,
         key=f"{name}-curves",
+        height=HEIGHT,
+        renderer="svg",
         on_select=clicked,
-        selection_mode="points",
-        config={"displayModeBar": False},
         alt=f"Score during {name}. Areas under the curves: {spoken}",
     )
 
@@ -97,32 +121,38 @@ def show_numbers(found: Faithfulness) -> None:
     show_table(
         {
             "Map": [each.name for each in rows],
-            "Deletion, area": [f"{each.deletion.area:.3f}" for each in rows],
-            "Insertion, area": [f"{each.insertion.area:.3f}" for each in rows],
-            "Sensitivity-n": [_number(each.mean_sensitivity_n, "+.2f") for each in rows],
-            "Infidelity": [_number(each.infidelity, ".2g") for each in rows],
-            "Scaled infidelity": [_number(each.scaled_infidelity, ".2g") for each in rows],
-            "Max-sensitivity": [_number(each.max_sensitivity, ".2f") for each in rows],
+            "Deletion, area": [_number(each.deletion.area, ".3f", each.deletion.error) for each in rows],
+            "Insertion, area": [_number(each.insertion.area, ".3f", each.insertion.error) for each in rows],
+            "Sensitivity-n": [_number(each.mean_sensitivity_n, "+.2f", each.sensitivity_n_error) for each in rows],
+            "Infidelity": [_square(each.infidelity, each.infidelity_error) for each in rows],
+            "Scaled infidelity": [_square(each.scaled_infidelity, each.scaled_infidelity_error) for each in rows],
+            "Max-sensitivity": [_least(each) for each in rows],
         },
         "Deletion, insertion, sensitivity-n, infidelity and max-sensitivity of each map and control",
+        width="9.5rem",
     )
     trial, unit = found.trial, found.target.unit
-    said = [f"Deletion and insertion: area under the curve, that is, the mean score (unit: {unit})."]
+    said = [
+        f"Deletion and insertion: area under the curve, that is, the mean score (unit: {unit}). \u00b1 estimated "
+        "standard error, since steps are left out where the curve hardly bends."
+    ]
     if trial.samples:
         said += [
             "Sensitivity-n: correlation between the map's sum over a random set of pixels and the score drop when "
             f"they are replaced, averaged over set sizes from {SET_SIZES[0]:.0%} to {SET_SIZES[-1]:.0%} of all pixels, "
-            f"{trial.samples} sets each; 1 is best, and a random map rarely exceeds {found.chance:.2f}. Infidelity: "
-            f"mean squared error of the score drop that the map predicts for {trial.samples} squares (unit: "
+            f"up to {trial.samples} sets each; 1 is best, and a random map rarely exceeds {found.chance:.2f}. "
+            f"Infidelity: mean squared error of the score drop that the map predicts for as many squares (unit: "
             f"{unit}\u00b2); only for maps that sum to a score difference or are per unit of pixel value. Scaled "
             "infidelity: after multiplying the map by its best factor. Lower is better for both. A map whose baseline "
-            "differs from the filler predicts a different score drop, which raises its infidelity."
+            "differs from the filler predicts a different score drop, which raises its infidelity. "
+            "\u00b1 standard error of the random sets and squares."
         ]
     if trial.moves:
         said += [
-            f"Max-sensitivity: largest relative change (L2) of the map over {trial.moves} perturbed photos whose pixel "
-            f"values differ by at most {trial.radius:g}; lower is more robust. Not measured for controls, which do not "
-            "use the network."
+            "Max-sensitivity: largest relative change (L2) of the map among random perturbed photos whose pixel values "
+            f"differ by at most {trial.radius:g}; lower is more robust. It is a lower bound: another perturbation may "
+            f"change the map more. In brackets: the number of photos, {trial.moves} or fewer if all changes are alike. "
+            "Not measured for controls, which do not use the network."
         ]
     st.caption(" ".join(said))
 
@@ -146,17 +176,31 @@ def show_images(found: Faithfulness) -> None:
 
 
 def show_image(found: Faithfulness, findings: Findings, name: str, share: float) -> None:
-    """Show the perturbed image of one map, at the nearest point of its curve."""
-    curve = getattr(findings, name)
-    point = abs(curve.counts - share * findings.ranks.size).argmin()
-    share, score = curve.counts[point] / findings.ranks.size, curve.scores[point]
+    """Show the perturbed image of one map, and its score, which is interpolated where it was not measured."""
+    curve, count = getattr(findings, name), round(share * findings.ranks.size)
     image = (found.deleted if name == "deletion" else found.inserted)(findings, share)
     st.image(data_url(eight_bit(image.numpy())), width="stretch", alt=f"{findings.name}, {100 * share:.3g}% replaced")
-    st.caption(f"{findings.name}: {found.target.quantity(score)}")
+    between = "" if abs(curve.counts - count).min() <= ROUNDED * findings.ranks.size else "about "
+    st.caption(f"{findings.name}: {between}{found.target.quantity(curve.at(count))}")
 
 
-def _number(value: float | None, form: str) -> str:
-    return "\u2013" if value is None else format(value, form)
+def _number(value: float | None, form: str, error: float | None) -> str:
+    """Write a number with its standard error, unless that rounds to zero."""
+    if value is None:
+        return "\u2013"
+    doubt = format(error or 0.0, form.removeprefix("+"))
+    return format(value, form) + (f" \u00b1 {doubt}" if float(doubt) else "")
+
+
+def _square(value: float | None, error: float | None) -> str:
+    """Write a number of any size, as a mean square is, with its standard error."""
+    return _number(value, ".0f" if value is not None and value >= 100 else ".2g", error)
+
+
+def _least(findings: Findings) -> str:
+    if findings.max_sensitivity is None:
+        return "\u2013"
+    return f"\u2265 {findings.max_sensitivity:.2f} ({findings.moves})"
 
 
 show_heading("Does the score depend on the pixels that the map highlights?")
@@ -171,4 +215,4 @@ with right:
     )
 analysis = require_methods(session().analysis)
 task = analysis if isinstance(analysis, str) else TrialTask(analysis, trial)
-show("faithfulness", task, draw, tick=1.5)
+show("faithfulness", task, draw)
