@@ -19,6 +19,7 @@ POLL_INTERVAL = 0.3  # seconds from the end of one poll to the next
 MIN_SHOWN_ESTIMATE = 3.0  # seconds; a shorter remaining time is not shown
 MAX_POLL_INTERVAL = 5.0  # seconds between two polls of a job that shares its device, at most
 POLLS_PER_AGE = 5.0  # polls in the time since such a job was submitted
+STARTING = "Starting"  # until the job says what it does
 LAST_RESULT_NOTE = "Showing the last finished result."
 
 
@@ -222,10 +223,14 @@ def _state(job: Job[Any]) -> str:
     """Return the current activity with the estimated time left and the number of other people's analyses."""
     if job.state == "queued":
         ahead = JOBS.ahead(job)
-        return f"Queued behind {_analyses(ahead)}" if ahead else "Starting"
+        return f"Queued behind {_analyses(ahead)}" if ahead else STARTING
     left, others = job.left or 0.0, JOBS.others(job)
     time = f", about {left:.0f} s left" if left >= MIN_SHOWN_ESTIMATE else ""
-    return job.message + time + (f"; sharing the processor with {_analyses(others, 'other ')}" if others else "")
+    return (
+        (job.message or STARTING)
+        + time
+        + (f"; sharing the processor with {_analyses(others, 'other ')}" if others else "")
+    )
 
 
 def _analyses(count: int, kind: str = "") -> str:
