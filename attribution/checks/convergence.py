@@ -41,7 +41,7 @@ class Figures:
 
     Attributes:
         rule: "adaptive" or a key of `quadrature.RULES`.
-        seconds: Duration in seconds, without suspensions.
+        seconds: Duration in seconds, without suspensions for other jobs.
         delta: |sum of the map - score difference| / |score difference|; None if the score difference is zero.
         error: Relative L2 distance from the reference.
         rank: Spearman correlation of absolute pixel values with the reference; None if either map is constant.

@@ -39,7 +39,7 @@ class Task(Protocol[R]):
         """The model's key, for the log."""
 
     def compute(self, job: Job[R]) -> R:
-        """Return the result; called in a worker thread."""
+        """Return the result; called in the job's thread."""
 
     def remembered(self) -> R | None:
         """Return the cached result, or None."""

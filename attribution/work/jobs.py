@@ -351,10 +351,11 @@ class Jobs(Generic[R]):
             return queued.index(job) + (len(line.open) if line.full else 0)
 
     def others(self, job: Job[R]) -> int:
-        """Return the number of other jobs that need the device of an active job and that a session is waiting for."""
+        """Return the number of other jobs that need the device of a job and that a session is waiting for."""
         with self._lock:
             line = self._lines.get(job.device, _Line())
-            return sum(each is not job and each.wanted for each in (*line.open, *line.queued))
+            need = [*line.queued, *(each for each in line.open if each._waits or each is line.holder)]
+            return sum(each is not job and each.wanted for each in need)
 
     def _evict(self, line: _Line[R]) -> list[Job[R]]:
         """Drop the queued jobs of a device for which no session is waiting, and return the queue."""
