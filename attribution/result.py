@@ -44,7 +44,7 @@ class Attribution:
         forwards: Forward passes, counted per image.
         backwards: Backward passes, counted per image.
         chunk: Maximum images per chunk.
-        seconds: Wall time in seconds.
+        seconds: Duration in seconds, without suspensions for other jobs.
         rectifiers: Rectifiers and other nonlinear operators in the map's forward pass; None if they were not recorded.
         notes: Warnings, as sentences.
         explained: Description of the target.

@@ -141,7 +141,9 @@ class Session:
         """Look at the job as the page does, until it has ended."""
         while self.busy:
             said = [each.progress.text for each in self.elements if each.WhichOneof("type") == "progress"]
-            self.waiting = [int(number) for text in said for number in re.findall(r"behind (\d+) anal", text)]
+            self.waiting = [
+                int(number) for text in said for number in re.findall(r"(?:behind|with) (\d+) (?:other )?anal", text)
+            ]
             await asyncio.sleep(self.after)
             await self.run(self.fragment)
 

@@ -132,6 +132,16 @@ def test_a_small_budget_makes_smaller_chunks_and_equal_maps(
     assert Scorer(squeezenet, shepherd, at.Target()).chunk == 1
 
 
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="only Linux says what a process holds")
+def test_there_is_room_as_long_as_a_share_of_the_budget_is_free(megabytes: object) -> None:
+    used = memory.held() / 1e6
+    assert used > 100
+    megabytes(str(round(3 * used + 2000)))
+    assert memory.has_room(0.3)
+    megabytes(str(round(used / 2)))
+    assert not memory.has_room(0.3)
+
+
 def test_a_model_that_does_not_fit_is_refused_before_it_is_loaded(
     megabytes: object, monkeypatch: pytest.MonkeyPatch, shepherd: torch.Tensor
 ) -> None:

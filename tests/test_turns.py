@@ -183,7 +183,7 @@ def test_a_job_aside_lets_others_have_the_device_and_takes_it_back(held: Callabl
     def work(job: Job[Any]) -> str:
         with job.aside():
             aside.set()
-            assert other.begun.wait(WAIT)
+            assert other.go.wait(WAIT)
             job.report(0.5, "downloading")
             noted.append("downloaded")
         noted.append("computed")
@@ -191,8 +191,9 @@ def test_a_job_aside_lets_others_have_the_device_and_takes_it_back(held: Callabl
 
     job = jobs.submit("cpu", "download", "ann", work)
     assert aside.wait(WAIT)
-    jobs.submit("cpu", "other", "bob", other)
+    beside = jobs.submit("cpu", "other", "bob", other)
     assert other.begun.wait(WAIT)
+    assert jobs.others(beside) == jobs.others(job) - 1 == 0  # one of them needs the device
     other.go.set()
     settle(jobs)
     assert job.result == "done"

