@@ -26,6 +26,8 @@ CONTROL_COLUMNS = 6  # the same for the controls, with more text below
 MIN_PANEL_WIDTH = 110  # pixels of a panel's width; a phone shows two side by side
 PENDING = "correlation \u2026"  # as long as with its number
 LABELS = ("insideStartBottom", "insideEndBottom")  # places of the names of the controls in the chart
+HEIGHT, LEGEND_HEIGHT = 320, 65  # pixels of the chart, and of its legend, which takes three lines on a phone
+MAX_PLAIN_LEGEND = 6  # curves whose names fit below the chart on a phone
 LOWEST = -0.2  # lower end of the chart, unless a similarity is below
 MEASURES = {
     "absolute": "Rank correlation, absolute values",
@@ -144,8 +146,12 @@ def show_curves(tried: Tried) -> None:
     axis = {"type": "value", "axisLabel": words, "nameTextStyle": words, "nameLocation": "middle"}
     chart = {
         "animation": False,
-        "grid": {"left": 5, "right": 15, "top": 30, "bottom": 25},
-        "legend": {"type": "scroll", "top": 0, "textStyle": words},
+        "grid": {"left": 5, "right": 15, "top": 10, "bottom": LEGEND_HEIGHT + 20},
+        "legend": {
+            "type": "scroll" if len(series) > MAX_PLAIN_LEGEND else "plain",
+            "top": HEIGHT - LEGEND_HEIGHT,
+            "textStyle": words,
+        },
         "tooltip": {"trigger": "item", "formatter": "{a}<br>{b}: {@[1]}"},
         "xAxis": {**axis, "name": "stage", "nameGap": 25, "min": 0, "max": len(sanity.stages) - 1, "minInterval": 1},
         "yAxis": {
@@ -161,7 +167,7 @@ def show_curves(tried: Tried) -> None:
     spoken = " ".join(sanity.sentence(place) for place in range(len(sanity.methods)))
     alt = f"{MEASURES[measure]} at each stage. {spoken}"
     # Keeps its place in the browser while points arrive.
-    st.echarts_chart(chart, key="sanity-curves", height=280, renderer="svg", alt=alt)
+    st.echarts_chart(chart, key="sanity-curves", height=HEIGHT, renderer="svg", alt=alt)
 
 
 def _value(alike: Likeness | None, measure: str) -> float | None:
