@@ -37,18 +37,18 @@ def header(element: Any) -> dict[str, Any]:
 
 
 def shows_map(element: Any) -> bool:
-    """True if an element is a map, finished or partial."""
+    """True for a map, finished or partial."""
     return header(element).get("kind") in ("map", "partial")
 
 
 def shows_random_map(element: Any) -> bool:
-    """True if an element is the map of a network with random weights."""
+    """True for the map of a network with random weights."""
     found = header(element)
     return found.get("kind") == "map" and found["id"].rpartition("-")[2].isdecimal() and not found["id"].endswith("-0")
 
 
 def shows_curve(element: Any) -> bool:
-    """True if an element is a chart with points."""
+    """True for a chart with points."""
     return element.WhichOneof("type") == "plotly_chart" and '"y":' in element.plotly_chart.spec
 
 

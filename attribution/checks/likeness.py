@@ -36,11 +36,16 @@ def likeness(one: NDArray[np.floating], other: NDArray[np.floating]) -> Likeness
 
 def rank_correlation(one: NDArray[Any], other: NDArray[Any]) -> float | None:
     """Return Spearman's rank correlation of two maps, (H, W); None if one of them is constant."""
-    from scipy.stats import spearmanr  # lazy: the import takes a second and is rarely needed
-
     if np.ptp(one) == 0 or np.ptp(other) == 0:
         return None
-    return float(spearmanr(one.ravel(), other.ravel()).statistic)
+    return float(np.asarray(np.corrcoef(_ranks(one), _ranks(other)))[0, 1])
+
+
+def _ranks(values: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the rank of each value, the mean for equal values; scipy.stats takes a second to import for it."""
+    _, places, counts = np.unique(values.ravel(), return_inverse=True, return_counts=True)
+    ranks: NDArray[np.float64] = (np.cumsum(counts) - (counts - 1) / 2)[places]
+    return ranks
 
 
 def _structure(one: NDArray[np.float64], other: NDArray[np.float64]) -> float | None:

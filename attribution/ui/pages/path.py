@@ -1,6 +1,7 @@
 """The path page: score and gradients between the baseline and the photo, and how many steps are enough."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
@@ -22,6 +23,7 @@ from attribution.work.path import PathChoice, PathTask, Traced
 CURVES = (ADAPTIVE_RULE, "midpoint")  # rules whose error is plotted
 STEPS_AXIS = (3.7, 1.1 * MAX_ADAPTIVE_STEPS)  # ends of the chart's axes, the same while points arrive
 ERROR_AXIS = (0.004, 1.6)
+NOWHERE = [(math.nan, math.nan)]  # a point that keeps the legend of an empty curve in its place
 NONE = "\u2013"  # a figure that does not exist
 
 
@@ -104,8 +106,8 @@ def show_curves(traced: Traced) -> None:
     """Plot the map error against the steps, both on log scales; bars show how much errors may still change."""
     study, figure = traced.study, go.Figure()
     for rule in CURVES:
-        # One point keeps the legend in its place.
-        steps, errors = np.array(study.curves[rule] or np.full((1, 2), np.nan)).T
+        points: Sequence[tuple[float, float]] = study.curves[rule] or NOWHERE
+        steps, errors = np.array(points).T
         symbol, colour = ("circle", "#2563eb") if rule == ADAPTIVE_RULE else ("square", "#d97706")
         marker = {"symbol": symbol, "color": colour}
         bars = None
