@@ -8,6 +8,7 @@ A first picture shows something computed: the player, a map, of *Sanity* one of 
 """
 
 import asyncio
+import json
 import sys
 import tempfile
 import time
@@ -37,19 +38,21 @@ def header(element: Any) -> dict[str, Any]:
 
 
 def shows_map(element: Any) -> bool:
-    """True for a map, finished or partial."""
+    """True if an element is a map, finished or partial."""
     return header(element).get("kind") in ("map", "partial")
 
 
 def shows_random_map(element: Any) -> bool:
-    """True for the map of a network with random weights."""
+    """True if an element is the map of a network with random weights."""
     found = header(element)
     return found.get("kind") == "map" and found["id"].rpartition("-")[2].isdecimal() and not found["id"].endswith("-0")
 
 
 def shows_curve(element: Any) -> bool:
-    """True for a chart with points."""
-    return element.WhichOneof("type") == "plotly_chart" and '"y":' in element.plotly_chart.spec
+    """True if an element is a chart with points."""
+    if element.WhichOneof("type") != "echarts_chart":
+        return False
+    return any(series.get("data") for series in json.loads(element.echarts_chart.spec)["series"])
 
 
 PAGES: dict[str, Callable[[Any], bool]] = {

@@ -110,7 +110,7 @@ def test_the_maps_of_all_stages_and_the_controls_are_linked(visit: Page) -> None
     expect(visit.get_by_text("Guided backpropagation: similarity after randomising all weights, 0.")).to_be_visible()
     zoom_moves_all(visit, "gradient-0", before)
     visit.get_by_role("radio", name="SSIM").click()
-    expect(visit.get_by_role("figure", name="SSIM at each stage")).to_be_visible()
+    expect(visit.get_by_role("img", name="SSIM at each stage")).to_be_visible()
 
 
 FAITHFULNESS = (

@@ -1,1 +1,1 @@
-"""The dashboard: the only folder that imports streamlit or plotly."""
+"""The dashboard: the only folder that imports streamlit."""

@@ -1,13 +1,11 @@
 """The path page: score and gradients between the baseline and the photo, and how many steps are enough."""
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import Any
 
-import numpy as np
-import plotly.graph_objects as go
 import streamlit as st
 
-from attribution.checks.convergence import ERROR_LEVELS, MAX_ADAPTIVE_STEPS, Figures, Study
+from attribution.checks.convergence import ERROR_LEVELS, MAX_ADAPTIVE_STEPS, Curve, Figures, Study
 from attribution.methods.paths.integrated_gradients import RULE_SETTING
 from attribution.methods.paths.quadrature import RULES
 from attribution.methods.paths.straight_path import ADAPTIVE_RULE
@@ -16,14 +14,13 @@ from attribution.ui.heading import show_heading
 from attribution.ui.player.player import pack, show_player
 from attribution.ui.session import session
 from attribution.ui.table import show_table
-from attribution.ui.theme import make_legible
+from attribution.ui.theme import text_colour
 from attribution.ui.watch import show
 from attribution.work.path import PathChoice, PathTask, Traced
 
-CURVES = (ADAPTIVE_RULE, "midpoint")  # rules whose error is plotted
+CURVES = {ADAPTIVE_RULE: ("circle", "#2563eb"), "midpoint": ("rect", "#d97706")}  # rules whose error is plotted
 STEPS_AXIS = (3.7, 1.1 * MAX_ADAPTIVE_STEPS)  # ends of the chart's axes, the same while points arrive
-ERROR_AXIS = (0.004, 1.6)
-NOWHERE = [(math.nan, math.nan)]  # a point that keeps the legend of an empty curve in its place
+MIN_ERROR, MAX_ERROR = 0.004, 1.6
 NONE = "\u2013"  # a figure that does not exist
 
 
@@ -103,38 +100,64 @@ def _enough(traced: Traced, rule: str, level: float) -> str:
 
 
 def show_curves(traced: Traced) -> None:
-    """Plot the map error against the steps, both on log scales; bars show how much errors may still change."""
-    study, figure = traced.study, go.Figure()
-    for rule in CURVES:
-        points: Sequence[tuple[float, float]] = study.curves[rule] or NOWHERE
-        steps, errors = np.array(points).T
-        symbol, colour = ("circle", "#2563eb") if rule == ADAPTIVE_RULE else ("square", "#d97706")
-        marker = {"symbol": symbol, "color": colour}
-        bars = None
-        if study.curves[rule] and not study.is_final:
-            low, high = np.array([study.error_range(error) for error in errors]).T
-            bars = {"array": high - errors, "arrayminus": errors - np.maximum(low, ERROR_AXIS[0]), "thickness": 1}
-        figure.add_scatter(
-            x=steps, y=errors, error_y=bars, name=rule, mode="lines+markers", marker=marker, line={"color": colour}
+    """Plot the map error against the steps, both on log scales; thin lines bound what errors may still become."""
+    study, words = traced.study, {"color": text_colour()}
+    series: list[dict[str, Any]] = []
+    for rule, (symbol, colour) in CURVES.items():
+        style = {"itemStyle": {"color": colour}, "lineStyle": {"color": colour, "width": 2}}
+        curve = [(steps, error) for steps, error in study.curves[rule] if error > 0]
+        series.append(
+            {"type": "line", "name": rule, "data": _points(curve), "symbol": symbol, "symbolSize": 7, **style}
         )
-    for level in ERROR_LEVELS:
-        figure.add_hline(level, line={"dash": "dot", "width": 1.5, "color": "#808080"})
+        for end in (0, 1):
+            bounds = (
+                [] if study.is_final else [(n, max(MIN_ERROR, study.error_range(error)[end])) for n, error in curve]
+            )
+            thin = {"color": colour, "width": 1, "type": "dotted"}
+            series.append(
+                {"type": "line", "data": _points(bounds), "showSymbol": False, "silent": True, "lineStyle": thin}
+            )
+    series[0]["markLine"] = {
+        "silent": True,
+        "symbol": "none",
+        "label": {"show": False},
+        "lineStyle": {"color": "#808080"},
+        "data": [{"yAxis": 100 * level} for level in ERROR_LEVELS],
+    }
     drawn = [error for curve in study.curves.values() for _, error in curve if error > 0]
-    ends = [min([ERROR_AXIS[0], *drawn]), max([ERROR_AXIS[1], *drawn])]
-    figure.update_xaxes(type="log", title="steps", tickvals=[5, 10, 20, 50, 100], range=np.log10(STEPS_AXIS).tolist())
-    ticks = [1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005]
-    figure.update_yaxes(
-        type="log",
-        title="map error",
-        tickvals=ticks,
-        ticktext=[f"{100 * tick:g}%" for tick in ticks],
-        range=np.log10(ends).tolist(),
-    )
-    figure.update_layout(height=320, margin={"l": 0, "r": 0, "t": 10, "b": 0}, showlegend=True)
-    make_legible(figure)
+    axis = {"type": "log", "axisLabel": words, "nameTextStyle": words, "nameLocation": "middle"}
+    chart = {
+        "animation": False,
+        "grid": {"left": 5, "right": 15, "top": 30, "bottom": 25},
+        "legend": {"data": list(CURVES), "top": 0, "textStyle": words},
+        "tooltip": {"trigger": "item", "formatter": "{a}<br>{@[0]} steps: {@[1]}%"},
+        "xAxis": {
+            **axis,
+            "name": "steps",
+            "nameGap": 25,
+            "min": STEPS_AXIS[0],
+            "max": STEPS_AXIS[1],
+            "axisLabel": {**words, "customValues": [5, 10, 20, 50, 100]},
+        },
+        "yAxis": {
+            **axis,
+            "name": "map error",
+            "nameGap": 45,
+            "min": float(f"{100 * min([MIN_ERROR, *drawn]):.3g}"),
+            "max": float(f"{100 * max([MAX_ERROR, *drawn]):.3g}"),
+            "axisLabel": {**words, "customValues": [100, 50, 20, 10, 5, 2, 1, 0.5], "formatter": "{value}%"},
+        },
+        "series": series,
+    }
     spoken = "; ".join(_enough(traced, rule, ERROR_LEVELS[0]) for rule in CURVES)
     alt = f"Map error against steps. Below {ERROR_LEVELS[0]:.0%}: {spoken}."
-    st.plotly_chart(figure, key="convergence", alt=alt, config={"displayModeBar": False})
+    # Keeps its place in the browser while points arrive.
+    st.echarts_chart(chart, key="convergence", height=320, renderer="svg", alt=alt)
+
+
+def _points(curve: Curve) -> list[list[float]]:
+    """Return the points of a chart, in steps and percent."""
+    return [[steps, float(f"{100 * error:.4g}")] for steps, error in curve]
 
 
 show_heading("The path of integrated gradients")

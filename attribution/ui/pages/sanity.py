@@ -1,6 +1,7 @@
 """The sanity page: each map's similarity to the original as the network's weights are randomised."""
 
-import plotly.graph_objects as go
+from typing import Any
+
 import streamlit as st
 
 from attribution.checks.likeness import Likeness
@@ -13,7 +14,7 @@ from attribution.ui.forms import ask
 from attribution.ui.heading import show_heading
 from attribution.ui.pictures import GROUP, HEADER_WIDTHS
 from attribution.ui.session import session
-from attribution.ui.theme import make_legible
+from attribution.ui.theme import text_colour
 from attribution.ui.watch import show
 from attribution.viewer.message import Place, pack_map, pack_pending, pack_photo, pack_toolbar
 from attribution.work.analysis import require_methods
@@ -23,7 +24,9 @@ STRIP_COLUMNS = 7  # panels per row on a desktop
 TICK = 0.6  # seconds between two polls: every new map redraws all panels
 CONTROL_COLUMNS = 6  # the same for the controls, with more text below
 MIN_PANEL_WIDTH = 110  # pixels of a panel's width; a phone shows two side by side
-PENDING = "not computed yet"  # in place of a number
+PENDING = "correlation \u2026"  # as long as with its number
+LABELS = ("insideStartBottom", "insideEndBottom")  # places of the names of the controls in the chart
+LOWEST = -0.2  # lower end of the chart, unless a similarity is below
 MEASURES = {
     "absolute": "Rank correlation, absolute values",
     "signed": "Rank correlation, signed values",
@@ -77,9 +80,9 @@ def show_stage(stage: Stage, title: str, key: str, place: int, tried: Tried) -> 
         st.info(f"{title}: {result}")
         return
     trained = tried.sanity.stages[0]
-    expected = next((each.statement for each in trained.maps), PENDING)  # as long as the statement to come
+    statement = result.statement if result else _without_number(next((each.statement for each in trained.maps), ""))
     kept = "" if stage is trained else f"\n{_correlation(alike) if result else PENDING}"
-    below = f"{result.statement if result else expected.partition(' (')[0]}{kept}"
+    below = f"{statement}{kept}"
     panel, label = f"{method.key}-{key}", f"{method.title} map, {title}"
     where = Place(GROUP, panel, label, tried.analysis.full, title=title, below=below)
     height, width = tried.analysis.x.shape[1:]
@@ -115,44 +118,59 @@ def show_curves(tried: Tried) -> None:
         label_visibility="collapsed",
     )
     measure = chosen or "absolute"
-    figure = go.Figure()
-    stages = list(range(len(sanity.stages)))
-    names = [sanity.label(number) for number in stages]
+    words = {"color": text_colour()}
+    series: list[dict[str, Any]] = []
     for place, method in enumerate(sanity.methods):
-        values = [_value(stage.likeness[place], measure) for stage in sanity.stages]
         colour = {"color": LINE_COLOURS[place % len(LINE_COLOURS)]}
-        figure.add_scatter(
-            x=stages,
-            y=values,
-            hovertext=names,
-            name=method.title,
-            mode="lines+markers",
-            line=colour,
-            marker=colour,
-            connectgaps=not tried.finished,  # between the stages computed so far
-        )
-    for (name, (_, alike)), side in zip(sanity.controls.items(), ("bottom left", "bottom right"), strict=False):
-        known = [value for each in alike if (value := _value(each, measure)) is not None]
-        if known:
-            line = {"dash": "dot", "color": "#808080"}
-            figure.add_hline(max(known), line=line, annotation_text=f"{name}, maximum", annotation_position=side)
-    drawn = [value for trace in figure.data for value in trace.y if value is not None]
-    figure.update_yaxes(range=[min([-0.15, *drawn]) - 0.05, 1.05], title="similarity to the trained network's map")
-    figure.update_xaxes(title="stage", dtick=1, range=[-0.3, len(stages) - 0.7])
-    legend = {"orientation": "h", "yanchor": "bottom", "y": 1.0}
-    figure.update_layout(height=280, margin={"l": 0, "r": 0, "t": 10, "b": 0}, legend=legend)
-    make_legible(figure)
+        points = [
+            {"name": sanity.label(number), "value": [number, value if value is None else round(value, 3)]}
+            for number, stage in enumerate(sanity.stages)
+            for value in [_value(stage.likeness[place], measure)]
+            if stage.results[place] is not None  # so that lines connect the stages computed so far
+        ]
+        style = {"symbol": "circle", "symbolSize": 6, "itemStyle": colour, "lineStyle": {**colour, "width": 2}}
+        series.append({"type": "line", "name": method.title, "data": points, **style})
+    drawn = [each["value"][1] for one in series for each in one["data"] if each["value"][1] is not None]
+    limits = [
+        {
+            "yAxis": round(max(known), 3),
+            "label": {"formatter": f"{name}, maximum", "position": side, **words},
+        }
+        for (name, (_, alike)), side in zip(sanity.controls.items(), LABELS, strict=False)
+        if (known := [value for each in alike if (value := _value(each, measure)) is not None])
+    ]
+    line = {"color": "#808080", "type": "dotted"}
+    series[0]["markLine"] = {"silent": True, "symbol": "none", "lineStyle": line, "data": limits}
+    axis = {"type": "value", "axisLabel": words, "nameTextStyle": words, "nameLocation": "middle"}
+    chart = {
+        "animation": False,
+        "grid": {"left": 5, "right": 15, "top": 30, "bottom": 25},
+        "legend": {"type": "scroll", "top": 0, "textStyle": words},
+        "tooltip": {"trigger": "item", "formatter": "{a}<br>{b}: {@[1]}"},
+        "xAxis": {**axis, "name": "stage", "nameGap": 25, "min": 0, "max": len(sanity.stages) - 1, "minInterval": 1},
+        "yAxis": {
+            **axis,
+            "name": "similarity to trained",
+            "nameGap": 35,
+            "min": LOWEST if min([0.0, *drawn]) >= LOWEST else -1,
+            "max": 1,
+            "interval": 0.2,
+        },
+        "series": series,
+    }
     spoken = " ".join(sanity.sentence(place) for place in range(len(sanity.methods)))
-    st.plotly_chart(
-        figure,
-        key="sanity-curves",
-        config={"displayModeBar": False},
-        alt=f"{MEASURES[measure]} at each stage. {spoken}",
-    )
+    alt = f"{MEASURES[measure]} at each stage. {spoken}"
+    # Keeps its place in the browser while points arrive.
+    st.echarts_chart(chart, key="sanity-curves", height=280, renderer="svg", alt=alt)
 
 
 def _value(alike: Likeness | None, measure: str) -> float | None:
     return None if alike is None else getattr(alike, measure)
+
+
+def _without_number(statement: str) -> str:
+    """Return a text as long as the statement of another network's score: "German shepherd (probability \u2026)"."""
+    return f"{statement.rpartition(' ')[0]} \u2026)"
 
 
 def _correlation(alike: Likeness | None) -> str:
