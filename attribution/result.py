@@ -99,13 +99,14 @@ class Attribution:
 
     @property
     def improvable(self) -> bool:
-        """True if more steps help and the sum is off by more than 1% of the score difference, or the map by over 5%."""
+        """True if more steps help and the map is off by over 5%, or its sum by over 1%; 5% if the map's error is known."""
         if self.delta is None or self.baseline_score is None or not self.converges:
             return False
         if (self.error or 0.0) > IMPROVABLE_ERROR:
             return True
         difference = abs(self.score - self.baseline_score)
-        return difference >= NEGLIGIBLE_DIFFERENCE and abs(self.delta) > IMPROVABLE_DELTA * difference
+        tolerance = IMPROVABLE_DELTA if self.error is None else DOUBTFUL_DELTA  # the map's own error says more
+        return difference >= NEGLIGIBLE_DIFFERENCE and abs(self.delta) > tolerance * difference
 
     @property
     def negligible(self) -> bool:
@@ -121,13 +122,19 @@ class Attribution:
         gradients = f"After {self.backwards} gradients, the estimated error of the map is"
         error = "" if self.error is None else f" {gradients} {self.error:.1%}."
         if self.negligible:
+            unreliable = ", and the map is unreliable" if abs(self.delta) > abs(difference) else ""
             return (
-                f"The score differs from the baseline's by only {difference:.1g}, so there is little to explain "
-                f"(delta {self.delta:+.1g}).{error}"
+                f"The score differs from the baseline's by only {difference:.1g}, so there is little to explain"
+                f"{unreliable} (delta {self.delta:+.1g}).{error}"
             )
         decimals = max(0, 2 - math.floor(math.log10(abs(difference))))  # three significant digits
         relative = abs(self.delta / difference)
-        more = "; more steps would reduce the error" if self.improvable else ""
+        more = "; more steps would reduce " + ("the error" if self.error is None else "both") if self.improvable else ""
+        if self.error is not None:
+            return (
+                f"The map sums to {difference + self.delta:.{decimals}f}; the score difference is "
+                f"{difference:.{decimals}f} ({relative:.1%} off).{error[:-1]}{more}."
+            )
         return (
             f"The map sums to {difference + self.delta:.{decimals}f}; the score difference is "
             f"{difference:.{decimals}f} ({relative:.1%} off{more}).{error}"

@@ -28,7 +28,7 @@ def test_more_steps_make_the_sum_better(app: AppTest) -> None:
     app.number_input(key="integrated_gradients.steps").set_value(3)
     app.selectbox(key="integrated_gradients.baseline").set_value("white").run()
     before = results(finished(app))[3]
-    assert "more steps would reduce the error" in str(before.account)
+    assert "more steps would reduce both" in str(before.account)
     press(app, "Use 6 steps")
     after = results(app)[3]
     assert after.settings == {**before.settings, "steps": 6}

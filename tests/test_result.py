@@ -279,3 +279,15 @@ def test_a_member_that_is_not_an_array_is_refused(tmp_path: Path) -> None:
         archive.writestr("facts.npy", "not an array")
     (tmp_path / "map.npz").write_bytes(buffer.getvalue())
     check_refused(tmp_path / "map.npz", "is not a saved attribution")
+
+
+def test_the_account_tells_the_error_of_the_map_from_that_of_its_sum(bare: at.Attribution) -> None:
+    found = dataclasses.replace(bare, score=0.9, baseline_score=0.2, delta=-0.021, converges=True, error=0.04)
+    assert "(3.0% off). After" in found.account
+    assert found.account.endswith("the estimated error of the map is 4.0%.")
+    assert not found.improvable
+    worse = dataclasses.replace(found, delta=-0.07)
+    assert "(10.0% off). After" in worse.account
+    assert worse.account.endswith("is 4.0%; more steps would reduce both.")
+    nothing = dataclasses.replace(found, score=0.2 - 9e-6, delta=-8e-5)
+    assert "little to explain, and the map is unreliable (delta -8e-05)" in nothing.account

@@ -174,8 +174,7 @@ class Sanity:
         stages = len(self.stages) - 1
         if not known or known[-1] < stages:  # the last stage is computed right after the trained network
             return f"{self.methods[place].title}: not computed yet."
-        so_far = "" if len(known) > stages else f" (so far, from {len(known) - 1} of {stages} stages)"
-        return f"{self.methods[place].title}: {self._finding(place, known)}{so_far}."
+        return f"{self.methods[place].title}: {self._finding(place, known)}."
 
     def _finding(self, place: int, known: Sequence[int]) -> str:
         """Return the finding about one method at some stages, which include the first and the last."""
@@ -186,12 +185,16 @@ class Sanity:
             return "no map to compare"
         if first.absolute is None:
             return "the map of the trained network is constant, so there is nothing to compare"
+        so_far = (
+            "" if len(known) == len(self.stages) else f" (from {len(alike)} of {len(self.stages) - 1} stages so far)"
+        )
         if self.plan.order == "single" and kept:
             least = min(kept, key=kept.__getitem__)
-            return f"lowest similarity at stage {least}, {self._share(kept[least], place)}"
+            return f"lowest similarity at stage {least}, {self._share(kept[least], place)}{so_far}"
         if len(kept) < len(alike):
             flat = next(number for number in alike if number not in kept)
-            return f"the map is constant from stage {flat} on, so there is nothing to compare"
+            where = f"at stage {flat} or before{so_far}" if so_far else f"from stage {flat} on"
+            return f"the map is constant {where}, so there is nothing to compare"
         return f"similarity after randomising all weights, {self._share(kept[known[-1]], place)}"
 
     def _share(self, kept: float, place: int) -> str:

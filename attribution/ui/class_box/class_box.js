@@ -55,8 +55,11 @@ class Box {
     this.list.setAttribute("aria-label", facts.label);
     this.input.title = facts.hint;
     this.showChosen();
-    if (this.isOpen) this.search(); // what is being typed stays
-    else this.input.value = this.text;
+    if (this.isOpen) {
+      const place = this.active;
+      this.search(); // what is being typed stays
+      this.activate(place);
+    } else this.input.value = this.text;
   }
 
   get isOpen() {
@@ -83,7 +86,7 @@ class Box {
   showChosen() {
     const chips = this.isSingle ? [] : this.chosen.map((index) => this.chip(index));
     this.chips.replaceChildren(...chips);
-    this.input.placeholder = this.isSingle ? "" : this.isFull ? `At most ${this.facts.most}` : this.facts.unset;
+    this.input.placeholder = this.isSingle ? "" : this.isFull ? `At most ${this.facts.most}; remove one first` : this.facts.unset;
   }
 
   chip(index) {
@@ -101,6 +104,7 @@ class Box {
     this.input.setAttribute("aria-expanded", "true");
     this.popup.showPopover();
     this.search();
+    this.activate(this.matches.indexOf(this.chosen[0] ?? UNSET));
     this.place();
   }
 
@@ -129,7 +133,7 @@ class Box {
     this.drawRows();
   }
 
-  /** Find what matches the typed text; the chosen class is active before anything is typed, then the best match. */
+  /** Find what matches the typed text; the best match is active. */
   search() {
     const taken = new Set(this.isSingle ? [] : [...this.chosen, ...this.facts.without]);
     this.matches = find(this.model.keys, this.typed).filter((index) => !taken.has(index));
@@ -140,7 +144,7 @@ class Box {
     this.hint.textContent = this.typed ? said : this.facts.hint;
     this.rows.style.height = `${count * ROW}px`;
     this.list.scrollTop = 0;
-    this.activate(this.typed ? 0 : Math.max(0, this.matches.indexOf(this.chosen[0] ?? UNSET)));
+    this.activate(0);
   }
 
   activate(place) {
@@ -214,6 +218,7 @@ class Box {
       this.open();
       this.typed = input.value = typed;
       if (this.isOpen) this.search();
+      else input.value = ""; // no more can be chosen, as the placeholder says
     };
     input.onkeydown = (event) => {
       if (event.isComposing || event.ctrlKey || event.metaKey || event.shiftKey) return;
@@ -283,7 +288,6 @@ class Form {
 }
 
 function remember({ model, names }) {
-  if (models.has(model)) return;
   if (models.has(model)) return;
   const labels = names.map((name, index) => `${name} (${index})`);
   models.set(model, { id: model, labels, keys: searchable(labels) });

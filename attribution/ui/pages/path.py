@@ -59,7 +59,7 @@ def draw(traced: Traced) -> None:
     )
     st.header("How many steps are enough?")
     for level in ERROR_LEVELS:
-        said = ", ".join(_enough(traced, rule, level) for rule in CURVES)
+        said = "; ".join(_enough(traced, rule, level) for rule in CURVES)
         st.text(f"Map error below {level:.0%}: {said}.")
     show_curves(traced)
 
@@ -91,7 +91,7 @@ def _where(rule: str) -> str:
 def _enough(traced: Traced, rule: str, level: float) -> str:
     study = traced.study
     if not (curve := study.curves[rule]):
-        return f"{rule}: \u2026"
+        return f"{rule}: not known yet"
     few, many = study.enough_range(rule, level)
     most = max(measured for measured, _ in curve)
     if many is None:

@@ -40,7 +40,7 @@ class Player {
       canvas.width = this.width;
       canvas.height = this.height;
     }
-    this.frame.lastChild.textContent = `Map so far (${this.gradients} gradients in all)`;
+    this.frame.lastChild.textContent = `Map from the baseline up to here (${this.gradients} gradients in all)`;
     const marked = (row) => this.evaluated[0].map((node, i) => [node, this.evaluated[row][i]]);
     const curve = (values) => this.nodes.map((node, i) => [node, values[i]]);
     this.curves = [
@@ -88,8 +88,8 @@ class Player {
     this.meter.value = difference === 0 ? 0 : Math.min(1, Math.max(0, reached / difference));
     const score = interpolate(this.nodes, this.scores, alpha);
     this.said.textContent =
-      `At alpha ${alpha.toFixed(2)} the score is ${number(score)} (unit: ${this.unit}). The map so far accounts for ` +
-      `${number(reached)} of the ${number(difference)} score difference between baseline and photo.`;
+      `At alpha ${alpha.toFixed(2)} the score is ${number(score)} (unit: ${this.unit}). Up to here the map sums to ` +
+      `${number(reached)}; the score difference between baseline and photo is ${number(difference)}.`;
     for (const chart of this.curves) chart.mark(alpha);
   }
 }
