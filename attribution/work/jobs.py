@@ -29,7 +29,7 @@ MAX_JOBS_PER_ADDRESS = 8  # jobs queued per IP address when the queue is nearly 
 RESERVED_PLACES = 16  # places for IP addresses with fewer jobs; a school class behind one address fits in the rest
 # Jobs of a device that have begun and not ended. A suspended one holds 7 MB on the embedded networks, 30 to 70 MB while
 # it keeps the graph of a forward pass, and up to 1 GB in checks of large networks: `room` bounds them, too.
-MAX_OPEN_JOBS = 16
+MAX_OPEN_JOBS = 8
 QUANTUM = 0.2  # seconds by which a job may have had more of the device than another that waits for it
 MAX_SECONDS = 900.0  # seconds that a job may work, without those in which others have the device
 MIN_FRACTION = 0.1  # smallest fraction done at which the time left is estimated
