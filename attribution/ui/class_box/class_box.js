@@ -284,7 +284,6 @@ class Form {
 
 function remember({ model, names }) {
   if (models.has(model)) return;
-  if (models.has(model)) return;
   const labels = names.map((name, index) => `${name} (${index})`);
   models.set(model, { id: model, labels, keys: searchable(labels) });
   if (models.size > KEPT) models.delete(models.keys().next().value);
