@@ -42,7 +42,7 @@ LONG_EVERY = 60.0  # seconds from one RISE to the next
 SETTLED = 6  # measurements of the memory after which it should stay
 GROWTH = 100.0  # MB that the server may grow by from the first half minute on
 CANCELS = 20
-CANCEL = 0.3  # seconds, from a cancel to a free worker
+CANCEL = 0.3  # seconds, from a cancel to a free device
 NEAR = 1e-4  # of a map's largest value
 
 Choice = tuple[str, int, int]  # photo, class, steps
@@ -221,7 +221,7 @@ def main() -> int:
     verdict.judge("load growth of memory", grown, growth, GROWTH, GROWTH)
     text = f"the others wait for {line} at most, and for {freed:.1f} s"
     verdict.judge(f"load {SESSIONS // 2} of {SESSIONS} leave", text, line, SESSIONS // 2, SESSIONS // 2)
-    verdict.judge("load seconds from a cancel to a free worker", f"{free:.3f} s at most", free, CANCEL, CANCEL)
+    verdict.judge("load seconds from a cancel to a free device", f"{free:.3f} s at most", free, CANCEL, CANCEL)
     return verdict.status()
 
 

@@ -134,3 +134,26 @@ def test_a_network_is_loaded_once_while_others_have_the_device(monkeypatch: pyte
     assert (first.state, second.state, third.state) == ("done", "done", "cancelled")
     assert first.result is second.result
     assert built == ["built"]
+
+
+def test_models_that_load_at_the_same_time_fit_into_the_memory_for_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(analysis, "share", lambda part: 100.0)
+    jobs: Jobs[Any] = Jobs()
+    sizes, held = (60.0, 60.0, 30.0, 90.0), list[list[float]]()
+
+    def load(number: int) -> Work:
+        def work(job: Job[Any]) -> None:
+            with analysis._alone((str(number), "cpu"), sizes[number], job), job.aside():
+                with analysis._loading_ended:
+                    held.append(list(analysis._loading.values()))
+                threading.Event().wait(0.02)
+
+        return work
+
+    for number in range(len(sizes)):
+        jobs.submit("cpu", str(number), str(number), load(number))
+    with jobs._lock:
+        assert jobs._lock.wait_for(lambda: not any(each.open or each.queued for each in jobs._lines.values()), WAIT)
+    assert len(held) == len(sizes)
+    assert max(map(sum, held)) <= 100.0
+    assert not analysis._loading

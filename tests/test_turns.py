@@ -200,6 +200,26 @@ def test_a_job_aside_lets_others_have_the_device_and_takes_it_back(held: Callabl
     assert noted[-1] == "computed"
 
 
+def test_jobs_aside_keep_no_other_from_beginning() -> None:
+    jobs: Jobs[Any] = Jobs()
+    ready = threading.Barrier(MAX_OPEN_JOBS + 1)
+    loaded = threading.Event()
+
+    def work(job: Job[Any]) -> bool:
+        with job.aside():
+            ready.wait(WAIT)
+            return loaded.wait(WAIT)
+
+    for number in range(MAX_OPEN_JOBS):
+        jobs.submit("cpu", str(number), str(number), work)
+    ready.wait(WAIT)
+    begun = threading.Event()
+    jobs.submit("cpu", "short", "zoe", lambda job: begun.set())
+    assert begun.wait(1.0)
+    loaded.set()
+    settle(jobs)
+
+
 def test_closing_ends_suspended_jobs(held: Callable[..., Steps]) -> None:
     jobs: Jobs[Any] = Jobs(quantum=0.0)
     long, other = held("long", 3, []), held("other", 2, [])

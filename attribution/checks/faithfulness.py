@@ -293,7 +293,7 @@ class _Work:
             self.left["moves"] = float((trial.moves - number - 1) * sum(costs))
             yield [
                 *(
-                    {"max_sensitivity": max(each[:count]), "moves": count} if each else {"max_sensitivity": None}
+                    {"max_sensitivity": max(each[:count]) if each else None, "moves": count if each else 0}
                     for each, count in zip(changes, used, strict=True)
                 ),
                 *({} for _ in self.candidates[len(keys) :]),

@@ -56,12 +56,8 @@ class Findings:
     @property
     def mean_sensitivity_n(self) -> float | None:
         """The mean sensitivity-n over the sizes for which it is defined."""
-        return float(np.mean(known)) if (known := self.known_sensitivity_n) else None
-
-    @property
-    def known_sensitivity_n(self) -> list[float]:
-        """Sensitivity-n for the sizes for which it is defined."""
-        return [each for each in self.sensitivity_n if each is not None]
+        known = [each for each in self.sensitivity_n if each is not None]
+        return float(np.mean(known)) if known else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,8 +110,8 @@ class Faithfulness:
 
     @property
     def chance(self) -> float:
-        """The mean sensitivity-n that a random map exceeds in about 2% of cases."""
-        return 2 / math.sqrt(len(SET_SIZES) * max(1, self.samples))
+        """The mean sensitivity-n that a random map exceeds in about 2% of cases; before it is measured, the least."""
+        return 2 / math.sqrt(len(SET_SIZES) * max(1, self.samples or self.trial.samples))
 
     @property
     def warning(self) -> str:

@@ -51,7 +51,7 @@ def _pool(lanes: int, threads: int) -> ThreadPoolExecutor:
 
     def start() -> None:
         torch.get_num_threads()  # begins the thread with the number set last, which would later replace the next line's
-        torch.set_num_threads(threads // lanes)
+        torch.set_num_threads(max(1, threads // lanes))
         ready.wait()
 
     pool = ThreadPoolExecutor(lanes, "lane", initializer=start)
@@ -70,7 +70,8 @@ class Twins:
 
     def __init__(self, net: nn.Module, twin: Callable[[nn.Module], nn.Module]) -> None:
         """Begin with the network itself; `twin` makes a copy that shares its tensors."""
-        self._net, self._twin = net, twin
+        self._twin = twin
+        self._original = twin(net)  # never runs: a network cannot be copied during a pass, which may change it
         self._spare = [net]
 
     @contextlib.contextmanager
@@ -79,7 +80,7 @@ class Twins:
         try:
             net = self._spare.pop()
         except IndexError:
-            net = self._twin(self._net)
+            net = self._twin(self._original)
         try:
             yield net
         finally:

@@ -36,7 +36,7 @@ from attribution.work.analysis import PreparedAnalysis, estimate, layers
 
 MIN_SHOWN_SECONDS = 2  # shortest estimate, in seconds per map, that the method picker shows
 DIALOGS = {"own": "Your own...", "timm": "timm..."}  # dialogs that add a model
-OPEN_CLASS = -1  # option value of "Predicted class" and "All other classes"
+OPEN_CLASS = -1  # index for "Predicted class" and "All other classes"
 
 
 def choose() -> tuple[Analysis, PreparedAnalysis | str]:

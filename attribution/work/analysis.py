@@ -502,10 +502,11 @@ def loaded(analysis: PreparedAnalysis, job: Job[Any], report: Callable[[float, s
                 f"{name} needs about {size / 1e6:.0f} MB of memory, but this server allows "
                 f"{share(MODEL_SHARE) / 1e6:.0f} MB for models; choose a smaller model, or raise {MEMORY_VARIABLE}."
             )
-        with _alone(key, job):
+        with _alone(key, size, job):
             model = _models.get(key)
             if model is None:
-                MODEL_STORE.make_room(size)  # before loading
+                with _loading_ended:
+                    MODEL_STORE.make_room(sum(_loading.values()))  # before loading
                 model = load(replace(record, build=build), device, downloading)
                 give_back()  # what its inspection needed
                 _models.put(key, model)
@@ -513,27 +514,32 @@ def loaded(analysis: PreparedAnalysis, job: Job[Any], report: Callable[[float, s
 
 
 @contextmanager
-def _alone(key: tuple[str, str], job: Job[Any]) -> Iterator[None]:
-    """Let one job at a time load a model; wait for others without the device."""
-    while not _begin_loading(key):
+def _alone(key: tuple[str, str], size: float, job: Job[Any]) -> Iterator[None]:
+    """Let one job at a time load a model of this many bytes; wait for others without the device."""
+    while not _begin_loading(key, size):
         with job.aside(), _loading_ended:
-            while key in _loading and job.wanted:
+            while job.wanted and not _may_load(key, size):
                 _loading_ended.wait(1.0)
     try:
         yield
     finally:
         with _loading_ended:
-            _loading.discard(key)
+            del _loading[key]
             _loading_ended.notify_all()
 
 
-def _begin_loading(key: tuple[str, str]) -> bool:
-    """Note that a model is being loaded; return False if it already is."""
+def _begin_loading(key: tuple[str, str], size: float) -> bool:
+    """Note that a model is being loaded; return False if it must wait."""
     with _loading_ended:
-        begins = key not in _loading
-        _loading.add(key)
+        if begins := _may_load(key, size):
+            _loading[key] = size
         return begins
 
 
-_loading: set[tuple[str, str]] = set()  # models that are being loaded, by identity and device
+def _may_load(key: tuple[str, str], size: float) -> bool:
+    """True if nobody loads this model, and it fits into the memory for models beside those that are being loaded."""
+    return key not in _loading and (not _loading or sum(_loading.values()) + size <= share(MODEL_SHARE))
+
+
+_loading: dict[tuple[str, str], float] = {}  # bytes of the models that are being loaded, by identity and device
 _loading_ended = Condition()

@@ -27,8 +27,9 @@ State = Literal["queued", "running", "done", "failed", "cancelled"]
 MAX_QUEUED_JOBS = 64  # jobs queued per device, one per session
 MAX_JOBS_PER_ADDRESS = 8  # jobs queued per IP address when the queue is nearly full
 RESERVED_PLACES = 16  # places for IP addresses with fewer jobs; a school class behind one address fits in the rest
-# Jobs of a device that have begun and not ended. A suspended one holds 7 MB on the embedded networks, 30 to 70 MB while
-# it keeps the graph of a forward pass, and up to 1 GB in checks of large networks: `room` bounds them, too.
+# Jobs of a device that have begun and not ended, except those aside. A suspended one holds 7 MB on the embedded
+# networks, 30 to 70 MB while it keeps the graph of a forward pass, and up to 1 GB in checks of large networks: `room`
+# bounds them, too.
 MAX_OPEN_JOBS = 8
 QUANTUM = 0.2  # seconds by which a job may have had more of the device than another that waits for it
 MAX_SECONDS = 900.0  # seconds that a job may work, without those in which others have the device
@@ -86,6 +87,7 @@ class Job(Generic[R]):
         self._worked = self._apart = 0.0  # seconds before `_since`; those of all of them without the device
         self._since = 0.0  # since when it has been working; 0 while it does not
         self._waits = False  # for the device, after it has begun
+        self._is_aside = False
         self._work = work
         self._lock = threading.Lock()  # guards the owners
         self._owners = {owner: time.monotonic()}  # time of each session's last poll
@@ -190,7 +192,7 @@ class Job(Generic[R]):
     def _run(self) -> None:
         """Run the work."""
         try:
-            self.result = self._work(self)
+            self.result, self.so_far = self._work(self), None  # before the state, which pages read first
             self.state = "done"
         except Cancelled:
             self.state = "cancelled"
@@ -206,8 +208,6 @@ class Job(Generic[R]):
             self.sentence, self.state = report(failure, what, job=self.name, **self.about), "failed"
         finally:
             self._pause()
-            if self.state == "done":
-                self.so_far = None
             del self._work  # may reference a photo, and sessions keep their last job
 
     def _begin(self) -> None:
@@ -234,6 +234,11 @@ class _Line(Generic[R]):
     open: list[Job[R]] = field(default_factory=list)
     holder: Job[R] | None = None
     full: bool = False
+
+    @property
+    def under_way(self) -> int:
+        """The number of open jobs that are not aside."""
+        return sum(not job._is_aside for job in self.open)
 
 
 class Jobs(Generic[R]):
@@ -348,7 +353,7 @@ class Jobs(Generic[R]):
             queued = [each for each in line.queued if each.wanted]
             if job not in queued:
                 return 0
-            return queued.index(job) + (len(line.open) if line.full else 0)
+            return queued.index(job) + (line.under_way if line.full else 0)
 
     def others(self, job: Job[R]) -> int:
         """Return the number of other jobs that need the device of a job and that a session is waiting for."""
@@ -395,13 +400,14 @@ class Jobs(Generic[R]):
     def _step_aside(self, job: Job[R]) -> None:
         """Take the device from a job that does not need it."""
         with self._lock:
-            line = self._lines[job.device]
+            line, job._is_aside = self._lines[job.device], True
             if line.holder is job:
                 self._hand_over(line)
 
     def _come_back(self, job: Job[R]) -> None:
         """Wait until a job has the device again."""
         with self._lock:
+            job._is_aside = False
             self._await_turn(self._lines[job.device], job)
 
     def _await_turn(self, line: _Line[R], job: Job[R]) -> None:
@@ -423,7 +429,7 @@ class Jobs(Generic[R]):
     def _next(self, line: _Line[R]) -> Job[R] | None:
         """Return the job that has had the least of the device among those that need it; the earliest of several."""
         found = min((job for job in line.open if job._waits), key=lambda job: job._served, default=None)
-        line.full = (bool(found) and not self._room()) or len(line.open) >= MAX_OPEN_JOBS
+        line.full = (bool(found) and not self._room()) or line.under_way >= MAX_OPEN_JOBS
         if not line.full and not self._closed and (queued := self._evict(line)):
             found = queued[0]  # it has had nothing
         return found

@@ -21,6 +21,7 @@ from attribution.work.path import PathChoice, PathTask, Traced
 CURVES = {ADAPTIVE_RULE: ("circle", "#2563eb"), "midpoint": ("rect", "#d97706")}  # rules whose error is plotted
 STEPS_AXIS = (3.7, 1.1 * MAX_ADAPTIVE_STEPS)  # ends of the chart's axes, the same while points arrive
 MIN_ERROR, MAX_ERROR = 0.004, 1.6
+MAX_SHOWN_ERROR = 10.0  # upper end of a range of map errors above which only the lower one is shown
 NONE = "\u2013"  # a figure that does not exist
 
 
@@ -71,7 +72,9 @@ def _shown(figures: Figures | None, text: Callable[[Figures], str]) -> str:
 
 def _error(study: Study, figures: Figures) -> str:
     low, high = study.error_range(figures.error)
-    return f"{figures.error:.1%}" if study.is_final else f"{100 * low:.1f}\u2013{high:.1%}"
+    if study.is_final:
+        return f"{figures.error:.1%}"
+    return f"\u2265 {low:.1%}" if high > MAX_SHOWN_ERROR else f"{100 * low:.1f}\u2013{high:.1%}"
 
 
 def _rank(study: Study, figures: Figures) -> str:
