@@ -32,9 +32,9 @@ WARM = (1.0, 2.0)
 
 def header(element: Any) -> dict[str, Any]:
     """Header of a message of the viewer or the player; empty for all others."""
-    if element.WhichOneof("type") != "bidi_component" or not element.bidi_component.bytes:
-        return {}
-    return unpacked(element.bidi_component.bytes)[0]
+    component = element.bidi_component
+    known = any(name in component.component_name for name in ("viewer_panel", "path_player"))
+    return unpacked(component.bytes)[0] if known and component.bytes else {}
 
 
 def shows_map(element: Any) -> bool:
