@@ -99,7 +99,7 @@ class Attribution:
 
     @property
     def improvable(self) -> bool:
-        """True if more steps help and the map is off by over 5%, or its sum by over 1%; 5% if the map's error is known."""
+        """True if more steps help and the map is off by over 5%, or its sum by over 1% (5% if `error` is known)."""
         if self.delta is None or self.baseline_score is None or not self.converges:
             return False
         if (self.error or 0.0) > IMPROVABLE_ERROR:

@@ -268,3 +268,23 @@ def test_the_page_counts_other_people_only(held: Callable[..., Steps], monkeypat
     assert newer.begun.wait(WAIT)
     mine.message = "Computing maps"
     assert watch._state(mine) == "Computing maps; sharing the processor with 1 other analysis"
+
+
+def test_jobs_of_one_level_run_one_after_the_other(held: Callable[..., Steps]) -> None:
+    """Equal jobs that took turns would all end when the last does."""
+    jobs: Jobs[Any] = Jobs(quantum=WAIT)
+    noted: list[str] = []
+    first = held("a", 2, noted)
+    begin(jobs, first)
+    for name in ("b", "c"):
+        jobs.submit("cpu", name, name, Steps(name, 2, noted))
+    first.go.set()
+    settle(jobs)
+    assert noted == ["a 0", "a 1", "b 0", "b 1", "c 0", "c 1"]
+
+
+def test_levels_grow_fourfold() -> None:
+    job, jobs = Job[Any]("key", lambda job: None, "owner"), Jobs[Any](quantum=0.5)
+    for seconds, level in ((0.0, 0), (0.49, 0), (0.5, 1), (1.9, 1), (2.1, 2), (7.9, 2), (8.1, 3)):
+        job._worked = seconds
+        assert jobs._level(job) == level

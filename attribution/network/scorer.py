@@ -152,13 +152,16 @@ class Scorer:
         return self._scale(gradients, logits), self.target.value(self._potential(logits)).numpy()
 
     def _spread(self, run: Callable[[Tensor], T], images: Tensor) -> list[T]:
-        """Run on chunks of the images; if memory runs out, halve the chunk size permanently and start again."""
+        """Run on chunks of the images; if memory runs out, halve the chunk size permanently, end the lanes at last, and start again."""
         while True:
             try:
                 return spread(run, list(self.chunks(images)), self.lanes)
             except RuntimeError as error:
-                if not exhausted(error) or (size := min(self.chunk, len(images))) == 1:
+                size = min(self.chunk, len(images))
+                if not exhausted(error) or size == self.lanes == 1:
                     raise
+            if size == 1:
+                self.lanes = 1
             self.chunk = -(-size // 2)
             if self.model.device.type == "cuda":
                 torch.cuda.empty_cache()

@@ -128,9 +128,9 @@ class Watch(Generic[R]):
         """
         if self.job is None:
             return tick
+        expected = MAX_POLL_INTERVAL if self.job.left is None else self.job.left
         if JOBS.others(self.job):
-            return max(tick, min(MAX_POLL_INTERVAL, self.job.age / POLLS_PER_AGE))
-        expected = tick if self.job.left is None else self.job.left
+            return max(tick, min(MAX_POLL_INTERVAL, self.job.age / POLLS_PER_AGE, expected))
         return max(MIN_POLL_INTERVAL, min(tick, self.job.seconds / 2, expected))
 
     def show_state(self, shown: R | None) -> None:

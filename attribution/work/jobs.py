@@ -1,14 +1,15 @@
 """Background jobs: time slices on each device, a bounded queue, progress, cancellation, one job per key.
 
-Independent of networks and pages. Every job has a thread, and one of them at a time has the device. At
-each report it hands the device to the job that has had the least of it (least attained service), so that a short job
-waits for one chunk of a long one. Submitting the key of an active job returns that job. A session's new job replaces
-its old one and inherits its place in the queue. Sessions that submit the same key share one job, which stops only when
-all of them have left it or are disconnected.
+Independent of networks and pages. Every job has a thread, and one of them at a time has the device. At each report it
+hands the device to the job that has had the least of it (least attained service, in levels), so that a short job waits
+for one chunk of a long one. Submitting the key of an active job returns that job. A session's new job replaces its old
+one and inherits its place in the queue. Sessions that submit the same key share one job, which stops only when all of
+them have left it or are disconnected.
 """
 
 import hashlib
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,7 +32,8 @@ RESERVED_PLACES = 16  # places for IP addresses with fewer jobs; a school class 
 # networks, 30 to 70 MB while it keeps the graph of a forward pass, and up to 1 GB in checks of large networks: `room`
 # bounds them, too.
 MAX_OPEN_JOBS = 8
-QUANTUM = 0.2  # seconds by which a job may have had more of the device than another that waits for it
+QUANTUM = 0.5  # seconds of the device, after which a job is of the second level
+LEVEL_GROWTH = 4  # ratio of the seconds at which two successive levels begin
 MAX_SECONDS = 900.0  # seconds that a job may work, without those in which others have the device
 MIN_FRACTION = 0.1  # smallest fraction done at which the time left is estimated
 CHECK_INTERVAL = 1.0  # seconds between two checks whether a suspended job is still wanted
@@ -265,7 +267,9 @@ class Jobs(Generic[R]):
             limit: Maximum working time of a job in seconds.
             room: Returns True if there is memory for another job beside those that have begun. As long as there is
                 none, the jobs that have begun run to their ends one after the other.
-            quantum: Seconds by which a job may have had more of the device than another that waits for it.
+            quantum: Seconds of the device at which the second level begins. Jobs of one level run one after the other,
+                since equal jobs that take turns would all end late. 0 for no levels, and below 0 for a hand-over at
+                every report.
         """
         self._queue, self.alive, self.limit, self._room, self._quantum = queue, alive, limit, room, quantum
         self._lock = threading.Condition()
@@ -384,7 +388,7 @@ class Jobs(Generic[R]):
         self._lock.notify_all()  # it may be suspended
 
     def _give_way(self, job: Job[R]) -> None:
-        """Let another job go first, if it has had less of the device by more than a quantum; then wait for a turn."""
+        """Let another job go first, if it is of a lower level; then wait for a turn."""
         with self._lock:
             line = self._lines[job.device]
             if line.holder is not job or (len(line.open) == 1 and not line.queued):
@@ -393,7 +397,7 @@ class Jobs(Generic[R]):
             if line.full:  # what it holds is best freed by its end
                 return
             other = self._next(line)
-            if other and other._served < job._served - self._quantum:
+            if other and (self._quantum < 0 or self._level(other) < self._level(job)):
                 self._hand_over(line, other)
                 self._await_turn(line, job)
 
@@ -427,12 +431,22 @@ class Jobs(Generic[R]):
             leave_out(time.monotonic() - begun)
 
     def _next(self, line: _Line[R]) -> Job[R] | None:
-        """Return the job that has had the least of the device among those that need it; the earliest of several."""
-        found = min((job for job in line.open if job._waits), key=lambda job: job._served, default=None)
+        """Return the job of the lowest level among those that need the device; the earliest of several."""
+        found = min((job for job in line.open if job._waits), key=self._turn, default=None)
         line.full = (bool(found) and not self._room()) or line.under_way >= MAX_OPEN_JOBS
         if not line.full and not self._closed and (queued := self._evict(line)):
-            found = queued[0]  # it has had nothing
+            found = min([queued[0], *([found] if found else [])], key=self._turn)
         return found
+
+    def _turn(self, job: Job[R]) -> tuple[float, float]:
+        """Return what decides on the next job: the least goes first."""
+        return self._level(job), job._submitted
+
+    def _level(self, job: Job[R]) -> float:
+        """Return the level of a job, 0 for the first: its seconds of the device, on a coarse scale."""
+        if self._quantum <= 0:
+            return job._served
+        return 0 if job._served < self._quantum else 1 + int(math.log(job._served / self._quantum, LEVEL_GROWTH))
 
     def _hand_over(self, line: _Line[R], job: Job[R] | None = None) -> None:
         """Give the device to a job; to the next one by default."""
