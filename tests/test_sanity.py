@@ -139,6 +139,14 @@ def test_the_class_is_held_or_picked_again(resnet: at.Model) -> None:
     assert picked.stages[-1].results[0].target.index == last.predict(x)[0][0]
 
 
+def test_random_networks_take_as_many_automatic_steps_as_the_trained_one(resnet: at.Model) -> None:
+    x, plan = noise(3, SIDE, SIDE), Randomisation("top", 2)
+    found = at.sanity.randomise(resnet, x, [at.IntegratedGradients()], at.Target(1), plan)
+    first, *others = [stage.results[0] for stage in found.stages]
+    assert first.settings["steps"] == "auto"
+    assert [each.settings["steps"] for each in others] == [first.backwards] * (len(found.stages) - 1)
+
+
 def test_kept_maps_are_not_computed_again(resnet: at.Model, monkeypatch: pytest.MonkeyPatch) -> None:
     x, plan, computed = noise(3, SIDE, SIDE), Randomisation("top", 4), list[str]()
 

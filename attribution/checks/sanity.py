@@ -304,7 +304,8 @@ def randomise(
     """Explain one photo at every stage of randomisation.
 
     The trained network comes first, then the network of the last stage, then the stages between, each in the middle of
-    a gap: the ends of the curves are known first.
+    a gap: the ends of the curves are known first. A method with automatic steps takes those of its trained map at every
+    other stage.
 
     Args:
         model: The model.
@@ -419,6 +420,12 @@ class _Check:
 
         network = randomised(self.model, gone, self.plan.seed) if gone else self.model
         chosen = [methods[place] for place in missing]
+        if gone:  # as many steps as for the trained network: automatic ones would be up to three times as many
+            trained = self.found.stages[0].results
+            chosen = [
+                each.settled(result.backwards) if isinstance(result := trained[place], Attribution) else each
+                for place, each in zip(missing, chosen, strict=True)
+            ]
         compare(network, self.x, chosen, target, on_progress=progressed, on_result=found)
         self.done += share
 

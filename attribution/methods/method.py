@@ -128,14 +128,24 @@ class Method(Configurable):
             Refusal: If the map cannot be computed for this photo.
         """
 
+    def settled(self, evaluations: int) -> "Method":
+        """Return the same method with the number of steps that a map took instead of automatic ones.
+
+        Args:
+            evaluations: Gradient evaluations of that map.
+        """
+        if getattr(self, "steps", 0) != AUTO:
+            return self
+        number: dict[str, Any] = {"steps": evaluations}
+        return replace(self, **number)
+
     def refined(self, evaluations: int) -> "Method | None":
         """Return the same method with twice the steps, up to their maximum; None if it cannot take more.
 
         Args:
             evaluations: Gradient evaluations of the map so far, which automatic steps have decided.
         """
-        kind, steps = described(type(self)).get("steps"), getattr(self, "steps", 0)
-        steps = evaluations if steps == AUTO else steps
+        kind, steps = described(type(self)).get("steps"), getattr(self.settled(evaluations), "steps", 0)
         if not isinstance(kind, Number) or steps >= kind.high:
             return None
         more: dict[str, Any] = {"steps": min(2 * steps, int(kind.high))}

@@ -152,7 +152,7 @@ class Scorer:
         return self._scale(gradients, logits), self.target.value(self._potential(logits)).numpy()
 
     def _spread(self, run: Callable[[Tensor], T], images: Tensor) -> list[T]:
-        """Run on chunks of the images; if memory runs out, start again with half the chunk size, at last without lanes."""
+        """Run on chunks of the images; if memory runs out, repeat with half the chunk size, then without lanes."""
         while True:
             try:
                 return spread(run, list(self.chunks(images)), self.lanes)

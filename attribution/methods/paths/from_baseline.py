@@ -87,8 +87,8 @@ class FromBaseline(Method):
             error=error if math.isfinite(error) else None,
         )
 
-    def refined(self, evaluations: int) -> Method | None:
-        return super().refined(-(-evaluations // self.baseline.count))
+    def settled(self, evaluations: int) -> Method:
+        return super().settled(-(-evaluations // self.baseline.count))
 
 
 def _report(
