@@ -2,6 +2,7 @@
 
 import base64
 import os
+import sys
 from pathlib import Path
 
 import streamlit as st
@@ -12,6 +13,9 @@ import door
 # torch's waiting threads sleep after 1000 spins instead of spinning on. With a browser on the same two cores, the four
 # default maps then take 1 s instead of 2 to 10 s; on idle cores the cost is not measurable.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+# A thread that needs the interpreter waits this long for one that runs the page of another session, 5 ms by default. A
+# job needs it for each of a hundred operators a pass.
+sys.setswitchinterval(0.0005)
 
 
 def main() -> None:
