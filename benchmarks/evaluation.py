@@ -1,18 +1,23 @@
-"""The cost of one gradient evaluation, compared with the bare network.
+"""The cost of one gradient evaluation, compared with the bare network and with Captum.
 
 Ours is integrated gradients with 48 steps by a fixed rule. The bare network is a forward pass and the gradient of its
 input in the fastest known form: frozen, batch norms folded, weights and images channels last, at the best of several
 chunk sizes, with nothing interpolated, normalised, scored or accumulated. The two alternate; the figures are medians.
-GoogLeNet and ResNet-50 have random weights, which do not affect the time.
+GoogLeNet and ResNet-50 have random weights, which do not affect the time. Captum, on SqueezeNet, has the fastest of
+several values of internal_batch_size; it alternates with ours, alone and beside a process that keeps one core busy.
 
     make benchmark NAME=evaluation
 """
 
+import contextlib
 import statistics
+import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
 import torch
+from integrated_gradients import Case, Softmax, captum
 from torch import nn
 from torchvision import models as zoo
 from verdict import Verdict
@@ -23,6 +28,8 @@ STEPS = 48
 RUNS = 7
 CHUNK_SIZES = (1, 2, 4, 8, 16)  # images per pass of the bare network
 AIM, FLOOR = 1.10, 1.25  # time of ours over the bare network's: desired, and at most
+CAPTUM_RATIO = 1.3  # time of Captum's over ours, at least
+BUSY = "while True: pass"
 
 
 def models() -> dict[str, at.Model]:
@@ -70,9 +77,41 @@ def measure(model: at.Model) -> tuple[float, float, int]:
     return medians[0], medians[best], best
 
 
+@contextlib.contextmanager
+def busy_core() -> Iterator[None]:
+    """Keep one core busy."""
+    with subprocess.Popen([sys.executable, "-c", BUSY]) as process:
+        try:
+            yield
+        finally:
+            process.kill()
+
+
+def against_captum(model: at.Model) -> tuple[float, float, int]:
+    """Return the milliseconds of an evaluation, ours and Captum's, and its best internal_batch_size."""
+    x = torch.rand(3, *model.preprocessing.size)
+    net, case = Softmax(model), Case(x, 0, x.numpy())
+    runs = {chunk: captum(net, chunk, STEPS) for chunk in CHUNK_SIZES}
+    times: dict[int, list[float]] = {0: [], **{chunk: [] for chunk in CHUNK_SIZES}}
+    for _ in range(RUNS + 1):
+        for chunk, took in times.items():
+            started = time.perf_counter()
+            runs[chunk](case) if chunk else ours(model, x)
+            took.append(time.perf_counter() - started)
+    medians = {chunk: 1000 * statistics.median(each[1:]) / STEPS for chunk, each in times.items()}
+    best = min(CHUNK_SIZES, key=lambda chunk: medians[chunk])
+    return medians[0], medians[best], best
+
+
 def main() -> int:
     """Print every figure and the verdict, and return the exit status."""
     verdict = Verdict()
+    squeezenet = at.load_model("squeezenet1_1", device="cpu")
+    for where, place in (("alone", contextlib.nullcontext()), ("beside a busy core", busy_core())):
+        with place:
+            own, theirs, chunk = against_captum(squeezenet)
+        text = f"{own:.1f} ms, Captum {theirs:.1f} ms with internal_batch_size={chunk}, {theirs / own:.2f}x"
+        verdict.judge(f"evaluation {where}", text, theirs / own, CAPTUM_RATIO, CAPTUM_RATIO, more=True)
     for name, model in models().items():
         own, least, chunk = measure(model)
         ratio = own / least
