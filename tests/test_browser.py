@@ -7,6 +7,8 @@ import pytest
 from dashboard import FIRST, PHONE, choose, expect_new, idle, map_of, set_steps, source, upload
 from playwright.sync_api import Page, expect
 
+AUTOMATIC = re.compile(r"After (\d+) gradients, the estimated error of the map is 4\.\d%")
+
 
 def test_it_opens_with_four_maps_and_no_click(page: Page) -> None:
     for key in FIRST:
@@ -14,8 +16,7 @@ def test_it_opens_with_four_maps_and_no_click(page: Page) -> None:
         assert len(source(page, key)) > 10_000  # an empty picture has 2 kB
         expect(page.locator(f".st-key-map-{key}")).to_contain_text("German shepherd")
     assert len({source(page, key) for key in FIRST}) == 4
-    passes = re.compile("2[56] forward passes, 25 backward passes")  # the photo's own counts if the others are cached
-    expect(page.locator(".st-key-map-integrated_gradients")).to_contain_text(passes)
+    expect(page.locator(".st-key-map-integrated_gradients")).to_contain_text(AUTOMATIC)
     expect(page.get_by_role("img", name="Image at 0% of the path", exact=True)).to_be_visible()
     expect(page.locator(".st-key-prediction")).to_contain_text("German shepherd (235)")
 
@@ -71,7 +72,7 @@ def test_cancel_keeps_the_old_maps_and_compute_makes_the_new_ones(page: Page) ->
     page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_test_id("stMain")).to_contain_text("Cancelled")
     assert source(page, "integrated_gradients") == old
-    expect(page.locator(".st-key-map-integrated_gradients")).to_contain_text("25 backward pass")
+    expect(page.locator(".st-key-map-integrated_gradients")).to_contain_text(AUTOMATIC)
     set_steps(page, 8)
     expect(page.locator(".st-key-map-integrated_gradients")).to_contain_text("8 backward pass", timeout=20_000)
 

@@ -40,7 +40,7 @@ def test_back_and_forward_walk_through_target_model_methods_and_pages(page: Page
 
     page.go_back()
     at(rf"/methods\?.*{methods}$")
-    expect(page.get_by_label("Steps", exact=True)).to_have_value("25")
+    expect(page.get_by_label("Steps", exact=True)).to_have_value("")
     page.go_back()
     at(rf"/\?.*{methods}$", "tabby")
     expect(map_of(page, "guided_backprop")).to_have_count(0)
