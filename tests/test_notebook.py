@@ -81,6 +81,7 @@ def lab(notebook: Path) -> Iterator[str]:
         log.close()
 
 
+@pytest.mark.slow
 def test_the_widget_lives_in_jupyterlab_and_the_converted_notebook_keeps_a_picture(
     lab: str, notebook: Path, browser: Browser
 ) -> None:

@@ -88,6 +88,7 @@ def test_a_wrong_head_is_named_in_the_dialog_which_stays(page: Page, tmp_path: P
     expect(dialog.get_by_role("textbox", name="Mean")).to_have_value("0.485, 0.456, 0.406")
 
 
+@pytest.mark.slow
 def test_a_link_names_the_network_that_it_needs_and_works_once_that_is_there(
     page: Page, browser: Browser, address: str, tmp_path: Path
 ) -> None:

@@ -141,7 +141,7 @@ def test_zoom_survives_new_data_and_a_double_click_resets_it(page: Page) -> None
 
 
 def test_display_changes_send_nothing(page: Page) -> None:
-    expect(page.locator(f".st-key-map-{FIRST[-1]}")).to_contain_text("25 backward pass")
+    expect(page.locator(f".st-key-map-{FIRST[-1]}")).to_contain_text("estimated error of the map")
     idle(page)
     page.wait_for_timeout(1500)  # the images of the path have come
     sent: list[Any] = []
