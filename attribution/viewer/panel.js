@@ -59,6 +59,7 @@ export class Panel {
     this.canvas.setAttribute("aria-label", this.label);
     this.bar.hidden = this.kind === "photo";
     this.save.hidden = this.kind === "pending";
+    for (const part of [this.canvas, this.bar]) part.classList.toggle("pending", this.kind === "pending");
     this.under.textContent = header.below ?? "";
     this.above.hidden = !header.title;
     this.under.hidden = !header.below;
@@ -117,6 +118,7 @@ export class Panel {
 
   /** Paint the whole image off screen, unless nothing that it depends on has changed. */
   colour() {
+    if (this.kind === "pending") return; // the image stays transparent
     const photo = this.group.photoOf(this);
     const below = photo?.width === this.width && photo.height === this.height ? photo.body : null;
     const depends = [this.header, below, JSON.stringify([this.group.settings, this.span])];
