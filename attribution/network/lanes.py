@@ -14,6 +14,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from attribution.network.layers import watch
+
 MAX_LANES = 4  # lanes of a machine with more cores, which then has several threads in each
 
 T = TypeVar("T")
@@ -65,13 +67,16 @@ def _pool(lanes: int, threads: int) -> ThreadPoolExecutor:
 class Twins:
     """Copies of a network that share its tensors, one for each pass that runs at the same time.
 
-    A network may keep values in its modules during a pass.
+    A network may keep values in its modules during a pass. All of them are watched: see `layers.watch`.
     """
 
     def __init__(self, net: nn.Module, twin: Callable[[nn.Module], nn.Module]) -> None:
         """Begin with the network itself; `twin` makes a copy that shares its tensors."""
         self._twin = twin
-        self._original = twin(net)  # never runs: a network cannot be copied during a pass, which may change it
+        # Never runs, since a network cannot be copied during a pass, which may change it; nor is it watched, since some
+        # modules would lose their hooks in a copy.
+        self._original = twin(net)
+        watch(net)
         self._spare = [net]
 
     @contextlib.contextmanager
@@ -81,6 +86,7 @@ class Twins:
             net = self._spare.pop()
         except IndexError:
             net = self._twin(self._original)
+            watch(net)
         try:
             yield net
         finally:

@@ -19,7 +19,7 @@ from attribution.network.frozen import digest_of, drop_observers, freeze, frozen
 from attribution.network.inspection import inspect
 from attribution.network.lanes import Twins
 from attribution.network.layer import Layer
-from attribution.network.layers import LayerSearch, watch
+from attribution.network.layers import LayerSearch
 from attribution.network.norms import PlainNorms
 from attribution.photo.crop import Size
 from attribution.photo.preprocessing import Interpolation, Preprocessing
@@ -140,7 +140,6 @@ class Model:
         variants = {torch.channels_last: _channels_last(contiguous), torch.contiguous_format: contiguous}
         self.inspection = inspect(name, variants, self.net, x[:2], logits[:2], self._send)
         self.running_net = variants[self.inspection.memory_format]
-        watch(self.running_net)
         self._running = Twins(self.running_net, self._twin)
         self._has_hooks = any(each._forward_hooks or each._forward_pre_hooks for each in self.net.modules())
         self._agreed: dict[bytes, bool] = {}  # by SHA-256 of the pixels
@@ -180,7 +179,6 @@ class Model:
         derived = twin._derived()
         fast = self.inspection.memory_format == torch.channels_last
         twin.running_net = _channels_last(derived) if fast else derived
-        watch(twin.running_net)
         twin._running = Twins(twin.running_net, self._twin)
         return twin
 
@@ -273,9 +271,7 @@ class Model:
 
     @cached_property
     def _given(self) -> Twins:
-        twin = self._twin(self.net)
-        watch(twin)
-        return Twins(twin, self._twin)
+        return Twins(self._twin(self.net), self._twin)
 
     def predict(self, x: Tensor, k: int = 5, also: int | None = None) -> list[tuple[int, str, float]]:
         """Return the most probable classes.
