@@ -8,20 +8,20 @@ from attribution.checks.findings import Faithfulness, Findings
 from attribution.checks.trial import SET_SIZES, Trial
 from attribution.export.checks import LINE_COLOURS
 from attribution.photo.encode import data_url, eight_bit
+from attribution.ui.chart import axis, line_chart
 from attribution.ui.events import read_selected, received
 from attribution.ui.forms import ask
 from attribution.ui.heading import show_heading
 from attribution.ui.pictures import MIN_PANEL_WIDTH
 from attribution.ui.session import rerun_page, session
 from attribution.ui.table import show_table
-from attribution.ui.theme import text_colour
 from attribution.ui.watch import show
 from attribution.work.analysis import require_methods
 from attribution.work.faithfulness import Tested, TrialTask
 
 BETTER_DIRECTION = {"deletion": "lower is better", "insertion": "higher is better"}
 REPLACED = {"deletion": "replaced", "insertion": "inserted"}
-HEIGHT, LEGEND_HEIGHT = 380, 65  # pixels of a chart, and of its legend, which takes three lines on a phone
+HEIGHT = 380  # pixels of a chart with its legend
 MAX_PLAIN_LEGEND = 9  # curves whose names fit below a chart on a phone
 ROUNDED = 0.0005  # share of the pixels within which the slider, of 0.1% steps, is at a measured point
 
@@ -56,37 +56,29 @@ def show_curves(found: Faithfulness, name: str) -> None:
     """Plot the score against the share of replaced pixels; clicking a point shows its images below."""
     curves = [getattr(each, name) for each in found.findings]
     colours = [LINE_COLOURS[place % len(LINE_COLOURS)] for place in range(len(curves))]
-    words = {"color": text_colour()}
-    axis = {"type": "value", "axisLabel": words, "nameTextStyle": words, "nameLocation": "middle"}
+    series = [
+        {
+            "type": "line",
+            "name": each.name,
+            "data": [
+                [float(f"{100 * count / curve.counts[-1]:.4g}"), float(f"{score:.4g}")]
+                for count, score in zip(curve.counts, curve.scores, strict=True)
+            ],
+            "symbol": "circle",
+            "symbolSize": 6,
+            "selectedMode": "single",
+            "itemStyle": {"color": colour},
+            "lineStyle": {"color": colour, "width": 2, "type": "solid" if place < found.count else "dotted"},
+            "emphasis": {"scale": 1.5, "lineStyle": {"width": 2}},
+            "select": {"itemStyle": {"color": colour, "borderColor": colour}, "lineStyle": {"width": 2}},
+        }
+        for place, (each, curve, colour) in enumerate(zip(found.findings, curves, colours, strict=True))
+    ]
     chart = {
-        "animation": False,
-        "grid": {"left": 5, "right": 15, "top": 10, "bottom": LEGEND_HEIGHT + 20},
-        "legend": {
-            "type": "scroll" if len(curves) > MAX_PLAIN_LEGEND else "plain",
-            "top": HEIGHT - LEGEND_HEIGHT,
-            "textStyle": words,
-        },
+        **line_chart(series, HEIGHT, MAX_PLAIN_LEGEND),
         "tooltip": {"trigger": "item", "formatter": "{a}<br>{@[0]}%: {@[1]}"},
-        "xAxis": {**axis, "max": 100, "nameGap": 25, "name": f"pixels {REPLACED[name]} (%)"},
-        "yAxis": {**axis, "nameGap": 45, "name": found.target.axis},
-        "series": [
-            {
-                "type": "line",
-                "name": each.name,
-                "data": [
-                    [float(f"{100 * count / curve.counts[-1]:.4g}"), float(f"{score:.4g}")]
-                    for count, score in zip(curve.counts, curve.scores, strict=True)
-                ],
-                "symbol": "circle",
-                "symbolSize": 6,
-                "selectedMode": "single",
-                "itemStyle": {"color": colour},
-                "lineStyle": {"color": colour, "width": 2, "type": "solid" if place < found.count else "dotted"},
-                "emphasis": {"scale": 1.5, "lineStyle": {"width": 2}},
-                "select": {"itemStyle": {"color": colour, "borderColor": colour}, "lineStyle": {"width": 2}},
-            }
-            for place, (each, curve, colour) in enumerate(zip(found.findings, curves, colours, strict=True))
-        ],
+        "xAxis": {**axis(), "max": 100, "nameGap": 25, "name": f"pixels {REPLACED[name]} (%)"},
+        "yAxis": {**axis(), "nameGap": 45, "name": found.target.axis},
     }
     st.markdown(f"**{name.capitalize()}**, {BETTER_DIRECTION[name]}")
     spoken = ", ".join(
@@ -103,7 +95,6 @@ def show_curves(found: Faithfulness, name: str) -> None:
         st.session_state["faithfulness-share"] = round(float(100 * curve.counts[selected[1]] / curve.counts[-1]), 1)
         rerun_page()
 
-    # Keeps its place in the browser while points are added; a Plotly chart would be replaced, and flicker.
     st.echarts_chart(
         chart,
         key=f"{name}-curves",

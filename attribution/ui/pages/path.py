@@ -9,12 +9,12 @@ from attribution.checks.convergence import ERROR_LEVELS, MAX_ADAPTIVE_STEPS, Cur
 from attribution.methods.paths.integrated_gradients import RULE_SETTING
 from attribution.methods.paths.quadrature import RULES
 from attribution.methods.paths.straight_path import ADAPTIVE_RULE
+from attribution.ui.chart import axis, text_style
 from attribution.ui.forms import ask
 from attribution.ui.heading import show_heading
 from attribution.ui.player.player import pack, show_player
 from attribution.ui.session import session
 from attribution.ui.table import show_table
-from attribution.ui.theme import text_colour
 from attribution.ui.watch import show
 from attribution.work.path import PathChoice, PathTask, Traced
 
@@ -104,7 +104,7 @@ def _enough(traced: Traced, rule: str, level: float) -> str:
 
 def show_curves(traced: Traced) -> None:
     """Plot the map error against the steps, both on log scales; thin lines bound what errors may still become."""
-    study, words = traced.study, {"color": text_colour()}
+    study = traced.study
     series: list[dict[str, Any]] = []
     for rule, (symbol, colour) in CURVES.items():
         style = {"itemStyle": {"color": colour}, "lineStyle": {"color": colour, "width": 2}}
@@ -128,33 +128,31 @@ def show_curves(traced: Traced) -> None:
         "data": [{"yAxis": 100 * level} for level in ERROR_LEVELS],
     }
     drawn = [error for curve in study.curves.values() for _, error in curve if error > 0]
-    axis = {"type": "log", "axisLabel": words, "nameTextStyle": words, "nameLocation": "middle"}
     chart = {
         "animation": False,
         "grid": {"left": 5, "right": 15, "top": 30, "bottom": 25},
-        "legend": {"data": list(CURVES), "top": 0, "textStyle": words},
+        "legend": {"data": list(CURVES), "top": 0, "textStyle": text_style()},
         "tooltip": {"trigger": "item", "formatter": "{a}<br>{@[0]} steps: {@[1]}%"},
         "xAxis": {
-            **axis,
+            **axis("log"),
             "name": "steps",
             "nameGap": 25,
             "min": STEPS_AXIS[0],
             "max": STEPS_AXIS[1],
-            "axisLabel": {**words, "customValues": [5, 10, 20, 50, 100]},
+            "axisLabel": {**text_style(), "customValues": [5, 10, 20, 50, 100]},
         },
         "yAxis": {
-            **axis,
+            **axis("log"),
             "name": "map error",
             "nameGap": 45,
             "min": float(f"{100 * min([MIN_ERROR, *drawn]):.3g}"),
             "max": float(f"{100 * max([MAX_ERROR, *drawn]):.3g}"),
-            "axisLabel": {**words, "customValues": [100, 50, 20, 10, 5, 2, 1, 0.5], "formatter": "{value}%"},
+            "axisLabel": {**text_style(), "customValues": [100, 50, 20, 10, 5, 2, 1, 0.5], "formatter": "{value}%"},
         },
         "series": series,
     }
     spoken = "; ".join(_enough(traced, rule, ERROR_LEVELS[0]) for rule in CURVES)
     alt = f"Map error against steps. Below {ERROR_LEVELS[0]:.0%}: {spoken}."
-    # Keeps its place in the browser while points arrive.
     st.echarts_chart(chart, key="convergence", height=320, renderer="svg", alt=alt)
 
 

@@ -10,11 +10,11 @@ from attribution.export.checks import LINE_COLOURS
 from attribution.photo.encode import eight_bit
 from attribution.refusal import Refusal
 from attribution.ui import panels
+from attribution.ui.chart import axis, line_chart, text_style
 from attribution.ui.forms import ask
 from attribution.ui.heading import show_heading
 from attribution.ui.pictures import GROUP, HEADER_WIDTHS
 from attribution.ui.session import session
-from attribution.ui.theme import text_colour
 from attribution.ui.watch import show
 from attribution.viewer.message import Place, pack_map, pack_pending, pack_photo, pack_toolbar
 from attribution.work.analysis import require_methods
@@ -26,7 +26,7 @@ CONTROL_COLUMNS = 6  # the same for the controls, with more text below
 MIN_PANEL_WIDTH = 110  # pixels of a panel's width; a phone shows two side by side
 PENDING = "correlation \u2026"  # as long as with its number
 LABELS = ("insideStartBottom", "insideEndBottom")  # places of the names of the controls in the chart
-HEIGHT, LEGEND_HEIGHT = 320, 65  # pixels of the chart, and of its legend, which takes three lines on a phone
+HEIGHT = 320  # pixels of the chart with its legend
 MAX_PLAIN_LEGEND = 6  # curves whose names fit below the chart on a phone
 LOWEST = -0.2  # lower end of the chart, unless a similarity is below
 MEASURES = {
@@ -120,7 +120,6 @@ def show_curves(tried: Tried) -> None:
         label_visibility="collapsed",
     )
     measure = chosen or "absolute"
-    words = {"color": text_colour()}
     series: list[dict[str, Any]] = []
     for place, method in enumerate(sanity.methods):
         colour = {"color": LINE_COLOURS[place % len(LINE_COLOURS)]}
@@ -136,37 +135,28 @@ def show_curves(tried: Tried) -> None:
     limits = [
         {
             "yAxis": round(max(known), 3),
-            "label": {"formatter": f"{name}, maximum", "position": side, **words},
+            "label": {"formatter": f"{name}, maximum", "position": side, **text_style()},
         }
         for (name, (_, alike)), side in zip(sanity.controls.items(), LABELS, strict=False)
         if (known := [value for each in alike if (value := _value(each, measure)) is not None])
     ]
     line = {"color": "#808080", "type": "dotted"}
     series[0]["markLine"] = {"silent": True, "symbol": "none", "lineStyle": line, "data": limits}
-    axis = {"type": "value", "axisLabel": words, "nameTextStyle": words, "nameLocation": "middle"}
     chart = {
-        "animation": False,
-        "grid": {"left": 5, "right": 15, "top": 10, "bottom": LEGEND_HEIGHT + 20},
-        "legend": {
-            "type": "scroll" if len(series) > MAX_PLAIN_LEGEND else "plain",
-            "top": HEIGHT - LEGEND_HEIGHT,
-            "textStyle": words,
-        },
+        **line_chart(series, HEIGHT, MAX_PLAIN_LEGEND),
         "tooltip": {"trigger": "item", "formatter": "{a}<br>{b}: {@[1]}"},
-        "xAxis": {**axis, "name": "stage", "nameGap": 25, "min": 0, "max": len(sanity.stages) - 1, "minInterval": 1},
+        "xAxis": {**axis(), "name": "stage", "nameGap": 25, "min": 0, "max": len(sanity.stages) - 1, "minInterval": 1},
         "yAxis": {
-            **axis,
+            **axis(),
             "name": "similarity to trained",
             "nameGap": 35,
             "min": LOWEST if min([0.0, *drawn]) >= LOWEST else -1,
             "max": 1,
             "interval": 0.2,
         },
-        "series": series,
     }
     spoken = " ".join(sanity.sentence(place) for place in range(len(sanity.methods)))
     alt = f"{MEASURES[measure]} at each stage. {spoken}"
-    # Keeps its place in the browser while points arrive.
     st.echarts_chart(chart, key="sanity-curves", height=HEIGHT, renderer="svg", alt=alt)
 
 
