@@ -134,7 +134,7 @@ class Session:
 
     @property
     def busy(self) -> bool:
-        """Whether the page still offers to cancel."""
+        """True if the page still offers to cancel."""
         return any(each.WhichOneof("type") == "button" and each.button.label == "Cancel" for each in self.elements)
 
     async def settle(self) -> None:
@@ -215,7 +215,7 @@ class Session:
         return [str(each.body) for each in texts if hasattr(each, "body")]
 
     def troubles(self) -> list[str]:
-        """What a person would take for an error."""
+        """The texts that a person would take for errors."""
         kinds = [each.WhichOneof("type") for each in self.elements]
         alerts = [each.alert.body for each in self.elements if each.WhichOneof("type") == "alert"]
         return [kind for kind in kinds if kind == "exception"] + alerts

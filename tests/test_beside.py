@@ -126,7 +126,7 @@ def test_a_point_is_the_same_place_of_the_photo_in_all_models(page: Page, addres
 
 
 def readouts(page: Page, canvas: Locator, across: float, down: float) -> list[str]:
-    """What both photos say when the pointer is at a point of a panel."""
+    """Return what both photos say when the pointer is at a point of a panel."""
     canvas.scroll_into_view_if_needed()
     box = canvas.bounding_box()
     assert box

@@ -1,4 +1,4 @@
-"""What a person sees and does: the real server, Chromium, real files."""
+"""The dashboard as a person sees and uses it: the real server, Chromium, real files."""
 
 import re
 from pathlib import Path

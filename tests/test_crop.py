@@ -46,7 +46,7 @@ def noise(width: int, height: int) -> Image.Image:
 
 
 def earlier(kind: Preprocessing, image: Image.Image, across: float, down: float) -> torch.Tensor:
-    """What version 0.1.0 prepared, when the crop had no size."""
+    """Prepare a photo as version 0.1.0 did, when the crop had no size."""
     (height, width), resample = kind.size, RESAMPLING[kind.interpolation]
     if kind.resize is None:
         side = kind.crop * min(image.size)

@@ -1,4 +1,4 @@
-"""What people export: files that reproduce, a sheet, a report. On real maps of the embedded network."""
+"""Exports: files that reproduce, a sheet, a report. On real maps of the embedded network."""
 
 import ast
 import io
