@@ -21,6 +21,7 @@ from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.WidgetStates_pb2 import WidgetState, WidgetStates
 from streamlit.runtime import get_instance, memory_uploaded_file_manager, runtime_util
 from streamlit.runtime.state.common import unpack_widget_state_value
@@ -113,7 +114,7 @@ class Door:
             return
         self.sockets[address] += 1
         try:
-            await self.app(scope, receive, send)
+            await self.app(scope, _without_left_pages(receive), send)
         finally:
             self.sockets[address] -= 1
             self.sockets += Counter()  # drops addresses without websockets
@@ -147,6 +148,37 @@ class Door:
             self.arriving -= size
             self.uploads[session] -= 1
             self.uploads += Counter()  # drops sessions without uploads
+
+
+def _without_left_pages(receive: Receive) -> Receive:
+    """Drop reruns of a fragment that a browser sent from a page after it had asked for another one.
+
+    Streamlit would run the fragment after the new page, answer with the old page's hash, and the browser would then
+    empty the new page.
+    """
+    current, wanted = "", ""  # hashes of pages: the last one seen, and the one asked for until the browser shows it
+
+    async def received() -> Message:
+        nonlocal current, wanted
+        while True:
+            message = await receive()
+            try:
+                request = BackMsg.FromString(message.get("bytes") or b"")
+            except Exception:  # malformed; Streamlit reports it
+                return message
+            page = request.rerun_script.page_script_hash
+            if not page:
+                return message
+            if not request.rerun_script.fragment_id:
+                wanted = "" if page == current else page
+                current = page
+            elif wanted not in ("", page):
+                continue
+            else:
+                current, wanted = page, ""
+            return message
+
+    return received
 
 
 def _with_headers(scope: Scope, send: Send) -> Send:

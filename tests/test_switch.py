@@ -1,11 +1,12 @@
-"""Never two models at once: after a switch, each map says of which model it is, or goes."""
+"""After a switch of the model each map says of which model it is, or goes; after a switch of the page it is there."""
 
 import re
 from collections.abc import Iterator
 
 import pytest
 from dashboard import DESK, LONG, choose, idle, map_of
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, WebSocketRoute, expect
+from streamlit.proto.BackMsg_pb2 import BackMsg
 
 
 @pytest.fixture
@@ -43,3 +44,41 @@ def test_finished_maps_of_a_cancelled_choice_stay_and_earlier_ones_are_marked(pa
     other = page.locator(".st-key-map-integrated_gradients")
     expect(other).to_contain_text(re.compile(r"Partial map: not finished\.|Not computed\."))
     expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
+
+
+def test_a_click_on_the_old_page_on_the_way_to_another_does_not_empty_that_one(browser: Browser, address: str) -> None:
+    """Hold the request of a link until the page that it leaves has asked for one of its fragments."""
+    context = browser.new_context(viewport=DESK)
+    page = context.new_page()
+    held: list[bytes] | None = None
+
+    def connect(socket: WebSocketRoute) -> None:
+        server = socket.connect_to_server()
+
+        def sent(message: str | bytes) -> None:
+            assert isinstance(message, bytes)
+            if held is None or len(held) == 2:
+                server.send(message)
+                return
+            held.append(message)
+            if len(held) == 2:
+                for each in held:
+                    server.send(each)
+
+        socket.on_message(sent)
+
+    page.route_web_socket("**/stream", connect)
+    page.goto(f"{address}/?methods=gradient")
+    expect(map_of(page, "gradient")).to_be_visible(timeout=LONG)
+    idle(page)
+    page.wait_for_timeout(1000)
+    held = []
+    page.get_by_role("link", name="Methods").click()
+    map_of(page, "gradient").click()
+    expect(page.get_by_role("heading", name="What each method can and cannot show")).to_be_visible()
+    link, mark = (BackMsg.FromString(each).rerun_script for each in held)
+    assert mark.fragment_id
+    assert link.page_script_hash != mark.page_script_hash
+    page.wait_for_timeout(1500)
+    expect(page.get_by_role("heading", name="What each method can and cannot show")).to_be_visible()
+    context.close()
