@@ -20,6 +20,8 @@ from attribution.baselines import BASELINES as BASELINES
 from attribution.baselines import read_baseline as read_baseline
 from attribution.checks import faithfulness as faithfulness
 from attribution.checks import sanity as sanity
+from attribution.checks.probe import Probe as Probe
+from attribution.checks.probe import probe as probe
 from attribution.drawing.view import View as View
 from attribution.engine import attribute as attribute
 from attribution.engine import compare as compare
@@ -48,6 +50,7 @@ from attribution.models import load_model as load_model
 from attribution.models.served import serve as serve
 from attribution.models.wrap import wrap as wrap
 from attribution.network.model import Model as Model
+from attribution.photo.cells import Cells as Cells
 from attribution.photo.crop import Crop as Crop
 from attribution.photo.decode import open_image as open_image
 from attribution.refusal import Refusal as Refusal

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from attribution import BASELINES, METHODS, Gradient, IntegratedGradients, Refusal
 from attribution.baselines.constant import Black, Constant, White
+from attribution.photo.cells import Cells, CellsSetting
 from attribution.settings import (
     Choice,
     ColourSetting,
@@ -65,6 +66,8 @@ def contents(kind: Setting) -> st.SearchStrategy[Any]:
             return st.tuples(*[st.floats(0, 1)] * 3)
         case LayerName():
             return st.text("abcxyz019_.", max_size=12)
+        case CellsSetting():
+            return st.binary(min_size=98, max_size=98).map(Cells)
         case Part(registry=registry):
             return st.one_of([values_of(cls) for cls in registry.values()])
     raise NotImplementedError(f"Say here what a {type(kind).__name__} may hold.")

@@ -80,6 +80,7 @@ class Method(Configurable):
         converges: True if more steps reduce delta.
         unit: Unit of the values; {score} represents the unit of the score.
         per_value: True if the values are per unit of pixel value, not yet multiplied by a difference of pixel values.
+        derivative: True if the values are derivatives of the score, or such derivatives times pixel values.
         power: Exponent of the score's unit in the unit of the values. Default: 1.
         shares_forward: True if it only needs passes of the photo itself; such methods run first.
         chosen: True if it is selected when the dashboard opens.
@@ -102,6 +103,7 @@ class Method(Configurable):
     converges: ClassVar[bool] = True
     unit: ClassVar[str] = "{score}"
     per_value: ClassVar[bool] = False
+    derivative: ClassVar[bool] = False
     power: ClassVar[int] = 1
     shares_forward: ClassVar[bool] = False
     chosen: ClassVar[bool] = False
@@ -150,6 +152,24 @@ class Method(Configurable):
             return None
         more: dict[str, Any] = {"steps": min(2 * steps, int(kind.high))}
         return replace(self, **more)
+
+    def baseline_image(self, x: Tensor) -> Tensor | None:
+        """Return the image with which the values compare the photo, (3, H, W); None if there is none, or several.
+
+        Args:
+            x: (3, H, W), pixels in [0, 1].
+        """
+        del x
+        return None
+
+    def with_baseline(self, baseline: Configurable) -> "Method | None":
+        """Return the same method with another baseline; None if it has none to choose.
+
+        Args:
+            baseline: An instance of a class in BASELINES.
+        """
+        del baseline
+        return None
 
     def path_images(self, x: Tensor, count: int) -> tuple[NDArray[np.float64], Tensor] | None:
         """Return images along the method's path, for display.

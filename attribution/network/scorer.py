@@ -122,12 +122,17 @@ class Scorer:
         key = hashlib.sha256(images.cpu().numpy().tobytes()).digest() if len(targets) > 1 else None
         found = self._scored.get(key) if key else None
         if found is None:
-            logits = torch.cat(self._spread(self._forward, images))
-            self.forwards += len(images)
-            found = [each.value(each.potential(_double(logits), self.model.output)).numpy() for each in targets]
+            logits = self.logits(images)
+            found = [each.value(each.potential(logits, self.model.output)).numpy() for each in targets]
         if key:
             self._scored[key] = found
         return found[self._place]
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Compute the logits of images, (N, 3, H, W), as (N, K) in float64."""
+        _ = self._targets  # first, since the photo decides which network runs
+        self.forwards += len(images)
+        return _double(torch.cat(self._spread(self._forward, images)))
 
     def gradients(self, images: Tensor) -> tuple[Tensor, NDArray[np.float64]]:
         """Compute the gradient of the score for every image, in chunks that fit into memory.

@@ -32,3 +32,4 @@ class Gradient(BackwardRule):
 
     rule: ClassVar[str] = "gradient"
     needs_rectifiers: ClassVar[bool] = False
+    derivative: ClassVar[bool] = True

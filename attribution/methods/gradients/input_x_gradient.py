@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
+from torch import Tensor
+
 from attribution.methods.citation import Citation
 from attribution.methods.method import Computed, Cost, Method, Tick
 from attribution.network.scorer import Scorer
@@ -32,9 +35,13 @@ class InputXGradient(Method):
         "1605.01713",
     )
     shares_forward: ClassVar[bool] = True
+    derivative: ClassVar[bool] = True
 
     def cost(self, size: tuple[int, int]) -> Cost:
         return Cost(0, 1)
+
+    def baseline_image(self, x: Tensor) -> Tensor:
+        return torch.zeros_like(x)
 
     def compute(self, scorer: Scorer, tick: Tick) -> Computed:
         return Computed(scorer.x * scorer.backward("gradient"))

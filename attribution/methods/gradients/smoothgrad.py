@@ -15,6 +15,7 @@ class SmoothGrad(NoisyGradients):
 
     key: ClassVar[str] = "smoothgrad"
     title: ClassVar[str] = "SmoothGrad"
+    derivative: ClassVar[bool] = True
     idea: ClassVar[str] = (
         "The gradient fluctuates strongly between neighbouring pixels and similar photos. "
         "Averaging over n copies with noise of standard deviation sigma keeps what is stable."

@@ -75,6 +75,9 @@ class BlurIntegratedGradients(Method):
             tick(piece.stop / self.steps, values.clone)
         return Computed(values, baseline_score=float(scorer.scores(sharper[None])[0]))
 
+    def baseline_image(self, x: Tensor) -> Tensor:
+        return self._at(x, 1)
+
     def path_images(self, x: Tensor, count: int) -> tuple[NDArray[np.float64], Tensor]:
         alphas = np.linspace(0, 1, count)
         return alphas, torch.stack([self._at(x, 1 - alpha) for alpha in alphas])

@@ -3,9 +3,9 @@
 import math
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ from attribution.baselines.constant import Black
 from attribution.methods.method import Computed, Cost, Method, Tick
 from attribution.methods.paths.straight_path import MAP_ERROR
 from attribution.network.scorer import Scorer
-from attribution.settings import AUTO, Number, Part, setting
+from attribution.settings import AUTO, Configurable, Number, Part, setting
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,13 @@ class FromBaseline(Method):
             notes=(f"{reached}, still above {MAP_ERROR:.0%}.",) if self.steps == AUTO and error > MAP_ERROR else (),
             error=error if math.isfinite(error) else None,
         )
+
+    def baseline_image(self, x: Tensor) -> Tensor | None:
+        return self.baseline.image(x) if self.baseline.count == 1 else None
+
+    def with_baseline(self, baseline: Configurable) -> Method:
+        changed: dict[str, Any] = {"baseline": baseline}
+        return replace(self, **changed)
 
     def settled(self, evaluations: int) -> Method:
         return super().settled(-(-evaluations // self.baseline.count))
