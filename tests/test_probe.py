@@ -130,8 +130,8 @@ def test_the_page_repeats_what_python_says() -> None:
     prober, fill = Prober(model, x, at.Target(2)), at.baselines.Grey()
     for cells in (LEFT, ALL, Cells(), RIGHT):
         here, there = prober.probe(cells, fill), at.probe(model, x, cells, fill, target=2)
-        assert (here.change, here.control.value, here.top()) == (there.change, there.control.value, there.top())
-    top = there.top()
+        assert (here.change, here.control.value, here.top) == (there.change, there.control.value, there.top)
+    top = there.top
     assert len(top) == 5
     assert 2 in [index for index, *_ in top]
     assert prober.probe(Cells(), fill).change == 0

@@ -22,7 +22,7 @@ from attribution.baselines.photo import Blur
 from attribution.methods import METHODS
 from attribution.methods.method import Method
 from attribution.network.model import Model
-from attribution.network.scorer import Scorer
+from attribution.network.scorer import Known, Scorer
 from attribution.photo.cells import ALL, Cells, CellsSetting, sums, total
 from attribution.refusal import Refusal
 from attribution.result import Attribution
@@ -32,6 +32,7 @@ from attribution.targets.target import Target
 Kind = Literal["sum", "slope", "tested", "share"]
 EQUAL_IMAGES = 0.5 / 255  # largest difference of two images that are the same in eight bits
 CONTROL = "Area alone"
+TOP = 5  # classes shown
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,24 +134,25 @@ class Probe:
 
     Attributes:
         target: The explained class and score.
-        classes: Names of all classes.
         cells: What is covered.
         fill: What covers it.
         area: Share of the photo's pixels that are covered.
         before: The network's answer to the photo.
         after: Its answer to the photo with the cells covered.
         whole: Its answer to the photo with all cells covered.
+        top: The five most probable classes of the covered photo, and among them the explained class: index, name, number
+            before and number after, such as a probability.
         maps: One forecast per map, in the order given.
     """
 
     target: Target
-    classes: tuple[str, ...]
     cells: Cells
     fill: Baseline
     area: float
     before: Answer
     after: Answer
     whole: Answer
+    top: tuple[tuple[int, str, float, float], ...]
     maps: tuple[Forecast, ...]
 
     @property
@@ -170,18 +172,6 @@ class Probe:
         valid = [self.control, *(each for each in self.maps if each.error is not None)]
         return min(valid, key=lambda each: abs(each.error or 0.0))
 
-    def top(self, count: int = 5) -> list[tuple[int, str, float, float]]:
-        """Return the most probable classes of the covered photo, and the explained class.
-
-        Returns:
-            (index, name, number before, number after), the most probable first.
-        """
-        order = [int(index) for index in np.argsort(-self.after.shares, kind="stable")[:count]]
-        if self.target.index is not None and self.target.index not in order:
-            order[count - 1 :] = [self.target.index]
-        before, after = self.before.shares, self.after.shares
-        return [(index, self.classes[index], float(before[index]), float(after[index])) for index in order]
-
 
 class Prober:
     """Covers cells of one photo and asks the network, one image at a time.
@@ -191,10 +181,24 @@ class Prober:
         x: (3, H, W), the photo, on the model's device and in its dtype.
     """
 
-    def __init__(self, model: Model, x: Tensor, target: Target) -> None:
-        """Prepare a photo without running the network; arguments as for `Scorer`."""
+    def __init__(self, model: Model, x: Tensor, target: Target, known: Known | None = None) -> None:
+        """Prepare a photo without running the network.
+
+        Args:
+            model: The model.
+            x: (3, H, W), pixels in [0, 1].
+            target: Class and score; if the class is None, the predicted class is used.
+            known: `known` of an earlier prober of this photo and model. Default: None.
+        """
         self._scorer = Scorer(model, x, target)
         self.model, self.x = model, self._scorer.x
+        if known:
+            self._scorer.known = known
+
+    @property
+    def known(self) -> Known:
+        """The network's answer to the photo, for another prober."""
+        return self._scorer.known
 
     @property
     def target(self) -> Target:
@@ -204,16 +208,16 @@ class Prober:
     @cached_property
     def before(self) -> Answer:
         """The network's answer to the photo."""
-        return self._ask(self.x)
+        return self._answer(self.known.logits[None])
 
     def ask(self, cells: Cells, fill: Baseline) -> Answer:
         """Return the network's answer to the photo with cells covered; that to the photo itself without cells."""
         if not cells.count:
             return self.before
-        return self._ask(covered(self.x, cells, fill))
+        return self._answer(self._scorer.logits(covered(self.x, cells, fill)[None]))
 
-    def _ask(self, image: Tensor) -> Answer:
-        logits, output = self._scorer.logits(image[None]), self.model.output
+    def _answer(self, logits: Tensor) -> Answer:
+        output = self.model.output
         score = self.target.value(self.target.potential(logits, output))
         return Answer(float(score[0]), output.shares(logits)[0].numpy())
 
@@ -233,7 +237,14 @@ class Prober:
         change = after.score - self.before.score
         rows = tuple(_row(each, cells, change) for each in forecasters)
         whole = whole or self.ask(ALL, fill)
-        return Probe(self.target, self.model.classes, cells, fill, area, self.before, after, whole, rows)
+        return Probe(self.target, cells, fill, area, self.before, after, whole, self._top(after), rows)
+
+    def _top(self, after: Answer) -> tuple[tuple[int, str, float, float], ...]:
+        order = [int(index) for index in np.argsort(-after.shares, kind="stable")[:TOP]]
+        if self.target.index is not None and self.target.index not in order:
+            order[TOP - 1 :] = [self.target.index]
+        names, before = self.model.classes, self.before.shares
+        return tuple((index, names[index], float(before[index]), float(after.shares[index])) for index in order)
 
 
 def covered(x: Tensor, cells: Cells, fill: Baseline) -> Tensor:

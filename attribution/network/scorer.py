@@ -28,6 +28,19 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
+class Known:
+    """What an earlier scorer of the same photo and model has found out.
+
+    Attributes:
+        logits: (K,), of the photo, in float64 on the CPU.
+        uses_given: As in `Scorer`.
+    """
+
+    logits: Tensor
+    uses_given: bool
+
+
+@dataclass(frozen=True)
 class Tape:
     """A recorded forward pass of the photo, with its graph."""
 
@@ -80,6 +93,16 @@ class Scorer:
         self._run = model.logits
         self._tape: Tape | None = None
         self._scored: dict[bytes, list[NDArray[np.float64]]] = {}  # scores per target, by SHA-256 of the images
+
+    @property
+    def known(self) -> Known:
+        """The photo's logits, for another scorer."""
+        return Known(self._logits, self.uses_given)
+
+    @known.setter
+    def known(self, known: Known) -> None:
+        self._logits, self.uses_given, self._settled = known.logits, known.uses_given, True
+        self._run = self.model.given_logits if known.uses_given else self.model.logits
 
     def aim(self, place: int) -> None:
         """Change to another of the targets; 0 is the first."""

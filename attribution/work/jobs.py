@@ -350,6 +350,11 @@ class Jobs(Generic[R]):
                     self._leave(owner)
             self._lock.wait_for(lambda: not any(line.open for line in self._lines.values()), patience)
 
+    def wait(self, job: Job[R], seconds: float) -> bool:
+        """Wait for the end of a job that is quick; return True if it has ended."""
+        with self._lock:
+            return self._lock.wait_for(lambda: not job.active, seconds)
+
     def ahead(self, job: Job[R]) -> int:
         """Return the number of jobs that a queued job must wait for before it begins, without the one at work."""
         with self._lock:
