@@ -140,8 +140,8 @@ class Probe:
         before: The network's answer to the photo.
         after: Its answer to the photo with the cells covered.
         whole: Its answer to the photo with all cells covered.
-        top: The five most probable classes of the covered photo, and among them the explained class: index, name, number
-            before and number after, such as a probability.
+        top: The five most probable classes of the covered photo, the explained class among them: index, name, and the
+            numbers before and after, such as probabilities.
         maps: One forecast per map, in the order given.
     """
 

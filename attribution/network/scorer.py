@@ -297,8 +297,8 @@ class Scorer:
             done = piece.stop
 
     def chunks(self, images: Tensor) -> Iterator[Tensor]:
-        """Split (N, ...) into chunks of at most `chunk` along the first dimension."""
-        yield from torch.split(images, self.chunk)
+        """Split (N, ...) along the first dimension into chunks of at most `chunk`, and fewer if lanes would be idle."""
+        yield from torch.split(images, min(self.chunk, -(-len(images) // self.lanes)))
 
     @cached_property
     def _logits(self) -> Tensor:
