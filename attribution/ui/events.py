@@ -4,11 +4,13 @@ import logging
 import math
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import streamlit as st
 
 from attribution.drawing.view import View
+from attribution.photo.cells import Cells, CellsSetting
 from attribution.photo.crop import Crop, CropSetting
 from attribution.settings import described, restore
 from attribution.ui.session import Pixel
@@ -16,6 +18,24 @@ from attribution.viewer.message import WHOLE_WINDOW, Window
 
 E = TypeVar("E")
 MAX_SIDE = 1 << 16  # pixels of a map's side
+MAX_QUESTIONS = 1 << 31  # after which the board counts from 0 again
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question of the board.
+
+    Attributes:
+        number: Number of the question.
+        cells: What is covered.
+        rests: True if the hand rests, so that a thorough answer is worth its time.
+        facts: Identifier of the facts that the browser has.
+    """
+
+    number: int
+    cells: Cells
+    rests: bool
+    facts: str
 
 
 def received(key: str, name: str, read: Callable[[Any], E]) -> E | None:
@@ -69,6 +89,14 @@ def read_tab(sent: Any) -> str:
     return str(number)
 
 
+def read_asked(sent: Any) -> Asked:
+    """Read a question of the board."""
+    cells, rests, facts = sent["cells"], sent["rests"], sent["facts"]
+    if not isinstance(cells, str) or not isinstance(rests, bool) or not re.fullmatch("[0-9a-f]{16}", facts):
+        raise ValueError(sent)
+    return Asked(_whole(sent["number"], MAX_QUESTIONS), CellsSetting("").check(cells), rests, facts)
+
+
 def read_view(sent: Any) -> tuple[View, Window]:
     """Read the view of the panels, which the viewer sends when an export or a link is requested."""
     parts = {str(name): str(text) for name, text in dict(sent).items()}
@@ -95,8 +123,8 @@ def read_selected(sent: Any) -> tuple[int, int] | None:
     return None
 
 
-def _whole(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < MAX_SIDE:
+def _whole(value: Any, end: int = MAX_SIDE) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < end:
         raise ValueError(value)
     return value
 

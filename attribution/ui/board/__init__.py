@@ -1,0 +1,1 @@
+"""The board on which parts of a photo are covered by hand."""
