@@ -85,7 +85,7 @@ class Board {
     this.redo = button("Redo", () => this.act(() => this.mask.redo()), "Redo (Ctrl+Shift+Z)");
     this.clear = button("Clear", () => this.stroke(() => this.mask.clear()), "Uncover everything");
     const invert = button("Invert", () => this.stroke(() => this.mask.invert()), "Cover everything else");
-    bar.append(touch, ...tools, labelled("Width", width), this.undo, this.redo, this.clear, invert);
+    bar.append(touch, ...tools, labelled("Size", width), this.undo, this.redo, this.clear, invert);
     return bar;
   }
 
