@@ -45,6 +45,7 @@ def main() -> None:
                 st.Page(pages / "explore.py", title="Explore", icon=":material/compare:"),
                 st.Page(pages / "path.py", title="Path", icon=":material/timeline:"),
                 st.Page(pages / "baselines.py", title="Baselines", icon=":material/texture:"),
+                st.Page(pages / "probe.py", title="Probe", icon=":material/format_paint:"),
                 st.Page(pages / "sanity.py", title="Sanity", icon=":material/science:"),
                 st.Page(pages / "faithfulness.py", title="Faithfulness", icon=":material/fact_check:"),
                 st.Page(pages / "methods.py", title="Methods", icon=":material/menu_book:"),

@@ -15,6 +15,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from attribution.analysis import Analysis
 from attribution.baselines import BASELINES
+from attribution.checks.challenges.attempt import Attempt
 from attribution.checks.faithfulness import Trial
 from attribution.checks.sanity import Randomisation
 from attribution.drawing.view import View
@@ -36,7 +37,7 @@ from attribution.work.shared import NAME
 
 TRACKING_PREFIXES = ("utm_", "fbclid", "gclid")  # ignored prefixes, added by mailers and social networks
 MAX_PARAMETER_LENGTH = 500  # per parameter; per item in a list of methods or baselines
-PAGES: dict[str, type[Configurable]] = {page.key: page for page in (PathChoice, Randomisation, Trial)}
+PAGES: dict[str, type[Configurable]] = {page.key: page for page in (PathChoice, Attempt, Randomisation, Trial)}
 SAFE_CHARACTERS = "=,():/~@"  # characters that stay unescaped in the query
 UPLOAD_SOURCES = ("upload", "camera")  # photos that a link cannot contain
 MISSING_PHOTO_NOTE = "The photo is not part of the link; upload it again, or choose a sample."

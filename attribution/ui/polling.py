@@ -24,11 +24,12 @@ export default function ({ data, parentElement, setTriggerValue }) {
 _mount = st.components.v2.component("polling", js=_SCRIPT)
 
 
-def poll_again(number: int, after: float) -> None:
+def poll_again(number: int, after: float, key: str = "polling") -> None:
     """Rerun the surrounding fragment after a delay.
 
     Args:
         number: Number of this poll; must differ from the last one.
         after: Delay in seconds, from when the browser has drawn this run.
+        key: Unique on the page. Default: for a page's only poll.
     """
-    _mount(data={"number": number, "after": round(1000 * after)}, key="polling", on_poll_change=lambda: None)
+    _mount(data={"number": number, "after": round(1000 * after)}, key=key, on_poll_change=lambda: None)

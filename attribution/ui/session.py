@@ -66,6 +66,9 @@ class Session:
         classes: Class names of the chosen model; empty before the first run.
         models: Models that this session added to its picker, by key.
         adding: Name of the open dialog that adds a model; empty while none is open.
+        probes: Jobs of the probe page, by purpose.
+        asked: The last request of the probe page's board; None before the first.
+        polls: Number of polls of that board.
         added: Key of a model that was added and is to be chosen; empty if there is none.
     """
 
@@ -96,6 +99,9 @@ class Session:
     classes: tuple[str, ...] = ()
     models: dict[str, ModelRecord] = field(default_factory=dict)
     adding: str = ""
+    probes: dict[str, Any] = field(default_factory=dict)
+    asked: Any = None
+    polls: int = 0
     added: str = ""
 
 
@@ -124,7 +130,7 @@ def is_connected(owner: str) -> bool:
     """True if a browser is connected to a session."""
     if not st.runtime.exists():  # in tests without a server
         return True
-    found = _sessions.get(owner)
+    found = _sessions.get(owner.partition(":")[0])
     return found is not None and st.runtime.get_instance().is_active_session(found.server_id)
 
 

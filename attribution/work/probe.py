@@ -5,6 +5,8 @@ from functools import cached_property
 
 from attribution.baselines.baseline import Baseline
 from attribution.checks.probe import Answer, Probe, Prober
+from attribution.checks.surroundings import Surroundings, surroundings
+from attribution.checks.two_cells import Example, examples
 from attribution.network.model import Model
 from attribution.network.scorer import Known
 from attribution.photo.cells import ALL, Cells
@@ -15,22 +17,49 @@ from attribution.work.jobs import Job
 
 
 @dataclass(frozen=True, eq=False)
-class ProbeTask(PageTask[Probe]):
-    """One probe, without forecasts, which the browser makes."""
+class Probed:
+    """The answer to one mask.
+
+    Attributes:
+        probe: The probe, without forecasts, which the browser makes.
+        surroundings: Other fills and other places; None unless they were asked for.
+    """
+
+    probe: Probe
+    surroundings: Surroundings | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class ProbeTask(PageTask[Probed]):
+    """One probe.
+
+    Attributes:
+        cells: What is covered.
+        fill: What covers it.
+        around: True to measure other fills and other places as well.
+    """
 
     cells: Cells
     fill: Baseline
+    around: bool = False
 
     @cached_property
     def key(self) -> str:
-        return digest("probe", self.analysis.subject, self.fill, self.cells.text)
+        return digest("probe", self.analysis.subject, self.fill, self.cells.text, self.around)
 
-    def run(self, model: Model, job: Job[Probe]) -> Probe:
+    def run(self, model: Model, job: Job[Probed]) -> Probed:
         prober = prober_of(self.analysis, model)
         place = digest(self.analysis.subject, self.fill)
         whole = _whole.get(place) or prober.ask(ALL, self.fill)
         _whole.put(place, whole)
-        return prober.probe(self.cells, self.fill, whole=whole)
+        probe = prober.probe(self.cells, self.fill, whole=whole)
+        if not (self.around and self.cells.count):
+            return Probed(probe)
+
+        def progressed(fraction: float) -> None:
+            job.report(fraction, "Covering other places")
+
+        return Probed(probe, surroundings(prober, self.cells, self.fill, progressed))
 
 
 def prober_of(analysis: PreparedAnalysis, model: Model) -> Prober:
@@ -41,4 +70,24 @@ def prober_of(analysis: PreparedAnalysis, model: Model) -> Prober:
 
 
 _known: Recent[Known] = Recent("probed photos")
-_whole: Recent[Answer] = Recent("answers to a covered photo")
+_whole: Recent[Answer] = Recent("answers to covered photos")
+
+
+class ExamplesTask:
+    """The two networks of two cells, which are the same for all photos."""
+
+    key, device, model = "two cells", "cpu", "OR and AND"
+
+    def compute(self, job: Job[tuple[Example, ...]]) -> tuple[Example, ...]:
+        """Return the examples; called in the job's thread."""
+        del job
+        found = tuple(examples())
+        _examples.put(self.key, found)
+        return found
+
+    def remembered(self) -> tuple[Example, ...] | None:
+        """Return the cached examples, or None."""
+        return _examples.get(self.key)
+
+
+_examples: Recent[tuple[Example, ...]] = Recent("examples")

@@ -1,0 +1,36 @@
+"""Probes of one session: quick jobs of their own, for which a run of the board waits instead of polling."""
+
+from typing import TypeVar
+
+from attribution.refusal import Refusal
+from attribution.ui.session import address, session
+from attribution.ui.watch import JOBS, Task
+from attribution.work.jobs import Job
+
+R = TypeVar("R")
+WAIT = 0.5  # seconds
+
+
+def ask(task: Task[R], purpose: str) -> Job[R]:
+    """Return the job of a task, which may have ended; the session's earlier job for the same purpose is left.
+
+    Args:
+        task: The task.
+        purpose: Name of what the session wants to know, such as "answer". Jobs for different purposes go on together.
+
+    Returns:
+        The job; if the queue is full, one that has failed with the reason.
+    """
+    if (known := task.remembered()) is not None:
+        return Job.done(task.key, known)
+    jobs, owner = session().probes, f"{session().owner}:{purpose}"
+    job: Job[R] | None = jobs.get(purpose)
+    if job is None or job.key != task.key or job.state == "cancelled" or (job.active and not job.look(owner)):
+        about = {"session": session().owner, "task": type(task).__name__, "model": task.model}
+        try:
+            job = jobs[purpose] = JOBS.submit(task.device, task.key, owner, task.compute, about, address())
+        except Refusal as refusal:
+            job = Job(task.key, task.compute, owner)
+            job.state, job.sentence = "failed", str(refusal)
+    JOBS.wait(job, WAIT)
+    return job
