@@ -113,6 +113,24 @@ class AutomaticNumber(Number):
 
 
 @dataclass(frozen=True)
+class OptionalNumber(Number):
+    """A number, or None; its text is empty for None. Forms do not show it."""
+
+    @property
+    def range(self) -> str:
+        return f"{super().range}, or empty"
+
+    def check(self, value: Any) -> Any:
+        return None if value is None else super().check(value)
+
+    def read(self, text: str) -> Any:
+        return super().read(text) if text else None
+
+    def plain(self, value: Any) -> int | float | str:
+        return "" if value is None else super().plain(value)
+
+
+@dataclass(frozen=True)
 class Choice(Setting):
     """One of several options.
 

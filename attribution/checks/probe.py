@@ -7,7 +7,7 @@ linear score. Other maps forecast no number. None of them is right by constructi
 covered, times the share of its area.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -194,6 +194,7 @@ class Prober:
         self.model, self.x = model, self._scorer.x
         if known:
             self._scorer.known = known
+        self._whole: dict[Baseline, Answer] = {}
 
     @property
     def known(self) -> Known:
@@ -216,6 +217,36 @@ class Prober:
             return self.before
         return self._answer(self._scorer.logits(covered(self.x, cells, fill)[None]))
 
+    def answers(
+        self, regions: Sequence[tuple[Cells, Baseline]], on_progress: Callable[[float], None] = lambda fraction: None
+    ) -> list[Answer]:
+        """Return the network's answers to the photo covered in several ways, several images at a time.
+
+        Args:
+            regions: Cells, and what covers them; without cells, the answer is that to the photo itself.
+            on_progress: Called between pieces with the fraction done; if it raises, the work stops.
+        """
+        fills = {fill: fill.image(self.x) for _, fill in regions}
+        found: list[Answer] = []
+        for piece in self._scorer.pieces(len(regions)):
+            masks = [regions[place][0].pixels((self.x.shape[1], self.x.shape[2])).to(self.x.device) for place in piece]
+            images = [
+                torch.where(mask, fills[regions[place][1]], self.x) for place, mask in zip(piece, masks, strict=True)
+            ]
+            logits = self._scorer.logits(torch.stack(images))
+            found += [
+                self._answer(each[None]) if regions[place][0].count else self.before
+                for place, each in zip(piece, logits, strict=True)
+            ]
+            on_progress(len(found) / len(regions))
+        return found
+
+    def whole(self, fill: Baseline) -> Answer:
+        """Return the network's answer to the photo with all cells covered, which is kept."""
+        if fill not in self._whole:
+            self._whole[fill] = self.ask(ALL, fill)
+        return self._whole[fill]
+
     def _answer(self, logits: Tensor) -> Answer:
         output = self.model.output
         score = self.target.value(self.target.potential(logits, output))
@@ -236,7 +267,7 @@ class Prober:
         after = self.ask(cells, fill)
         change = after.score - self.before.score
         rows = tuple(_row(each, cells, change) for each in forecasters)
-        whole = whole or self.ask(ALL, fill)
+        whole = whole or self.whole(fill)
         return Probe(self.target, cells, fill, area, self.before, after, whole, self._top(after), rows)
 
     def _top(self, after: Answer) -> tuple[tuple[int, str, float, float], ...]:
