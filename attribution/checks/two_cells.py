@@ -51,7 +51,7 @@ class TwoCells(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits, (N, 2), of images, (N, 3, 28, 28)."""
-        left, right = (half.mean((1, 2, 3)) for half in x.split(GRID // 2, dim=3))
+        left, right = (half.mean((1, 2, 3)) for half in torch.split(x, GRID // 2, dim=3))
         score = self.function(left, right)
         return torch.stack([score, torch.zeros_like(score)], 1)
 

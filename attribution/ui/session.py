@@ -68,6 +68,7 @@ class Session:
         adding: Name of the open dialog that adds a model; empty while none is open.
         probes: Jobs of the probe page, by purpose.
         asked: The last request of the probe page's board; None before the first.
+        challenged: Tasks of the challenges that were asked for, by purpose.
         polls: Number of polls of that board.
         added: Key of a model that was added and is to be chosen; empty if there is none.
     """
@@ -101,6 +102,7 @@ class Session:
     adding: str = ""
     probes: dict[str, Any] = field(default_factory=dict)
     asked: Any = None
+    challenged: dict[str, Any] = field(default_factory=dict)
     polls: int = 0
     added: str = ""
 

@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from attribution.baselines.baseline import Baseline
-from attribution.checks.probe import Answer, Probe, Prober
+from attribution.checks.probe import Answer, Forecaster, Probe, Prober, forecaster
 from attribution.checks.surroundings import Surroundings, surroundings
 from attribution.checks.two_cells import Example, examples
 from attribution.network.model import Model
 from attribution.network.scorer import Known
 from attribution.photo.cells import ALL, Cells
+from attribution.result import Attribution
 from attribution.settings import digest
 from attribution.work.analysis import PageTask, PreparedAnalysis
 from attribution.work.cache import Recent
@@ -60,6 +61,12 @@ class ProbeTask(PageTask[Probed]):
             job.report(fraction, "Covering other places")
 
         return Probed(probe, surroundings(prober, self.cells, self.fill, progressed))
+
+
+def forecasters_of(analysis: PreparedAnalysis, fill: Baseline) -> tuple[Forecaster, ...]:
+    """Return the forecasts of the maps of an analysis that are finished."""
+    maps = [analysis.known_map(method) for method in analysis.methods]
+    return tuple(forecaster(each, fill) for each in maps if isinstance(each, Attribution))
 
 
 def prober_of(analysis: PreparedAnalysis, model: Model) -> Prober:

@@ -50,6 +50,7 @@ class Challenge(ABC):
         title: Name on the page.
         task: Two sentences that describe it.
         better: "less" if a smaller value is better, else "more".
+        hides: True if the answer of the network stays hidden until there is a guess. Default: False.
         unit: "area" if the value is a share of the area, else "score", in the unit of the score.
     """
 
@@ -58,6 +59,7 @@ class Challenge(ABC):
     task: ClassVar[str]
     better: ClassVar[Literal["less", "more"]]
     unit: ClassVar[Literal["area", "score"]]
+    hides: ClassVar[bool] = False
 
     @classmethod
     @abstractmethod

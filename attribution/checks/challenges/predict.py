@@ -14,4 +14,5 @@ class Predict(Challenge):
         "Cover a region and guess the new score before it is shown. Your error is compared with that of every map."
     )
     better: ClassVar[Literal["less", "more"]] = "less"
+    hides: ClassVar[bool] = True
     unit: ClassVar[Literal["area", "score"]] = "score"

@@ -272,7 +272,8 @@ class Board {
       tick.style.left = `${at(before)}%`;
       bar.title = `Before: ${shown(before)}`;
       bar.append(part, tick);
-      const arrow = change > 0 ? "\u25b2 " : change < 0 ? "\u25bc " : "";
+      const seen = hasShares ? Math.abs(change) >= 0.0005 : change !== 0;
+      const arrow = !seen ? "" : change > 0 ? "\u25b2 " : "\u25bc ";
       const size = hasShares ? `${signed(100 * change)} points` : number(change, true);
       row.append(
         element("span", { className: "name", textContent: name, title: index === explained ? `${name} (explained)` : name }),
@@ -359,10 +360,8 @@ function opaque(rgb, count) {
   return new Uint32Array(bytes.buffer);
 }
 
-/** Called by Streamlit with facts, or with the identifier of the facts and the newest answer. */
-export default function ({ data, parentElement, setTriggerValue }) {
-  const message = unpack(data);
-  if (message.header.id) return remember(message);
+globalThis.probeBoard ??= Promise.withResolvers();
+globalThis.probeBoard.resolve(({ data, parentElement, setTriggerValue }) => {
   if (!boards.has(parentElement)) {
     const root = element("div", { className: "board" });
     const around = element("div", { className: "around" });
@@ -370,9 +369,14 @@ export default function ({ data, parentElement, setTriggerValue }) {
     parentElement.append(around);
     boards.set(parentElement, new Board(root, setTriggerValue));
   }
-  boards.get(parentElement).update(message.header);
+  boards.get(parentElement).update(unpack(data).header);
   return () => {
     boards.get(parentElement)?.remove();
     boards.delete(parentElement);
   };
+});
+
+/** Called by Streamlit with the facts. */
+export default function ({ data }) {
+  remember(unpack(data));
 }

@@ -20,7 +20,10 @@ from attribution.viewer.bundle import bundle
 _FOLDER = Path(__file__).parent
 _KEY = "board"
 
-_mount = st.components.v2.component("board", css=(_FOLDER / "board.css").read_text(), js=bundle(_FOLDER / "board.js"))
+_mount_facts = st.components.v2.component("board_facts", js=bundle(_FOLDER / "board.js"))
+_mount = st.components.v2.component(
+    "board", css=(_FOLDER / "board.css").read_text(), js=(_FOLDER / "waiting.js").read_text()
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +122,7 @@ def show_board(
         if (place := received(_KEY, "recompute", read_choice)) is not None:
             recompute(place)
 
-    _mount(data=facts, key="board-facts")
+    _mount_facts(data=facts, key="board-facts")
     shown = {"facts": facts_id, "cells": cells.text, "restored": restored, "answer": answer}
     _mount(
         data=message.pack(shown),

@@ -6,21 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import streamlit as st
-import torch
 
 from attribution.baselines.baseline import Baseline
 from attribution.baselines.covered import Covered
-from attribution.checks.challenges.attempt import Attempt
-from attribution.checks.probe import Forecaster, forecaster
+from attribution.checks.challenges.attempt import CHALLENGES, Attempt
+from attribution.checks.probe import Forecaster
 from attribution.methods import METHODS
-from attribution.photo.cells import Cells, sums
+from attribution.photo.cells import Cells
 from attribution.photo.encode import eight_bit
 from attribution.refusal import Refusal
-from attribution.result import Attribution
 from attribution.settings import digest, write
 from attribution.ui.address import parameter
-from attribution.ui.board.board import Asked, Facts, pack_facts, show_board
+from attribution.ui.board.board import Facts, pack_facts, show_board
+from attribution.ui.challenges import show_challenge
 from attribution.ui.error_card import error_card
+from attribution.ui.events import Asked
 from attribution.ui.forms import ask, fill, held
 from attribution.ui.heading import show_heading
 from attribution.ui.polling import poll_again
@@ -31,7 +31,7 @@ from attribution.ui.watch import show
 from attribution.work.analysis import Outcome, PreparedAnalysis, require_methods
 from attribution.work.cache import Recent
 from attribution.work.jobs import Job
-from attribution.work.probe import ExamplesTask, Probed, ProbeTask
+from attribution.work.probe import ExamplesTask, Probed, ProbeTask, forecasters_of
 
 PAGE = "probe"
 EXPLORE = Path(__file__).with_name("explore.py")
@@ -50,7 +50,7 @@ def show_page(analysis: PreparedAnalysis, attempt: Attempt) -> None:
     untouched = probe(ProbeTask(analysis, Cells(), attempt.fill), "photo")
     waits = untouched.active
     if untouched.result:
-        forecasters = made(analysis, attempt.fill)
+        forecasters = forecasters_of(analysis, attempt.fill)
         board, packed = pack(analysis, attempt, untouched.result, forecasters)
         asked: Asked | None = session().asked if session().asked and session().asked.facts == board else None
         job = probe(ProbeTask(analysis, asked.cells, attempt.fill, asked.rests), "answer") if asked else None
@@ -74,12 +74,6 @@ def show_page(analysis: PreparedAnalysis, attempt: Attempt) -> None:
         poll_again(session().polls, POLL, key="probe-polling")
 
 
-def made(analysis: PreparedAnalysis, image: Baseline) -> tuple[Forecaster, ...]:
-    """Return the forecasts of the maps that are finished."""
-    maps = [analysis.known_map(method) for method in analysis.methods]
-    return tuple(forecaster(each, image) for each in maps if isinstance(each, Attribution))
-
-
 def pack(
     analysis: PreparedAnalysis, attempt: Attempt, untouched: Probed, forecasters: tuple[Forecaster, ...]
 ) -> tuple[str, bytes]:
@@ -88,7 +82,6 @@ def pack(
     key = digest(analysis.subject, replace(attempt, cells=Cells()), *methods)
     if (known := _boards.get(key)) is None:
         found, x = untouched.probe, analysis.x
-        size = (x.shape[1], x.shape[2])
         facts = Facts(
             photo=eight_bit(x.numpy()),
             filled=eight_bit(attempt.fill.image(x).numpy()),
@@ -97,11 +90,11 @@ def pack(
             axis=found.target.axis,
             before=found.before.score,
             whole=found.whole.score,
-            area=sums(torch.ones(size)) / (size[0] * size[1]),
             top=found.top,
             explained=found.target.index or 0,
             has_shares=analysis.record.facts().output.has_shares,
             link=link(attempt),
+            hides=attempt.challenge in CHALLENGES and CHALLENGES[attempt.challenge].hides and attempt.guess is None,
         )
         known = pack_facts(facts)
         _boards.put(key, known)
@@ -133,7 +126,11 @@ def said(asked: Asked, job: Job[Probed]) -> Mapping[str, Any]:
 def take(asked: Asked) -> None:
     """Take a request of the board."""
     session().asked = asked
-    st.session_state[f"{PAGE}.cells"] = asked.cells
+    if asked.cells != st.session_state.get(f"{PAGE}.cells"):
+        st.session_state[f"{PAGE}.cells"] = asked.cells
+        if st.session_state.get(f"{PAGE}.guess") is not None:  # it was about other cells
+            st.session_state[f"{PAGE}.guess"] = None
+            rerun_page()
 
 
 def recompute(forecasters: tuple[Forecaster, ...], place: int, image: Baseline) -> None:
@@ -178,8 +175,8 @@ def show_examples() -> None:
                     f"{each.forecast.value:+.2f}. What happens: {each.change:+.2f}."
                 )
         st.caption(
-            "Both networks return 1 for two white cells and 0 for two black ones, and the straight path gives each cell "
-            "one half. The sum of both is right in both networks; that of one cell is nobody's promise."
+            "Both networks return 1 for two white cells and 0 for two black ones, and the straight path gives each "
+            "cell one half. In both, the sum of all values is right; no method promises the sum over one cell."
         )
     elif job.active:
         session().polls += 1
@@ -189,20 +186,18 @@ def show_examples() -> None:
 
 
 show_heading("Cover it and see")
-left, right = st.columns([2, 3])
-with left:
+st.caption(
+    "A map claims that some part of the photo decided. Cover that part: each map's forecast is shown beside what the "
+    "network then says."
+)
+with st.container(horizontal=True, key="probe-choice"):
     attempt = ask(Attempt, PAGE)
-with right:
-    st.caption(
-        "A map claims that some part of the photo decided. Cover that part: each map's forecast is shown beside what "
-        "the network then says. A sum of values is a forecast only if the fill is the map's own baseline, and even "
-        "then no map promises to be right: completeness is about all pixels together."
-    )
 chosen = session().analysis
 if isinstance(chosen, str):
     st.warning(chosen, icon=":material/info:")
 else:
     st.fragment(error_card()(show_page))(chosen.alone, attempt)
+    st.fragment(error_card()(show_challenge))(chosen.alone)
     with st.expander("Why a complete map can forecast wrongly: OR and AND"):
         st.fragment(error_card()(show_examples))()
     show(PAGE, require_methods(chosen.alone), draw, wait=lambda: None)

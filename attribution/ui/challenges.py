@@ -1,0 +1,98 @@
+"""Challenges below the board: the task, the verdict on the current mask, par values, and a ranking of links."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+from attribution.checks.challenges.attempt import CHALLENGES, Attempt
+from attribution.checks.challenges.challenge import Challenge, Par
+from attribution.ui.forms import held
+from attribution.ui.polling import poll_again
+from attribution.ui.probing import ask
+from attribution.ui.session import rerun_page, session
+from attribution.ui.table import show_table
+from attribution.work.analysis import PreparedAnalysis
+from attribution.work.challenges import JudgeTask, ParTask
+from attribution.work.jobs import Job
+
+POLL = 0.3  # seconds between two polls
+GUESS = "probe-guess"  # key of the field of the guess
+
+
+def show_challenge(analysis: PreparedAnalysis) -> None:
+    """Show the chosen challenge; run again until what was asked for is measured."""
+    attempt = held(Attempt, Attempt.key, st.session_state)  # type: ignore[arg-type]
+    if attempt.challenge not in CHALLENGES:
+        return
+    kind = CHALLENGES[attempt.challenge]
+    st.header(kind.title)
+    st.text(kind.task)
+    if kind.hides and attempt.guess is None:
+        ask_guess(analysis)
+    with st.container(horizontal=True):
+        judges = st.button("Judge my attempt", type="primary", disabled=kind.hides and attempt.guess is None)
+        measures = st.button("Show par values", help="What the order of each map achieves, and a random order.")
+    wanted = session().challenged
+    if judges:
+        wanted["judge"] = JudgeTask(analysis, attempt)
+    if measures:
+        wanted["par"] = ParTask(analysis, attempt)
+    jobs = {purpose: ask(task, purpose) for purpose, task in wanted.items() if belongs(task, analysis, attempt)}
+    if judged := shown(jobs.get("judge")):
+        (st.success if judged.valid else st.warning)(judged.sentence)
+    if pars := shown(jobs.get("par")):
+        show_pars(kind, pars)
+    if any(job.active for job in jobs.values()):
+        session().polls += 1
+        poll_again(session().polls, POLL, key="challenge-polling")
+
+
+def belongs(task: Any, analysis: PreparedAnalysis, attempt: Attempt) -> bool:
+    """True if a task is about this analysis and challenge."""
+    same = (task.attempt.challenge, task.attempt.fill) == (attempt.challenge, attempt.fill)
+    return same and task.analysis.own_key == analysis.own_key
+
+
+def shown(job: Job[Any] | None) -> Any:
+    """Return the result of a job, or show its state."""
+    if job is None or job.result is not None:
+        return job and job.result
+    if job.active:
+        st.progress(job.fraction, text=job.message or "Starting")
+    else:
+        st.error(job.sentence or "Cancelled.", icon=":material/error:")
+    return None
+
+
+def ask_guess(analysis: PreparedAnalysis) -> None:
+    """Show the field of the guess."""
+    name = analysis.target.kind.title.lower()
+
+    def reveal() -> None:
+        if st.session_state.get(GUESS) is not None:
+            st.session_state[f"{Attempt.key}.guess"] = float(st.session_state[GUESS])
+            rerun_page()
+
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        label = f"Your guess: {name} after covering"
+        st.number_input(label, value=None, step=0.01, format="%g", key=GUESS, placeholder="such as 0.4")
+        st.button("Reveal", on_click=reveal)
+
+
+def show_pars(kind: type[Challenge], pars: Sequence[Par]) -> None:
+    """Show the par values, the best first."""
+    order = sorted(pars, key=lambda par: (par.value is None, (par.value or 0.0) * (1 if kind.better == "less" else -1)))
+    show_table(
+        {
+            "Order of": [par.title for par in order],
+            "Par": ["\u2013" if par.value is None else worded(kind, par.value) for par in order],
+            "Cells": ["\u2013" if par.cells is None else str(par.cells.count) for par in order],
+        },
+        f"Par values of {kind.title}, the best first",
+    )
+
+
+def worded(kind: type[Challenge], value: float) -> str:
+    """Return a value with its unit."""
+    return f"{value:.1%} of the area" if kind.unit == "area" else f"{value:.3g}"
