@@ -51,6 +51,7 @@ class Session:
         kept: Messages that the server need not send again.
         states: Of the widgets, as the page would send them.
         fragment: Of the page, which looks at the job.
+        fragments: Of each component, by its name.
         page: Name of the page in the address; empty for the first.
         query: The address after its question mark.
         name: Of the session, as the server calls it.
@@ -64,6 +65,7 @@ class Session:
     kept: dict[str, ForwardMsg] = field(default_factory=dict)
     states: dict[str, WidgetState] = field(default_factory=dict)
     fragment: str = ""
+    fragments: dict[str, str] = field(default_factory=dict)
     page: str = ""
     query: str = ""
     name: str = ""
@@ -126,6 +128,8 @@ class Session:
             element = message.delta.new_element
             self.elements.append(element)
             self.fragment = message.delta.fragment_id or self.fragment
+            if element.WhichOneof("type") == "bidi_component":
+                self.fragments[element.bidi_component.id] = message.delta.fragment_id
             for name in ("selectbox", "number_input"):
                 if element.WhichOneof("type") == name:
                     widget = getattr(element, name)
@@ -183,10 +187,13 @@ class Session:
         """Choose the target class on the next run, as the box in the browser does."""
         boxes = next(each for each in self.mounted("class-boxes") if each.bytes)
         model = json.loads(boxes.bytes)["model"]
-        choice = {"event": "choice", "value": {"box": "target", "model": model, "chosen": [index]}}
-        self.states[boxes.id] = WidgetState(id=boxes.id, json_value="{}")
-        self.trigger = WidgetState(id=f"$$STREAMLIT_INTERNAL_KEY_{boxes.id}__events")
-        self.trigger.json_trigger_value = json.dumps([choice])
+        self.tell(boxes, "choice", {"box": "target", "model": model, "chosen": [index]})
+
+    def tell(self, component: Any, event: str, value: object) -> None:
+        """Have a component send an event with the next run."""
+        self.states[component.id] = WidgetState(id=component.id, json_value="{}")
+        self.trigger = WidgetState(id=f"$$STREAMLIT_INTERNAL_KEY_{component.id}__events")
+        self.trigger.json_trigger_value = json.dumps([{"event": event, "value": value}])
 
     async def choose(self, settings: Mapping[str, str | float], target: int | None = None) -> float:
         """Change the page's settings, by their labels, and the target class; seconds until all maps are there."""

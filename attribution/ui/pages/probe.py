@@ -185,7 +185,7 @@ def show_examples() -> None:
         st.error(job.sentence, icon=":material/error:")
 
 
-show_heading("Cover it and see")
+show_heading("Cover it and see", compact=True)
 st.caption(
     "A map claims that some part of the photo decided. Cover that part: each map's forecast is shown beside what the "
     "network then says."
