@@ -42,14 +42,13 @@ class Predict(Challenge):
         found, target = prober.probe(cells, fill, forecasters), prober.target
         error = abs(guess - found.after.score)
         off, guessed, fact = amounts(target, error, guess, found.after.score)
-        rows = [(each.title, abs(each.error)) for each in (*found.maps, found.control) if each.error is not None]
-        better = sum(other < error for _, other in rows)
-        title, least = min(rows, key=lambda row: row[1])
+        errors = [abs(each.error) for each in (*found.maps, found.control) if each.error is not None]
+        better = sum(other < error for other in errors)
         return Judged(
             True,
             error,
-            f"You guessed {guessed}, the score is {fact}: {off} off. The best forecast ({title}) is "
-            f"{amounts(target, least)[0]} off; {better} of {len(rows)} are closer than you.",
+            f"You guessed {guessed}, the score is {fact}: {off} off. The best forecast ({found.best.title}) is "
+            f"{amounts(target, min(errors))[0]} off; {better} of {len(errors)} are closer than you.",
         )
 
     @classmethod
