@@ -1,8 +1,18 @@
 """Flip: the smallest region on which the class depends."""
 
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
-from attribution.checks.challenges.challenge import Challenge
+import numpy as np
+from numpy.typing import NDArray
+
+from attribution.baselines.baseline import Baseline
+from attribution.checks.challenges.challenge import Challenge, Judged, Par, Tick
+from attribution.checks.challenges.classes import NO_CLASS, has_classes, kept, name
+from attribution.checks.challenges.orders import Found, Judge, first, pars, smallest, steps
+from attribution.checks.probe import Forecaster, Prober
+from attribution.checks.surroundings import three_fills
+from attribution.photo.cells import ALL, Cells
 
 
 class Flip(Challenge):
@@ -16,3 +26,53 @@ class Flip(Challenge):
     )
     better: ClassVar[Literal["less", "more"]] = "less"
     unit: ClassVar[Literal["area", "score"]] = "area"
+
+    @classmethod
+    def judge(
+        cls,
+        prober: Prober,
+        cells: Cells,
+        fill: Baseline,
+        forecasters: Sequence[Forecaster] = (),
+        guess: float | None = None,
+    ) -> Judged:
+        del forecasters, guess
+        if not has_classes(prober):
+            return Judged(False, None, NO_CLASS)
+        if not cells.count:
+            return Judged(False, None, "Nothing is covered.")
+        fills, before = three_fills(fill), name(prober, prober.before)
+        answers = prober.answers([(cells, each) for each in fills])
+        area = cells.area((prober.x.shape[1], prober.x.shape[2]))
+        same = [each for each, answer in zip(fills, answers, strict=True) if kept(prober, answer)]
+        if not same:
+            others = " or ".join(dict.fromkeys(name(prober, answer) for answer in answers))
+            return Judged(True, area, f"With {area:.1%} covered, {before} becomes {others} with all three fills.")
+        sentence = f"It is still {before} with the fill {_listed(same)}."
+        if hopeless := [each for each in same if kept(prober, prober.whole(each))]:
+            sentence += f" Even the completely covered photo is {before} with the fill {_listed(hopeless)}."
+        return Judged(False, area, sentence)
+
+    @classmethod
+    def par(
+        cls,
+        prober: Prober,
+        fill: Baseline,
+        forecasters: Sequence[Forecaster] = (),
+        tick: Tick = lambda fraction: None,
+    ) -> list[Par]:
+        def judge(cells: Cells) -> Judged:
+            return cls.judge(prober, cells, fill)
+
+        whole = judge(ALL)
+
+        def search(values: NDArray[np.float64], judge: Judge) -> Found:
+            if not whole.valid:  # nothing to halve: if a smaller region flips, then by accident
+                return None
+            return smallest(lambda count: first(values, count), ALL.count, judge) or (ALL, whole)
+
+        return pars(forecasters, judge, search, cls.better, steps(ALL.count), tick)
+
+
+def _listed(fills: Sequence[Baseline]) -> str:
+    return " or ".join(each.title.lower() for each in fills)
