@@ -416,6 +416,19 @@ def plain(value: Configurable) -> dict[str, int | float | str]:
     return {name: kind.plain(getattr(value, name)) for name, kind in described(type(value)).items()}
 
 
+def shown(value: Configurable) -> dict[str, str]:
+    """Return the settings of a value that forms show as texts, by field name; those of its parts in parentheses."""
+    texts = {}
+    for name, kind in described(type(value)).items():
+        content = getattr(value, name)
+        if kind.shown and isinstance(kind, Part):
+            inside = ",".join(f"{part}={text}" for part, text in shown(content).items())
+            texts[name] = f"{content.key}({inside})" if inside else content.key
+        elif kind.shown:
+            texts[name] = str(kind.plain(content))
+    return texts
+
+
 def restore(cls: type[C], fields: Mapping[str, Any]) -> C:
     """Create a value from plain settings; missing ones take their defaults.
 

@@ -1,9 +1,9 @@
 """The probe page: from a stroke to its bars in Chromium, and ten people who paint beside a job of 900 steps.
 
 SqueezeNet on two cores. In the browser, strokes of a mouse are timed from the release of the button to the new bars,
-and from each movement to the frame in which it is painted. Then ten sessions of Streamlit's own protocol make two strokes
-a second for half a minute, while another session computes integrated gradients of 900 steps; every answer is compared
-with that of the package, bit by bit.
+and from each movement to the frame in which it is painted. Then ten sessions of Streamlit's own protocol make two
+strokes a second for half a minute, while another session computes integrated gradients of 900 steps; every answer is
+compared with that of the package, bit by bit.
 
     make benchmark NAME=probe
 """
@@ -86,7 +86,7 @@ def stroke(page: Page, dice: random.Random) -> None:
     """Paint a short line somewhere."""
     box = page.locator(".board canvas").bounding_box()
     assert box
-    x, y = (box[side] + box[length] * dice.uniform(0.1, 0.8) for side, length in (("x", "width"), ("y", "height")))
+    x, y = box["x"] + box["width"] * dice.uniform(0.1, 0.8), box["y"] + box["height"] * dice.uniform(0.1, 0.8)
     page.mouse.move(x, y)
     page.mouse.down()
     for _ in range(5):

@@ -72,9 +72,10 @@ def by_mouse(page: Page) -> None:
 
 def by_keyboard(page: Page) -> None:
     canvas = board(page).locator("canvas")
-    page.mouse.click(*place(page, 0, 0))
-    page.keyboard.press("Control+z")
     canvas.focus()
+    for key, times in (("Shift+ArrowLeft", 4), ("Shift+ArrowUp", 4)):
+        for _ in range(times):
+            page.keyboard.press(key)
     for key, times in (("Shift+ArrowRight", 1), ("ArrowRight", 2), ("Shift+ArrowDown", 1), ("Enter", 1)):
         for _ in range(times):
             page.keyboard.press(key)
@@ -136,7 +137,7 @@ def test_explain_my_change_opens_a_map_in_explore_that_sums_to_it(page: Page) ->
     board(page).get_by_role("button", name="Explain my change").click()
     expect(page).to_have_title(re.compile("^Explore"))
     expect(map_of(page, "integrated_gradients")).to_be_visible()
-    expect(page.locator(".st-key-map-integrated_gradients")).to_contain_text("partly covered", ignore_case=True)
+    expect(page.locator(".st-key-map-integrated_gradients")).to_contain_text("baseline covered(fill=black)")
     expect(page).to_have_url(re.compile(r"baseline=covered\(cells="))
 
 
@@ -154,6 +155,16 @@ def test_a_guess_is_made_before_the_answer_is_shown_and_an_attempt_is_judged(bro
     choose(page, "Challenge", "Flip")
     page.get_by_role("button", name="Show par values").click()
     expect(page.get_by_text("of the area").last).to_be_visible(timeout=LONG)
+    page.get_by_text("Rank the attempts of a class").click()
+    link = f"{address}/{ADDRESS}".replace("fill=black{more}", "fill=black,challenge=flip,cells={}").format
+    lines = [f"Ada {link('0/0/28/28')}", f"Bob {link('0/0/28/27')}", f"Eve {link('0/0/1/1')}", "http://nothing"]
+    page.get_by_role("textbox", name="Links").fill("\n".join([*lines, f"Mallory {link('0/0/28/28')}&model=efficientnet_lite0"]))
+    page.get_by_role("button", name="Rank").click()
+    table = page.get_by_label(re.compile("^Ranking of 3 attempts"))
+    expect(table).to_be_visible(timeout=LONG)
+    rows = [row.split("\t")[:2] for row in table.inner_text().splitlines()[1:]]
+    assert rows == [["1", "Bob"], ["2", "Ada"], ["\u2013", "Eve"], ["\u2013", "Line 4"], ["\u2013", "Line 5"]]
+    expect(table).to_contain_text("another model")
     page.context.close()
 
 
@@ -163,6 +174,9 @@ def test_the_page_answers_with_the_bits_of_python(address: str) -> None:
     async def visit() -> None:
         session = Session(address.removeprefix("http://"), page="probe", query="probe=probe(fill=black)")
         await session.open()
+        while not session.mounted("board"):
+            await asyncio.sleep(0.1)
+            await session.run()
         (mounted,) = session.mounted("board")
         facts = unpacked(mounted.bytes)[0]["facts"]
         question = {"number": 7, "cells": BOX.text, "rests": True, "facts": facts}

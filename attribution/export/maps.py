@@ -7,6 +7,7 @@ from itertools import chain
 from attribution.methods import METHODS
 from attribution.refusal import Refusal
 from attribution.result import Attribution, Results
+from attribution.settings import restore, shown
 from attribution.targets.target import Target
 
 # Of one photo, as `attribute` or `compare` return them, also for several targets.
@@ -65,7 +66,8 @@ def title(result: Attribution) -> str:
 
 def settings(result: Attribution) -> str:
     """Format the settings on one line, without empty ones."""
-    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in result.settings.items() if value != "")
+    texts = shown(restore(METHODS[result.method], result.settings))
+    return ", ".join(f"{name.replace('_', ' ')} {text}" for name, text in texts.items() if text)
 
 
 def computed(result: Attribution) -> str:

@@ -10,6 +10,7 @@ from attribution.checks.challenges.challenge import Challenge, Par
 from attribution.ui.forms import held
 from attribution.ui.polling import poll_again
 from attribution.ui.probing import ask
+from attribution.ui.ranking import ask_links, show_ranking
 from attribution.ui.session import rerun_page, session
 from attribution.ui.table import show_table
 from attribution.work.analysis import PreparedAnalysis
@@ -22,6 +23,9 @@ GUESS = "probe-guess"  # key of the field of the guess
 
 def show_challenge(analysis: PreparedAnalysis) -> None:
     """Show the chosen challenge; run again until what was asked for is measured."""
+    if session().rerun:
+        session().rerun = False
+        st.rerun()
     attempt = held(Attempt, Attempt.key, st.session_state)  # type: ignore[arg-type]
     if attempt.challenge not in CHALLENGES:
         return
@@ -34,15 +38,19 @@ def show_challenge(analysis: PreparedAnalysis) -> None:
         judges = st.button("Judge my attempt", type="primary", disabled=kind.hides and attempt.guess is None)
         measures = st.button("Show par values", help="What the order of each map achieves, and a random order.")
     wanted = session().challenged
+    if ranks := ask_links(analysis, attempt):
+        wanted["ranking"] = ranks
     if judges:
         wanted["judge"] = JudgeTask(analysis, attempt)
     if measures:
         wanted["par"] = ParTask(analysis, attempt)
-    jobs = {purpose: ask(task, purpose) for purpose, task in wanted.items() if belongs(task, analysis, attempt)}
+    jobs = {purpose: ask(task, purpose, 0.0) for purpose, task in wanted.items() if belongs(task, analysis, attempt)}
     if judged := shown(jobs.get("judge")):
         (st.success if judged.valid else st.warning)(judged.sentence)
     if pars := shown(jobs.get("par")):
         show_pars(kind, pars)
+    if ranked := shown(jobs.get("ranking")):
+        show_ranking(wanted["ranking"], ranked)
     if any(job.active for job in jobs.values()):
         session().polls += 1
         poll_again(session().polls, POLL, key="challenge-polling")

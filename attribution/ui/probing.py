@@ -11,12 +11,13 @@ R = TypeVar("R")
 WAIT = 0.5  # seconds
 
 
-def ask(task: Task[R], purpose: str) -> Job[R]:
+def ask(task: Task[R], purpose: str, wait: float = WAIT) -> Job[R]:
     """Return the job of a task, which may have ended; the session's earlier job for the same purpose is left.
 
     Args:
         task: The task.
         purpose: Name of what the session wants to know, such as "answer". Jobs for different purposes go on together.
+        wait: Seconds to wait for its end. Default: as long as a probe may take.
 
     Returns:
         The job; if the queue is full, one that has failed with the reason.
@@ -32,5 +33,5 @@ def ask(task: Task[R], purpose: str) -> Job[R]:
         except Refusal as refusal:
             job = Job(task.key, task.compute, owner)
             job.state, job.sentence = "failed", str(refusal)
-    JOBS.wait(job, WAIT)
+    JOBS.wait(job, wait)
     return job

@@ -64,9 +64,14 @@ class ProbeTask(PageTask[Probed]):
 
 
 def forecasters_of(analysis: PreparedAnalysis, fill: Baseline) -> tuple[Forecaster, ...]:
-    """Return the forecasts of the maps of an analysis that are finished."""
-    maps = [analysis.known_map(method) for method in analysis.methods]
-    return tuple(forecaster(each, fill) for each in maps if isinstance(each, Attribution))
+    """Return the forecasts of the finished maps of an analysis."""
+    return tuple(forecaster(each, fill) for each in maps_of(analysis))
+
+
+def maps_of(analysis: PreparedAnalysis) -> list[Attribution]:
+    """Return the finished maps of an analysis."""
+    found = (analysis.known_map(method) for method in analysis.methods)
+    return [each for each in found if isinstance(each, Attribution)]
 
 
 def prober_of(analysis: PreparedAnalysis, model: Model) -> Prober:
