@@ -1,4 +1,4 @@
-"""The command line: attribution explain|sanity|faithfulness|serve|check|models|methods|baselines."""
+"""The command line: attribution explain|sanity|faithfulness|probe|serve|check|models|methods|baselines."""
 
 import argparse
 import io
@@ -14,8 +14,11 @@ from torch import Tensor
 from attribution import export
 from attribution.analysis import Analysis
 from attribution.baselines import BASELINES
+from attribution.checks.challenges.attempt import CHALLENGES, Attempt
 from attribution.checks.faithfulness import Trial, measure
+from attribution.checks.probe import Prober, forecaster
 from attribution.checks.sanity import Randomisation, randomise
+from attribution.checks.surroundings import surroundings
 from attribution.engine import compare
 from attribution.methods import METHODS
 from attribution.models import MODELS, load_model
@@ -67,7 +70,7 @@ class _Request:
     folder: Path
     model: Model
     x: Tensor
-    check: Any  # settings of `sanity` or `faithfulness`, else None
+    check: Any  # settings of `sanity`, `faithfulness` or `probe`, else None
     bar: _Bar
     options: argparse.Namespace
 
@@ -122,7 +125,10 @@ def _parser() -> argparse.ArgumentParser:
     faithfulness = _photos(
         commands, "faithfulness", "check whether the score depends on highlighted pixels", _faithfulness_one
     )
+    probe = _photos(commands, "probe", "cover a part of photos and compare maps with what follows", _probe_one)
+    probe.add_argument("--report", action="store_true", help="also write report.html, an interactive report")
     _flags(sanity, Randomisation)
+    _flags(probe, Attempt)
     _flags(faithfulness, Trial)
     does = "test the installation with one map"
     health = commands.add_parser("check", help=does, description=f"{does.capitalize()}; the exit status is 0 or 1.")
@@ -277,6 +283,30 @@ def _faithfulness_one(request: _Request) -> _Served:
     found = measure(request.model, results.maps, request.check, on_progress=request.bar)
     export.faithfulness(found, request.folder)
     return _Served([found.sentence(place) for place in range(found.count)], results.refusals)
+
+
+def _probe_one(request: _Request) -> _Served:
+    attempt: Attempt = request.check
+    if not attempt.cells.count:
+        raise Refusal("Nothing is covered; name cells, such as --cells 10/8/6/6 for left, top, width and height.")
+    results, analysis = request.compare(), request.analysis
+    if not results.maps:
+        return _Served([], results.refusals)
+    prober = Prober(request.model, request.x, analysis.full_target)
+    maps = [forecaster(each, attempt.fill) for each in results.maps]
+    challenge = CHALLENGES.get(attempt.challenge)
+    probed = export.Probed(
+        attempt,
+        prober.probe(attempt.cells, attempt.fill, maps),
+        surroundings(prober, attempt.cells, attempt.fill, request.bar),
+        challenge.judge(prober, attempt.cells, attempt.fill, maps, attempt.guess) if challenge else None,
+    )
+    export.folder(results, request.folder, analysis.photo, analysis.crop, probed)
+    if request.options.report:
+        export.report(
+            results, request.folder / "report.html", heading=analysis.photo, crop=analysis.crop, probed=probed
+        )
+    return _Served([*_summary(results.maps), *probed.lines], results.refusals)
 
 
 def _summary(maps: Sequence[Attribution]) -> list[str]:

@@ -456,9 +456,60 @@ def test_faithfulness_writes_the_numbers_the_curves_and_a_picture(run: Run, smal
     assert at.open_image(folder / "faithfulness.png").width > 400
 
 
-@pytest.mark.parametrize("command", ["sanity", "faithfulness"])
+def test_a_probe_writes_what_was_covered_and_what_every_map_forecast(run: Run, small: at.Model, tmp_path: Path) -> None:
+    path = photo(tmp_path / "photo.png")
+    methods = ["gradient", "integrated_gradients:steps=3", "occlusion:window=4", "integrated_gradients:baseline=white"]
+    ran = run("probe", path, "--cells", "10/8/6/6", "--fill", "black", "--challenge", "flip", "--methods", *methods)
+    folder = Path("out/photo")
+    assert (ran.status, ran.out, ran.err) == (0, f"{folder}\n", "")
+    x = small.prepare(at.open_image(path))
+    maps = at.compare(small, x, list(map(at.read_method, methods)))
+    found = at.probe(small, x, "10/8/6/6", at.baselines.Black(), maps)
+    rows = table(folder / "probe.csv")
+    expected = [*found.maps, found.control]
+    assert [row["title"] for row in rows] == [each.title for each in expected]
+    for row, each in zip(rows, expected, strict=True):
+        assert row["forecast"] == ("" if each.value is None else repr(each.value))
+        assert row["error"] == ("" if each.error is None else repr(each.error))
+        assert (row["valid"], row["note"]) == (str(each.valid), each.note)
+        assert float(row["change"]) == found.change
+        assert row["probe"].endswith("fill=black,challenge=flip,guess=)")
+    assert [row["note"] for row in rows][3:] == ["the map's baseline is another image", ""]
+    facts = manifest(folder)["probe"]
+    assert facts["attempt"]["cells"] == at.Cells.box(10, 8, 6, 6).text
+    assert facts["after"] == found.after.score
+    assert facts["sentences"][0].startswith("Flip: ")
+    assert "fill" in facts["sentences"][1]
+    mask = found.cells.pixels((16, 16)).numpy()
+    with Image.open(folder / "covered.png") as image:
+        assert not np.asarray(image)[mask].any()
+    run("explain", path, "--methods", "gradient")
+    assert not {"probe.csv", "covered.png"} & set(written(folder))
+    ran = run("probe", path)
+    assert ran.status == 2
+    assert ran.err.startswith(f"{path}: Nothing is covered; name cells, such as --cells 10/8/6/6 for left")
+    assert "cells must be cells of a grid of 28 x 28" in run("probe", path, "--cells", "1/2").err
+
+
+def test_on_a_terminal_a_probe_is_told_line_by_line(
+    run: Run, small: at.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    path = photo(tmp_path / "photo.png")
+    ran = run("probe", path, "--cells", "0/0/14/28", "--methods", "gradient", "rise:masks=9")
+    lines = [line.strip() for line in ran.out.splitlines()]
+    assert "Covered: 50.0% of the photo, fill blur" in lines
+    assert any(line.startswith("Score: 0.") and "; the change is " in line for line in lines)
+    assert any(line.startswith("Gradient: forecast ") and line.endswith(", a forecast by the slope") for line in lines)
+    assert any(line.startswith("RISE: ") and line.endswith("% of the map is covered") for line in lines)
+    assert any(line.startswith("Area alone: forecast ") for line in lines)
+    assert lines[-1].startswith("The network calls the completely covered photo '")
+
+
+@pytest.mark.parametrize("command", ["sanity", "faithfulness", "probe"])
 def test_a_check_of_maps_that_are_all_refused_says_why(run: Run, smooth: None, tmp_path: Path, command: str) -> None:
-    ran = run(command, photo(tmp_path / "photo.png"), "--methods", "guided_backprop")
+    more = ["--cells", "1/1/9/9"] if command == "probe" else []
+    ran = run(command, photo(tmp_path / "photo.png"), "--methods", "guided_backprop", *more)
     assert (ran.status, ran.out) == (2, "")
     assert "rectifier" in ran.err
     assert not Path("out").exists()

@@ -19,6 +19,10 @@ from toys import Toy, image, model_of
 
 import attribution as at
 from attribution.baselines import BASELINES
+from attribution.checks.challenges.attempt import Attempt
+from attribution.checks.challenges.challenge import Judged
+from attribution.settings import restore
+from attribution.settings import write as text_of
 
 Results = list[at.Attribution | at.Refusal]
 METHODS = [at.Gradient(), at.IntegratedGradients(3), at.IntegratedGradients(2, at.baselines.Constant((0.1, 0.2, 0.3)))]
@@ -77,6 +81,25 @@ def test_the_zip_of_an_analysis_gives_the_same_bytes_again(results: Results, tmp
     ran = reproduce(tmp_path / "attribution-maps")
     assert (ran.returncode, ran.stderr) == (0, "")
     assert ran.stdout.splitlines() == ["weights: identical", *(f"{name}: identical" for name in NAMES)]
+
+
+def test_a_probe_is_in_folder_report_and_script(squeezenet: at.Model, shepherd: torch.Tensor, tmp_path: Path) -> None:
+    attempt = Attempt("10/8/6/6", at.baselines.Black(), "keep", 0.4)
+    maps = at.compare(squeezenet, shepherd, [at.Gradient()], at.Target(235, "log_odds"))
+    found = at.probe(squeezenet, shepherd, attempt.cells, attempt.fill, maps)
+    verdict = Judged(False, None, "Not <even> close.")
+    probed = at.export.Probed(attempt, found, judged=verdict)
+    at.export.folder(maps, tmp_path, probed=probed)
+    report = tmp_path / "report.html"
+    at.export.report(maps, report, probed=probed)
+    assert "Keep: Not &lt;even&gt; close." in report.read_text()
+    assert text_of(attempt, full=True) in report.read_text()
+    facts = json.loads((tmp_path / "manifest.json").read_text())["probe"]
+    assert restore(Attempt, facts["attempt"]) == attempt
+    assert facts["change"] == found.change
+    ran = reproduce(tmp_path)
+    assert (ran.returncode, ran.stdout.splitlines()[-1]) == (0, "covered: identical")
+    assert "# The covered photo; challenge: keep" in (tmp_path / "reproduce.py").read_text()
 
 
 def test_another_chunk_is_said_and_other_values_fail(results: Results, tmp_path: Path) -> None:

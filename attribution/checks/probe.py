@@ -114,6 +114,15 @@ class Forecast:
     share: float
     error: float | None
 
+    @property
+    def note(self) -> str:
+        """A remark on the forecast; empty for one that is meant for this fill."""
+        if self.kind == "share":
+            return f"{self.share:.1%} of the map is covered"
+        if not self.valid:
+            return "the map's baseline is another image"
+        return {"slope": "a forecast by the slope", "tested": "no derivative; shown to be tested"}.get(self.kind, "")
+
 
 @dataclass(frozen=True, eq=False)
 class Answer:

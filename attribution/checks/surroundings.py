@@ -77,7 +77,7 @@ class Surroundings:
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """What the measurements say, one sentence per question; short, for the page."""
+        """The findings, one short sentence per question."""
         if not self.cells.count:
             return "Nothing is covered.", self.background
         return self._of_fills, self._of_places, self.background

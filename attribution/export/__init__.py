@@ -8,4 +8,5 @@ from attribution.export.checks import sanity as sanity
 from attribution.export.figure import figure as figure
 from attribution.export.folder import archive as archive
 from attribution.export.folder import folder as folder
+from attribution.export.probed import Probed as Probed
 from attribution.export.report import report as report

@@ -15,6 +15,7 @@ from PIL import Image
 from attribution.analysis import Analysis
 from attribution.drawing.view import View
 from attribution.export.maps import Exported, named, predicted, refused
+from attribution.export.probed import Probed
 from attribution.export.reproduce import script
 from attribution.methods import METHODS
 from attribution.photo.crop import CENTRE, Crop
@@ -36,6 +37,7 @@ def folder(
     path: str | os.PathLike[str],
     photo: str = "photo",
     crop: Crop = CENTRE,
+    probed: Probed | None = None,
 ) -> None:
     """Write a folder with one PNG per map, the raw values, and everything needed to recompute them.
 
@@ -45,15 +47,16 @@ def folder(
 
     Args:
         results: Results of one photo, as `compare` returns them.
-        path: The folder; created if missing. Existing files of the same names are replaced, and PNGs listed in an
-            earlier manifest are deleted.
+        path: The folder; created if missing. Existing files of the same names are replaced, and PNGs and a probe
+            listed in an earlier manifest are deleted.
         photo: Name of the photo, for the manifest. Default: photo.
         crop: As in `Analysis`, for the manifest. Default: the centre.
+        probed: A probe of the photo, for `probe.csv`, `covered.png`, manifest and script. Default: none.
 
     Raises:
         Refusal: If there is no map, the maps are of several photos, or the files cannot be written.
     """
-    contents, path = _files(results, photo, crop), Path(path)
+    contents, path = _files(results, photo, crop, probed), Path(path)
     earlier = _listed(path)
     store_all(path, contents)
     for name in earlier - set(contents):
@@ -66,6 +69,7 @@ def archive(
     file: str | os.PathLike[str] | BinaryIO,
     photo: str = "photo",
     crop: Crop = CENTRE,
+    probed: Probed | None = None,
 ) -> None:
     """Write the contents of `folder` as one ZIP.
 
@@ -74,13 +78,14 @@ def archive(
         file: A path or an open binary file.
         photo: Name of the photo, for the manifest. Default: photo.
         crop: As in `Analysis`, for the manifest. Default: the centre.
+        probed: A probe of the photo, for `probe.csv`, `covered.png`, manifest and script. Default: none.
 
     Raises:
         Refusal: If there is no map, the maps are of several photos, or the file cannot be written.
     """
     whole = io.BytesIO()
     with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as packed:
-        for name, content in _files(results, photo, crop).items():
+        for name, content in _files(results, photo, crop, probed).items():
             packed.writestr(f"{FOLDER_NAME}/{name}", content)
     store(file, whole.getvalue())
 
@@ -90,7 +95,7 @@ def picture(result: Attribution) -> Image.Image:
     return Image.fromarray(result.draw(UNCLIPPED))
 
 
-def _files(results: Exported, photo: str, crop: Crop) -> dict[str, bytes]:
+def _files(results: Exported, photo: str, crop: Crop, probed: Probed | None) -> dict[str, bytes]:
     maps = named(results)
     first = next(iter(maps.values()))
     arrays = {"pixels": first.pixels, **{name: result.values for name, result in maps.items()}}
@@ -106,14 +111,17 @@ def _files(results: Exported, photo: str, crop: Crop) -> dict[str, bytes]:
             for name, result in maps.items()
         ],
         "refused": refused(results),
+        **({"probe": probed.facts} if probed else {}),
     }
+    extra = {"probe.csv": probed.table(), "covered.png": probed.picture(first.pixels)} if probed else {}
     return {
         "attributions.npz": _npz(arrays),
         "manifest.json": (json.dumps(manifest, indent=2) + "\n").encode(),
-        "reproduce.py": script(maps).encode(),
+        "reproduce.py": script(maps, probed).encode(),
         "CITATION.bib": _bibliography(maps.values()),
         "photo.png": png(eight_bit(first.pixels)),
         **{f"{name}.png": png(picture(result)) for name, result in maps.items()},
+        **extra,
     }
 
 
@@ -133,8 +141,9 @@ def _npz(arrays: dict[str, Any]) -> bytes:
 
 
 def _listed(path: Path) -> set[str]:
-    """Return the PNGs listed in an earlier manifest; those that are not replaced are deleted."""
+    """Return the files that an earlier manifest lists; those that are not replaced are deleted."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        maps = json.loads((path / "manifest.json").read_text())["maps"]
-        return {f"{Path(each['name']).name}.png" for each in maps}
+        manifest = json.loads((path / "manifest.json").read_text())
+        probe = {"probe.csv", "covered.png"} if "probe" in manifest else set()
+        return {f"{Path(each['name']).name}.png" for each in manifest["maps"]} | probe
     return set()

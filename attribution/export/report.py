@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 from attribution.drawing.view import View
 from attribution.export.maps import Exported, by_target, computed, named, predicted, refused, settings, title
+from attribution.export.probed import Probed
 from attribution.methods import METHODS
 from attribution.photo.crop import CENTRE, Crop
 from attribution.photo.encode import eight_bit
@@ -26,6 +27,7 @@ def report(
     heading: str = "Why did the network predict that?",
     window: Window = WHOLE_WINDOW,
     crop: Crop = CENTRE,
+    probed: Probed | None = None,
 ) -> None:
     """Write a report: the photo and its maps in the linked viewer, with predictions, settings, notes and sources.
 
@@ -36,14 +38,15 @@ def report(
         heading: Heading of the page.
         window: Initially visible part: left, top and side, as shares of the photo's sides. Default: the whole photo.
         crop: The crop of the photo, for the description. Default: the centre.
+        probed: A probe of the photo, for a section of its own. Default: none.
 
     Raises:
         Refusal: If there is no map, the maps are of several photos, or the file cannot be written.
     """
-    store(path, _page(results, view or View(), heading, window, crop).encode())
+    store(path, _page(results, view or View(), heading, window, crop, probed).encode())
 
 
-def _page(results: Exported, view: View, heading: str, window: Window, crop: Crop) -> str:
+def _page(results: Exported, view: View, heading: str, window: Window, crop: Crop, probed: Probed | None) -> str:
     maps = named(results)
     first = next(iter(maps.values()))
     photo = eight_bit(first.pixels)
@@ -64,6 +67,7 @@ def _page(results: Exported, view: View, heading: str, window: Window, crop: Cro
             for index, name, share in predicted(maps)
         ),
         maps="\n".join(_row(row, headed=len(row) < len(maps)) for row in by_target(maps)),
+        probe=probed.section(first.pixels) if probed else "",
         refused="\n".join(f"<p>{escape(sentence)}</p>" for sentence in refused(results)),
         sources="\n".join(f"<li>{escape(short)}. {escape(source.title)}.</li>" for short, source in sources.items()),
         versions=escape(", ".join(f"{name} {version}" for name, version in first.versions.items())),

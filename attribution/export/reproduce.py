@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from attribution.export.probed import Probed
 from attribution.methods import METHODS
 from attribution.models import find
 from attribution.refusal import Refusal
@@ -51,15 +52,16 @@ for name, (method, target) in maps.items():
     same = found.tobytes() == saved[name].tobytes()
     print(f"{{name}}: {{'identical' if same else f'differs by {{off:.1e}} relative to the largest value'}}")
     worst = max(worst, off)
-sys.exit(int(worst > 1e-5))
+{probe}sys.exit(int(worst > 1e-5))
 '''
 
 
-def script(maps: Mapping[str, Attribution]) -> str:
+def script(maps: Mapping[str, Attribution], probed: Probed | None = None) -> str:
     """Return the script, which only uses public names.
 
     Args:
         maps: Maps of one photo and one model, by name in attributions.npz.
+        probed: A probe of the photo, which it repeats too. Default: none.
     """
     first = next(iter(maps.values()))
     return TEMPLATE.format(
@@ -69,6 +71,7 @@ def script(maps: Mapping[str, Attribution]) -> str:
         device=first.versions.get("device", "cpu"),
         maps="\n".join(f'    "{name}": ("{_method(each)}", "{write(each.target)}"),' for name, each in maps.items()),
         chunk=int(first.chunk),
+        probe=probed.script() if probed else "",
     )
 
 

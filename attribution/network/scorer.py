@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Known:
-    """What an earlier scorer of the same photo and model has found out.
+    """The findings of an earlier scorer of the same photo and model.
 
     Attributes:
         logits: (K,), of the photo, in float64 on the CPU.

@@ -1,4 +1,4 @@
-"""What the network calls a photo, for challenges about the predicted class."""
+"""The class that the network predicts, for challenges about the predicted class."""
 
 from attribution.checks.probe import Answer, Prober
 
