@@ -115,11 +115,13 @@ def test_the_covered_photo_as_a_baseline_explains_exactly_the_change() -> None:
     model, x = model_of(net, SIZE, 3), noise(3, *SIZE, dtype=torch.float64)
     cells = Cells.of(noise(GRID, GRID, seed=3).numpy() < 0.2)
     fill = at.baselines.Blur(3.0)
-    map_ = at.attribute(model, x, at.IntegratedGradients(100, at.baselines.Covered(cells, fill)), at.Target(1, "logit"))
+    map_ = at.attribute(
+        model, x, at.IntegratedGradients(300, at.baselines.Covered(cells, fill), "midpoint"), at.Target(1, "logit")
+    )
     assert np.all(map_.values[:, ~cells.grid] == 0)
     found = at.probe(model, x, cells, fill, [map_])
-    assert map_.values.sum() == pytest.approx(-found.change, rel=0.01)
-    assert found.maps[0].value == pytest.approx(found.change, rel=0.01)
+    assert map_.values.sum() == pytest.approx(-found.change, rel=0.02)
+    assert found.maps[0].value == pytest.approx(found.change, rel=0.02)
     assert map_.score - map_.baseline_score == pytest.approx(-found.change, abs=1e-12)
 
 

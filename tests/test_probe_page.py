@@ -1,8 +1,10 @@
 """The probe page in Chromium: one mask by every hand, a link that restores it, and what the buttons beside it do."""
 
 import asyncio
+import csv
 import json
 import re
+import zipfile
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -105,6 +107,15 @@ def test_mouse_keyboard_and_numbers_make_one_mask_whose_link_restores_it(page: P
     page.reload()
     expect(board(page)).to_contain_text(said)
     assert mask(page, BOX.count) == BOX
+    page.get_by_role("button", name="Export").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Raw data (ZIP)").click()
+    with zipfile.ZipFile(download.value.path()) as packed:
+        folder = "attribution-maps"
+        assert f'at.probe(model, x, "{BOX.text}"' in packed.read(f"{folder}/reproduce.py").decode()
+        rows = list(csv.DictReader(packed.read(f"{folder}/probe.csv").decode().splitlines()))
+    assert [row["method"] for row in rows] == ["gradient", "integrated_gradients", ""]
+    assert {float(row["change"]) for row in rows} == {found.change}
 
 
 def test_a_finger_paints_only_where_it_should_and_the_page_fits_a_phone(browser: Browser, address: str) -> None:
@@ -158,7 +169,9 @@ def test_a_guess_is_made_before_the_answer_is_shown_and_an_attempt_is_judged(bro
     page.get_by_text("Rank the attempts of a class").click()
     link = f"{address}/{ADDRESS}".replace("fill=black{more}", "fill=black,challenge=flip,cells={}").format
     lines = [f"Ada {link('0/0/28/28')}", f"Bob {link('0/0/28/27')}", f"Eve {link('0/0/1/1')}", "http://nothing"]
-    page.get_by_role("textbox", name="Links").fill("\n".join([*lines, f"Mallory {link('0/0/28/28')}&model=efficientnet_lite0"]))
+    page.get_by_role("textbox", name="Links").fill(
+        "\n".join([*lines, f"Mallory {link('0/0/28/28')}&model=efficientnet_lite0"])
+    )
     page.get_by_role("button", name="Rank").click()
     table = page.get_by_label(re.compile("^Ranking of 3 attempts"))
     expect(table).to_be_visible(timeout=LONG)

@@ -8,7 +8,7 @@ covered, times the share of its area.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -297,6 +297,11 @@ def _row(each: Forecaster, cells: Cells, change: float) -> Forecast:
     value = each.forecast(cells)
     error = value - change if value is not None and each.valid else None
     return Forecast(each.title, each.result.method, each.kind, each.valid, value, each.share(cells), error)
+
+
+def with_forecasts(found: Probe, forecasters: Sequence[Forecaster]) -> Probe:
+    """Return a probe with the forecasts of maps of the same photo, under the same fill."""
+    return replace(found, maps=tuple(_row(each, found.cells, found.change) for each in forecasters))
 
 
 def probe(

@@ -14,10 +14,15 @@ from attribution.viewer.message import Window
 from attribution.work.analysis import Outcome
 
 
-def offer_export(outcome: Outcome | None) -> None:
-    """Show the dialog if it is open."""
+def offer_export(outcome: Outcome | None, probed: export.Probed | None = None) -> None:
+    """Show the dialog if it is open.
+
+    Args:
+        outcome: The maps; None if there are none yet.
+        probed: A probe of their photo. Default: none.
+    """
     if (requested := session().export) and outcome:
-        _dialog(outcome, *requested)
+        _dialog(outcome, *requested, probed)
 
 
 def _close() -> None:
@@ -26,7 +31,7 @@ def _close() -> None:
 
 @st.dialog("Export", on_dismiss=_close)
 @error_card()
-def _dialog(outcome: Outcome, view: View, window: Window) -> None:
+def _dialog(outcome: Outcome, view: View, window: Window, probed: export.Probed | None) -> None:
     results = [row.finished for row in outcome.rows]
     if not any(row.maps for row in results):
         st.text("No map yet; choose a method, or wait for one to finish.")
@@ -47,14 +52,14 @@ def _dialog(outcome: Outcome, view: View, window: Window) -> None:
         "Report (HTML)",
         "One file with the interactive viewer; works offline.",
         "attribution.html",
-        lambda file: export.report(results, file, view, photo, window, crop),
+        lambda file: export.report(results, file, view, photo, window, crop, probed),
     )
     _download(
         "Raw data (ZIP)",
         "Raw values, the network's input, images, a manifest, citations, and a script that recomputes the maps. "
         "Contains no file name or metadata of your photo.",
         "attribution.zip",
-        lambda file: export.archive(results, file, name, crop),
+        lambda file: export.archive(results, file, name, crop, probed),
     )
 
 

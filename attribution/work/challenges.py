@@ -32,7 +32,7 @@ class JudgeTask(PageTask[Judged]):
 
 @dataclass(frozen=True, eq=False)
 class ParTask(PageTask[Sequence[Par]]):
-    """What the order of each map achieves in a challenge."""
+    """The par values of a challenge: those that the order of each map achieves."""
 
     attempt: Attempt
 

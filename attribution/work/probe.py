@@ -18,7 +18,7 @@ from attribution.work.jobs import Job
 
 
 @dataclass(frozen=True, eq=False)
-class Probed:
+class Answered:
     """The answer to one mask.
 
     Attributes:
@@ -31,7 +31,7 @@ class Probed:
 
 
 @dataclass(frozen=True, eq=False)
-class ProbeTask(PageTask[Probed]):
+class ProbeTask(PageTask[Answered]):
     """One probe.
 
     Attributes:
@@ -48,19 +48,19 @@ class ProbeTask(PageTask[Probed]):
     def key(self) -> str:
         return digest("probe", self.analysis.subject, self.fill, self.cells.text, self.around)
 
-    def run(self, model: Model, job: Job[Probed]) -> Probed:
+    def run(self, model: Model, job: Job[Answered]) -> Answered:
         prober = prober_of(self.analysis, model)
         place = digest(self.analysis.subject, self.fill)
         whole = _whole.get(place) or prober.ask(ALL, self.fill)
         _whole.put(place, whole)
         probe = prober.probe(self.cells, self.fill, whole=whole)
         if not (self.around and self.cells.count):
-            return Probed(probe)
+            return Answered(probe)
 
         def progressed(fraction: float) -> None:
             job.report(fraction, "Covering other places")
 
-        return Probed(probe, surroundings(prober, self.cells, self.fill, progressed))
+        return Answered(probe, surroundings(prober, self.cells, self.fill, progressed))
 
 
 def forecasters_of(analysis: PreparedAnalysis, fill: Baseline) -> tuple[Forecaster, ...]:

@@ -28,7 +28,7 @@ _mount = st.components.v2.component(
 
 @dataclass(frozen=True, eq=False)
 class Facts:
-    """What the browser needs to know before the first stroke.
+    """The facts that the browser needs before the first stroke.
 
     Attributes:
         photo: (H, W, 3), the photo as the network sees it, 8-bit RGB.

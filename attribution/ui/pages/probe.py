@@ -10,7 +10,8 @@ import streamlit as st
 from attribution.baselines.baseline import Baseline
 from attribution.baselines.covered import Covered
 from attribution.checks.challenges.attempt import CHALLENGES, Attempt
-from attribution.checks.probe import Forecaster
+from attribution.checks.probe import Forecaster, with_forecasts
+from attribution.export import Probed
 from attribution.methods import METHODS
 from attribution.photo.cells import Cells
 from attribution.photo.encode import eight_bit
@@ -21,6 +22,7 @@ from attribution.ui.board.board import Facts, pack_facts, show_board
 from attribution.ui.challenges import show_challenge
 from attribution.ui.error_card import error_card
 from attribution.ui.events import Asked
+from attribution.ui.export_dialog import offer_export
 from attribution.ui.forms import ask, fill, held
 from attribution.ui.heading import show_heading
 from attribution.ui.polling import poll_again
@@ -30,8 +32,9 @@ from attribution.ui.sidebar import add_method
 from attribution.ui.watch import show
 from attribution.work.analysis import Outcome, PreparedAnalysis, require_methods
 from attribution.work.cache import Recent
+from attribution.work.challenges import JudgeTask
 from attribution.work.jobs import Job
-from attribution.work.probe import ExamplesTask, Probed, ProbeTask, forecasters_of
+from attribution.work.probe import Answered, ExamplesTask, ProbeTask, forecasters_of
 
 PAGE = "probe"
 EXPLORE = Path(__file__).with_name("explore.py")
@@ -75,7 +78,7 @@ def show_page(analysis: PreparedAnalysis, attempt: Attempt) -> None:
 
 
 def pack(
-    analysis: PreparedAnalysis, attempt: Attempt, untouched: Probed, forecasters: tuple[Forecaster, ...]
+    analysis: PreparedAnalysis, attempt: Attempt, untouched: Answered, forecasters: tuple[Forecaster, ...]
 ) -> tuple[str, bytes]:
     """Return the board's facts; cached."""
     methods = [f"{each.result.method}{each.result.settings}" for each in forecasters]
@@ -109,7 +112,7 @@ def link(attempt: Attempt) -> tuple[str, str]:
     return "" if bare == PAGE else parameter(PAGE, bare), whole
 
 
-def said(asked: Asked, job: Job[Probed]) -> Mapping[str, Any]:
+def said(asked: Asked, job: Job[Answered]) -> Mapping[str, Any]:
     """Return the message of an answer."""
     answer: dict[str, Any] = {"number": asked.number, "cells": asked.cells.text, "rest": None, "failed": None}
     if job.result is None:
@@ -156,6 +159,17 @@ def explain() -> None:
             return
 
 
+def measured(analysis: PreparedAnalysis) -> Probed | None:
+    """Return the last answered probe for an export; None if nothing is covered, or it is not answered yet."""
+    attempt = held(Attempt, PAGE, st.session_state)  # type: ignore[arg-type]
+    around = ProbeTask(analysis, attempt.cells, attempt.fill, around=True).remembered()
+    answered = around or ProbeTask(analysis, attempt.cells, attempt.fill).remembered()
+    if not (answered and attempt.cells.count):
+        return None
+    found = with_forecasts(answered.probe, forecasters_of(analysis, attempt.fill))
+    return Probed(attempt, found, answered.surroundings, JudgeTask(analysis, attempt).remembered())
+
+
 def draw(outcome: Outcome) -> None:
     """Name the methods without a map."""
     for place, refusal in outcome.results.items():
@@ -200,4 +214,7 @@ else:
     st.fragment(error_card()(show_challenge))(chosen.alone)
     with st.expander("Why a complete map can forecast wrongly: OR and AND"):
         st.fragment(error_card()(show_examples))()
-    show(PAGE, require_methods(chosen.alone), draw, wait=lambda: None)
+    outcome = show(PAGE, require_methods(chosen.alone), draw, wait=lambda: None)
+    if st.button("Export", help="The maps, with the covered photo and what was measured."):
+        session().export = (session().view, session().window)
+    offer_export(outcome, measured(chosen.alone) if session().export else None)
