@@ -30,7 +30,8 @@ from attribution.settings import Configurable, plain, write
 ROOT = Path(__file__).parents[1]
 PHOTOS = ["photo.png", "two\nlines.png", os.fsdecode(b"caf\xe9.png")]
 COMMANDS = "explain sanity faithfulness probe check models methods baselines".split()
-OPTIONS = "--model --methods --method --target --versus --score --device --out --seed --order --stages --steps --cells --fill".split()
+OPTIONS = "--model --methods --method --target --versus --score --device --out --seed --order --stages --steps".split()
+OPTIONS += "--cells --fill".split()
 FLAGS = "--report --figure --version --help -h -- -".split()
 METHODS = ["gradient", "guided_backprop", "integrated_gradients:steps=2,rule=left", "occlusion(window=9)", "rise:masks"]
 VALUES = [*"squeezenet1_1 resnet cat 0 1 3 -1 1e9 nan logit log_odds cpu cuda:9 auto top bottom".split(), "", "="]
