@@ -11,6 +11,7 @@ from hypothesis import strategies as some
 from streamlit.testing.v1 import AppTest
 
 import attribution as at
+from attribution.photo.cells import Cells, CellsSetting
 from attribution.photo.crop import WHOLE
 from attribution.photo.samples import SAMPLES
 from attribution.settings import AutomaticNumber, Choice, LayerName, Number, Part, described
@@ -34,6 +35,8 @@ def values(cls: type[Any]) -> some.SearchStrategy[Any]:
             return some.sampled_from(kind.options)
         if isinstance(kind, LayerName):
             return some.text("abcxyz019_.", max_size=12)
+        if isinstance(kind, CellsSetting):
+            return some.binary(min_size=98, max_size=98).map(Cells)
         if isinstance(kind, Part):
             return some.one_of(*map(values, kind.registry.values()))
         return some.tuples(*[some.integers(0, 255).map(lambda level: level / 255)] * 3)  # a colour picker has 8 bits
