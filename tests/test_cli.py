@@ -499,7 +499,7 @@ def test_on_a_terminal_a_probe_is_told_line_by_line(
     ran = run("probe", path, "--cells", "0/0/14/28", "--methods", "gradient", "rise:masks=9")
     lines = [line.strip() for line in ran.out.splitlines()]
     assert "Covered: 50.0% of the photo, fill blur" in lines
-    assert any(line.startswith("Score: 0.") and "; the change is " in line for line in lines)
+    assert any(line.startswith("Score: probability 0.") and "; the change is " in line for line in lines)
     assert any(line.startswith("Gradient: forecast ") and line.endswith(", a forecast by the slope") for line in lines)
     assert any(line.startswith("RISE: ") and line.endswith("% of the map is covered") for line in lines)
     assert any(line.startswith("Area alone: forecast ") for line in lines)

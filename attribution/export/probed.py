@@ -40,11 +40,11 @@ class Probed:
     def lines(self) -> list[str]:
         """The region and the change, then one line per map and for the control, then the sentences."""
         found, target = self.found, self.found.target
-        before, after = amounts(target, found.before.score, found.after.score)
         (change,) = amounts(target, found.change, signed=True)
+        before = target.quantity(found.before.score)
         return [
             f"Covered: {found.area:.1%} of the photo, fill {write(found.fill)}",
-            f"Score: {before} before, {after} after; the change is {change}",
+            f"Score: {before} before, {found.after.score:.3g} after; the change is {change}",
             *(f"{index} {name}: {target.share(old)} to {target.share(new)}" for index, name, old, new in found.top),
             *(": ".join([title, ", ".join(filter(None, cells))]) for title, *cells in self.rows),
             *self.sentences,
