@@ -144,6 +144,9 @@ def test_what_cannot_be_probed_is_refused() -> None:
     maps = at.compare(model, x, [at.Gradient()], at.Target(0))
     with pytest.raises(at.Refusal, match="another photo"):
         at.probe(model, 1 - x, LEFT, None, maps)
+    endless = model_of(Halves(lambda left, right: 1 / left), SIZE, 2)
+    with pytest.raises(at.Refusal, match=r"not finite; cover less"):
+        at.probe(endless, x.float() + 1, LEFT, at.baselines.Black())
     with pytest.raises(at.Refusal, match="different targets"):
         at.probe(model, x, LEFT, None, [*maps, *at.compare(model, x, [at.Gradient()], at.Target(1))])
     with pytest.raises(at.Refusal, match=r"28 x 28.*10/8/6/6"):

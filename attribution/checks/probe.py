@@ -257,6 +257,8 @@ class Prober:
         return self._whole[fill]
 
     def _answer(self, logits: Tensor) -> Answer:
+        if not bool(logits.isfinite().all()):
+            raise Refusal(f"{self.model.name} returns a value that is not finite; cover less, or with another fill.")
         output = self.model.output
         score = self.target.value(self.target.potential(logits, output))
         return Answer(float(score[0]), output.shares(logits)[0].numpy())
