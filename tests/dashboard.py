@@ -60,6 +60,8 @@ def serving(
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "streamlit", "run", script, "--server.port", str(port)]
     command += ["--server.address", "127.0.0.1", "--server.headless", "true"]
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        environment = {"OMP_NUM_THREADS": "1", **environment}  # as in the worker, whose maps are to have the same bytes
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, cwd=ROOT, stdout=output, stderr=output, env={**os.environ, "PYTHONPATH": str(ROOT), **environment}
