@@ -13,9 +13,9 @@ from attribution.ui.probing import ask
 from attribution.ui.ranking import ask_links, show_ranking
 from attribution.ui.session import rerun_page, session
 from attribution.ui.table import show_table
+from attribution.ui.watch import STARTING
 from attribution.work.analysis import PreparedAnalysis
 from attribution.work.challenges import JudgeTask, ParTask
-from attribution.work.jobs import Job
 
 POLL = 0.3  # seconds between two polls
 GUESS = "probe-guess"  # key of the field of the guess
@@ -37,40 +37,36 @@ def show_challenge(analysis: PreparedAnalysis) -> None:
     with st.container(horizontal=True):
         judges = st.button("Judge my attempt", type="primary", disabled=kind.hides and attempt.guess is None)
         measures = st.button("Show par values", help="What the order of each map achieves, and a random order.")
-    wanted = session().challenged
-    if ranks := ask_links(analysis, attempt):
-        wanted["ranking"] = ranks
     if judges:
-        wanted["judge"] = JudgeTask(analysis, attempt)
+        session().challenged["judge"] = JudgeTask(analysis, attempt)
     if measures:
-        wanted["par"] = ParTask(analysis, attempt)
-    jobs = {purpose: ask(task, purpose, 0.0) for purpose, task in wanted.items() if belongs(task, analysis, attempt)}
-    if judged := shown(jobs.get("judge")):
+        session().challenged["par"] = ParTask(analysis, attempt)
+    if judged := found("judge", analysis, attempt):
         (st.success if judged.valid else st.warning)(judged.sentence)
-    if pars := shown(jobs.get("par")):
+    if pars := found("par", analysis, attempt):
         show_pars(kind, pars)
-    if ranked := shown(jobs.get("ranking")):
-        show_ranking(wanted["ranking"], ranked)
-    if any(job.active for job in jobs.values()):
+    if ranks := ask_links(analysis, attempt):
+        session().challenged["ranking"] = ranks
+    if ranked := found("ranking", analysis, attempt):
+        show_ranking(session().challenged["ranking"], ranked)
+    if any(session().probes[purpose].active for purpose in session().challenged if purpose in session().probes):
         session().polls += 1
         poll_again(session().polls, POLL, key="challenge-polling")
 
 
-def belongs(task: Any, analysis: PreparedAnalysis, attempt: Attempt) -> bool:
-    """True if a task is about this analysis and challenge."""
-    same = (task.attempt.challenge, task.attempt.fill) == (attempt.challenge, attempt.fill)
-    return same and task.analysis.own_key == analysis.own_key
-
-
-def shown(job: Job[Any] | None) -> Any:
-    """Return the result of a job, or show its state."""
-    if job is None or job.result is not None:
-        return job and job.result
+def found(purpose: str, analysis: PreparedAnalysis, attempt: Attempt) -> Any:
+    """Return the result of what was asked for, if it is about this analysis and challenge, or show its state."""
+    task = session().challenged.get(purpose)
+    if task is None or task.analysis.own_key != analysis.own_key:
+        return None
+    if (task.attempt.challenge, task.attempt.fill) != (attempt.challenge, attempt.fill):
+        return None
+    job = ask(task, purpose, 0.0)
     if job.active:
-        st.progress(job.fraction, text=job.message or "Starting")
-    else:
+        st.progress(job.fraction, text=job.message or STARTING)
+    elif job.result is None:
         st.error(job.sentence or "Cancelled.", icon=":material/error:")
-    return None
+    return job.result
 
 
 def ask_guess(analysis: PreparedAnalysis) -> None:
