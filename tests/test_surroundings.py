@@ -60,8 +60,8 @@ def test_where_one_box_decides_the_same_shape_costs_nothing_elsewhere() -> None:
     assert found.changes[2] == pytest.approx(BOX.count / GRID**2 - 1)
     assert len(found.places) == 8
     assert found.elsewhere == ((0.0,) * 8,) * 3
-    assert found.sentences[0] == "All three fills agree: -0.95 to -1.00."
-    assert found.sentences[1] == "Elsewhere the same shape costs 0.00 on average (8 places), here 1.00."
+    assert found.sentences[0] == "All three fills agree: -0.954 to -1.00."
+    assert found.sentences[1] == "Elsewhere the same shape costs 0 on average (8 places), here 1.00."
     assert found.sentences[2] == "The network calls the completely covered photo 'class 1' (62%)."
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1
@@ -70,10 +70,10 @@ def test_where_one_box_decides_the_same_shape_costs_nothing_elsewhere() -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ((-0.61, -0.6, -0.63), "All three fills agree: -0.60 to -0.63."),
-        ((-0.61, -0.05, -0.3), "The fills disagree (black: -0.61, mean of the photo: -0.05): this is about"),
-        ((-0.61, 0.2, -0.7), "The fills disagree (grey: -0.70, mean of the photo: +0.20): this is about"),
-        ((0.0004, -0.0002, 0.0), "The change is tiny with all three fills: 0.0000 to +0.0004."),
+        ((-0.61, -0.6, -0.63), "All three fills agree: -0.600 to -0.630."),
+        ((-0.61, -0.05, -0.3), "The fills disagree (black: -0.610, mean of the photo: -0.0500): this is about"),
+        ((-0.61, 0.2, -0.7), "The fills disagree (grey: -0.700, mean of the photo: +0.200): this is about"),
+        ((0.0004, -0.0002, 0.0), "The change is tiny with all three fills: 0 to +0.000400."),
     ],
 )
 def test_three_changes_become_one_sentence(changes: tuple[float, float, float], sentence: str) -> None:
@@ -85,7 +85,8 @@ def test_three_changes_become_one_sentence(changes: tuple[float, float, float], 
     assert found.sentences[1] == "The region is too large to cover its shape elsewhere."
     risen = replace(found, changes=(0.1, 0.1, 0.1), places=(ALL,), elsewhere=((-0.2,),) * 3)
     assert (
-        risen.sentences[1] == "Elsewhere the same shape changes the score by -0.20 on average (1 place), here by +0.10."
+        risen.sentences[1]
+        == "Elsewhere the same shape changes the score by -0.200 on average (1 place), here by +0.100."
     )
 
 
@@ -97,10 +98,7 @@ def test_a_number_has_its_unit_and_no_class() -> None:
     prober = Prober(model, torch.ones(3, *SIZE), at.Target(0, "value"))
     found = surroundings(prober, Cells.box(0, 0, 14, GRID), Black())
     assert found.changes[0] == pytest.approx(-30, rel=1e-5)
-    assert found.sentences[0] == (
-        "The fills disagree (black: -30.0 years, blurred photo: 0.0 years): this is about the fill as much as about "
-        "what it hides."
-    )
+    assert found.sentences[0].startswith("The fills disagree (black: -30.0 years, blurred photo: ")
     assert found.sentences[2] == "For the completely covered photo, the network returns age 0 years."
 
 
@@ -131,10 +129,10 @@ def test_three_fills_are_three_classes() -> None:
 @pytest.mark.parametrize(
     ("score", "values", "texts"),
     [
-        ("probability", (-0.61, 0.05, 0), ["-0.61", "+0.05", "0.00"]),
-        ("log_odds", (-12.3, 0.4), ["-12.3 nats", "+0.4 nats"]),
-        ("logit", (0.0, -0.0), ["0.00", "0.00"]),
-        ("probability", (1e-9, 0), ["0.0000", "0.0000"]),
+        ("probability", (-0.61, 0.05, 0), ["-0.610", "+0.0500", "0"]),
+        ("log_odds", (-12.3, 0.4), ["-12.3 nats", "+0.400 nats"]),
+        ("logit", (0.0, -0.0), ["0", "0"]),
+        ("probability", (1e-9, 0), ["+1.00e-09", "0"]),
     ],
 )
 def test_amounts_have_their_unit_and_a_few_digits(score: str, values: tuple[float, ...], texts: list[str]) -> None:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from attribution.baselines.baseline import Baseline
+from attribution.baselines.covered import Covered
 from attribution.baselines.photo import Blur
 from attribution.methods import METHODS
 from attribution.methods.method import Method
@@ -26,7 +27,7 @@ from attribution.network.scorer import Known, Scorer
 from attribution.photo.cells import ALL, Cells, CellsSetting, sums, total
 from attribution.refusal import Refusal
 from attribution.result import Attribution
-from attribution.settings import restore
+from attribution.settings import restore, write
 from attribution.targets.target import Target
 
 Kind = Literal["sum", "slope", "tested", "share"]
@@ -121,7 +122,7 @@ class Forecast:
             return f"{self.share:.1%} of the map is covered"
         if not self.valid:
             return "the map's baseline is another image"
-        return {"slope": "a forecast by the slope", "tested": "no derivative; shown to be tested"}.get(self.kind, "")
+        return {"slope": "a forecast by the slope", "tested": "not a derivative; listed as a test"}.get(self.kind, "")
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,9 +147,9 @@ class Probe:
         cells: What is covered.
         fill: What covers it.
         area: Share of the photo's pixels that are covered.
-        before: The network's answer to the photo.
-        after: Its answer to the photo with the cells covered.
-        whole: Its answer to the photo with all cells covered.
+        before: Score of the photo.
+        after: Score of the photo with the cells covered.
+        whole: Score of the photo with all cells covered.
         top: The five most probable classes of the covered photo, the explained class among them: index, name, and the
             numbers before and after, such as probabilities.
         maps: One forecast per map, in the order given.
@@ -158,21 +159,21 @@ class Probe:
     cells: Cells
     fill: Baseline
     area: float
-    before: Answer
-    after: Answer
-    whole: Answer
+    before: float
+    after: float
+    whole: float
     top: tuple[tuple[int, str, float, float], ...]
     maps: tuple[Forecast, ...]
 
     @property
     def change(self) -> float:
         """The measured change of the score, in its unit."""
-        return self.after.score - self.before.score
+        return self.after - self.before
 
     @property
     def control(self) -> Forecast:
         """The forecast that any map must beat: the change when all is covered, times the share of the area."""
-        value = self.area * (self.whole.score - self.before.score)
+        value = self.area * (self.whole - self.before)
         return Forecast(CONTROL, "", "sum", True, value, self.area, value - self.change)
 
     @property
@@ -224,7 +225,7 @@ class Prober:
         """Return the network's answer to the photo with cells covered; that to the photo itself without cells."""
         if not cells.count:
             return self.before
-        return self._answer(self._scorer.logits(covered(self.x, cells, fill)[None]))
+        return self._answer(self._scorer.logits(Covered(cells, fill).image(self.x)[None]))
 
     def answers(
         self, regions: Sequence[tuple[Cells, Baseline]], on_progress: Callable[[float], None] = lambda fraction: None
@@ -258,7 +259,9 @@ class Prober:
 
     def _answer(self, logits: Tensor) -> Answer:
         if not bool(logits.isfinite().all()):
-            raise Refusal(f"{self.model.name} returns a value that is not finite; cover less, or with another fill.")
+            raise Refusal(
+                f"{self.model.name} returns a value that is not finite for this covered photo; choose another fill."
+            )
         output = self.model.output
         score = self.target.value(self.target.potential(logits, output))
         return Answer(float(score[0]), output.shares(logits)[0].numpy())
@@ -279,7 +282,8 @@ class Prober:
         change = after.score - self.before.score
         rows = tuple(_row(each, cells, change) for each in forecasters)
         whole = whole or self.whole(fill)
-        return Probe(self.target, cells, fill, area, self.before, after, whole, self._top(after), rows)
+        scores = (self.before.score, after.score, whole.score)
+        return Probe(self.target, cells, fill, area, *scores, self._top(after), rows)
 
     def _top(self, after: Answer) -> tuple[tuple[int, str, float, float], ...]:
         order = [int(index) for index in np.argsort(-after.shares, kind="stable")[:TOP]]
@@ -287,12 +291,6 @@ class Prober:
             order[TOP - 1 :] = [self.target.index]
         names, before = self.model.classes, self.before.shares
         return tuple((index, names[index], float(before[index]), float(after.shares[index])) for index in order)
-
-
-def covered(x: Tensor, cells: Cells, fill: Baseline) -> Tensor:
-    """Return a photo, (3, H, W), with the fill in the cells."""
-    inside = cells.pixels((x.shape[1], x.shape[2])).to(x.device)
-    return torch.where(inside, fill.image(x), x)
 
 
 def _row(each: Forecaster, cells: Cells, change: float) -> Forecast:
@@ -333,7 +331,14 @@ def probe(
     if len({each.target for each in maps}) > 1:
         raise Refusal("The maps explain different targets; pass those of one class and score.")
     for each in maps:
+        if (each.model, each.versions.get("weights")) != (model.name, model.weights):
+            raise Refusal(
+                f"The map {each.method} explains {each.model!r}, or other weights; compute it for this model."
+            )
         if each.pixels.shape != tuple(x.shape) or not np.array_equal(each.pixels, x.cpu().numpy()):
             raise Refusal(f"The map {each.method} explains another photo; compute it for this one.")
-    asked = maps[0].target if maps else target if isinstance(target, Target) else Target(target)
+    asked = target if isinstance(target, Target) else Target(target)
+    if maps and target is not None and (asked.index, asked.score) != (maps[0].target.index, maps[0].target.score):
+        raise Refusal(f"The maps explain {maps[0].explained}, not the target {write(asked)}; leave the target out.")
+    asked = maps[0].target if maps else asked
     return Prober(model, x, asked).probe(cells, fill, [forecaster(each, fill) for each in maps])

@@ -198,16 +198,13 @@ def _background(prober: Prober, answer: Answer) -> str:
 
 
 def amounts(target: Target, *values: float, signed: bool = False) -> list[str]:
-    """Format values of a score with its unit, all with the decimals that give the largest three digits; two below 1.
+    """Format values of a score with its unit, with three digits each.
 
     Args:
         target: The score.
         values: The values, in its unit.
         signed: True to show the sign of positive values, as for changes. Default: False.
     """
-    largest = max(map(abs, values))
-    order = math.floor(math.log10(largest)) if largest > 0 else 0
-    decimals = min(4, max(0, (2 if largest >= 1 or not largest else 1) - order))
     unit = "" if target.unit in ("", target.kind.title.lower()) else f" {target.unit}"
-    rounded = [round(value, decimals) or 0.0 for value in values]  # no minus zero
-    return [f"{value:{'+' if signed and value else ''}.{decimals}f}{unit}" for value in rounded]
+    texts = (f"{value:{'+' if signed else ''}#.3g}".rstrip(".") if value else "0" for value in values)
+    return [f"{text}{unit}" for text in texts]

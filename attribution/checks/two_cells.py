@@ -1,4 +1,4 @@
-"""Two networks of two cells that integrated gradients explain alike, and that covering one cell tells apart.
+"""Two networks of two cells that integrated gradients explain alike, but that react differently if one cell is covered.
 
 Both see the photo (1, 1) and return 1; with both cells black, both return 0. The straight path raises both cells
 together, so that each gets one half in both networks. Completeness is about both cells together: it does not promise

@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from attribution.baselines.covered import Covered
 from attribution.checks.challenges.attempt import CHALLENGES, Attempt
 from attribution.checks.challenges.challenge import Judged
-from attribution.checks.probe import Probe, covered
+from attribution.checks.probe import Probe
 from attribution.checks.surroundings import Surroundings, amounts
 from attribution.photo.encode import eight_bit, png
 from attribution.settings import plain, write
@@ -41,10 +42,10 @@ class Probed:
         """The region and the change, then one line per map and for the control, then the sentences."""
         found, target = self.found, self.found.target
         (change,) = amounts(target, found.change, signed=True)
-        before = target.quantity(found.before.score)
+        before = target.quantity(found.before)
         return [
             f"Covered: {found.area:.1%} of the photo, fill {write(found.fill)}",
-            f"Score: {before} before, {found.after.score:.3g} after; the change is {change}",
+            f"Score: {before} before, {found.after:.3g} after; the change is {change}",
             *(f"{index} {name}: {target.share(old)} to {target.share(new)}" for index, name, old, new in found.top),
             *(": ".join([title, ", ".join(filter(None, cells))]) for title, *cells in self.rows),
             *self.sentences,
@@ -74,8 +75,8 @@ class Probed:
             "attempt": plain(self.attempt),
             "target": plain(found.target),
             "area": found.area,
-            "before": found.before.score,
-            "after": found.after.score,
+            "before": found.before,
+            "after": found.after,
             "change": found.change,
             "sentences": self.sentences,
         }
@@ -85,8 +86,8 @@ class Probed:
         file = io.StringIO(newline="")
         out, found = csv.writer(file), self.found
         measured = {
-            "before": found.before.score,
-            "after": found.after.score,
+            "before": found.before,
+            "after": found.after,
             "change": found.change,
             "area": found.area,
             "class": found.target.index,
@@ -106,7 +107,8 @@ class Probed:
         Args:
             pixels: (3, H, W), the photo.
         """
-        return png(eight_bit(covered(torch.from_numpy(pixels), self.found.cells, self.found.fill).numpy()))
+        shown = Covered(self.found.cells, self.found.fill).image(torch.from_numpy(pixels))
+        return png(eight_bit(shown.numpy()))
 
     def section(self, pixels: NDArray[np.float32]) -> str:
         """Return the section of the report.
@@ -136,13 +138,13 @@ class Probed:
             fill=fill,
             target=target,
             challenge=self.attempt.challenge,
-            after=self.found.after.score,
+            after=self.found.after,
         )
 
 
 SCRIPT = """# The covered photo; challenge: {challenge}
 found = at.probe(model, x, "{cells}", at.read_baseline("{fill}"), target=at.read_target("{target}"))
-off = abs(found.after.score - {after!r}) / max(abs({after!r}), abs(found.before.score), 1e-9)
+off = abs(found.after - {after!r}) / max(abs({after!r}), abs(found.before), 1e-9)
 print(f"covered: {{'identical' if off == 0 else f'differs by {{off:.1e}} relative to the score'}}")
 worst = max(worst, off)
 """

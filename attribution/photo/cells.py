@@ -72,8 +72,8 @@ class Cells:
 
     @property
     def text(self) -> str:
-        """The bits in base64 for links, without trailing zeros; at most 131 characters, empty without cells."""
-        return base64.urlsafe_b64encode(self.bits).decode().rstrip("=").rstrip("A")
+        """The bits in base64 for links, 131 characters; empty without cells."""
+        return base64.urlsafe_b64encode(self.bits).decode().rstrip("=") if any(self.bits) else ""
 
     def pixels(self, size: tuple[int, int]) -> Tensor:
         """Return the pixels of the cells.
@@ -126,7 +126,7 @@ def sums(values: Tensor) -> NDArray[np.float64]:
 
 
 def total(values: NDArray[np.float64], cells: Cells) -> float:
-    """Add what lies in the cells, one after the other in the order of the grid, as the browser does.
+    """Add the values of the cells, one after the other in the order of the grid, as the browser does.
 
     Args:
         values: (784,).
@@ -159,12 +159,11 @@ class CellsSetting(Setting):
             if "/" in text:
                 left, top, width, height = map(int, text.split("/"))
                 return Cells.box(left, top, width, height)
-            whole = text.ljust(-(-_BYTES * 4 // 3), "A")
-            bits = base64.b64decode(whole + "=" * (-len(whole) % 4), b"-_", validate=True)
+            bits = base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True) if text else bytes(_BYTES)
         except (binascii.Error, ValueError):  # or a Refusal
             return text
         cells = Cells(bits)
-        return cells if len(bits) == _BYTES and cells.text == text.rstrip("A") else text
+        return cells if len(bits) == _BYTES and cells.text == text else text
 
     def plain(self, value: Any) -> str:
         text: str = value.text

@@ -5,17 +5,18 @@ from typing import Any
 
 import streamlit as st
 
-from attribution.checks.challenges.attempt import CHALLENGES, Attempt
+from attribution.checks.challenges.attempt import CHALLENGES, LARGEST_GUESS, Attempt
 from attribution.checks.challenges.challenge import Challenge, Par
 from attribution.ui.forms import held
 from attribution.ui.polling import poll_again
-from attribution.ui.probing import ask
+from attribution.ui.probing import ask, forget_failure
 from attribution.ui.ranking import ask_links, show_ranking
 from attribution.ui.session import rerun_page, session
 from attribution.ui.table import show_table
 from attribution.ui.watch import STARTING
 from attribution.work.analysis import PreparedAnalysis
 from attribution.work.challenges import JudgeTask, ParTask
+from attribution.work.probe import maps_of
 
 POLL = 0.3  # seconds between two polls
 GUESS = "probe-guess"  # key of the field of the guess
@@ -36,16 +37,20 @@ def show_challenge(analysis: PreparedAnalysis) -> None:
         ask_guess(analysis)
     with st.container(horizontal=True):
         judges = st.button("Judge my attempt", type="primary", disabled=kind.hides and attempt.guess is None)
-        measures = st.button("Show par values", help="What the order of each map achieves, and a random order.")
+        measures = st.button("Show par values", help="What each map achieves, and chance or the area alone.")
     if judges:
-        session().challenged["judge"] = JudgeTask(analysis, attempt)
+        forget_failure("judge")
+        session().challenged["judge"] = JudgeTask(analysis, attempt, maps_of(analysis))
     if measures:
-        session().challenged["par"] = ParTask(analysis, attempt)
+        forget_failure("par")
+        session().challenged["par"] = ParTask(analysis, attempt, maps_of(analysis))
     if judged := found("judge", analysis, attempt):
-        (st.success if judged.valid else st.warning)(judged.sentence)
+        with st.container(border=True, key="verdict"):
+            st.text(f"{'Valid' if judged.valid else 'Not valid'}: {judged.sentence}")
     if pars := found("par", analysis, attempt):
         show_pars(kind, pars)
     if ranks := ask_links(analysis, attempt):
+        forget_failure("ranking")
         session().challenged["ranking"] = ranks
     if ranked := found("ranking", analysis, attempt):
         show_ranking(session().challenged["ranking"], ranked)
@@ -80,7 +85,7 @@ def ask_guess(analysis: PreparedAnalysis) -> None:
 
     with st.container(horizontal=True, vertical_alignment="bottom"):
         label = f"Your guess: {name} after covering"
-        st.number_input(label, value=None, step=0.01, format="%g", key=GUESS, placeholder="such as 0.4")
+        st.number_input(label, -LARGEST_GUESS, LARGEST_GUESS, None, 0.01, "%g", GUESS, placeholder="such as 0.4")
         st.button("Reveal", on_click=reveal)
 
 
@@ -89,9 +94,8 @@ def show_pars(kind: type[Challenge], pars: Sequence[Par]) -> None:
     order = sorted(pars, key=lambda par: (par.value is None, (par.value or 0.0) * (1 if kind.better == "less" else -1)))
     show_table(
         {
-            "Order of": [par.title for par in order],
+            "By": [par.title for par in order],
             "Par": ["\u2013" if par.value is None else worded(kind, par.value) for par in order],
-            "Cells": ["\u2013" if par.cells is None else str(par.cells.count) for par in order],
         },
         f"Par values of {kind.title}, the best first",
     )

@@ -62,6 +62,16 @@ def read_mark(sent: Any) -> tuple[Pixel | None]:
     return (Pixel(_whole(sent["x"]), _whole(sent["y"])) if sent else None,)
 
 
+def read_covered(sent: Any) -> Cells:
+    """Read the cells that the board covers."""
+    return CellsSetting("").check(str(sent["cells"]))
+
+
+def read_recompute(sent: Any) -> tuple[int, str]:
+    """Read the place of a map on the board, and the identifier of the board's facts."""
+    return _whole(sent["place"]), str(sent["facts"])
+
+
 def read_choice(sent: Any) -> int:
     """Read the place of a class in the list of the most probable ones."""
     return _whole(sent["place"])

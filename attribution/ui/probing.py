@@ -11,6 +11,12 @@ R = TypeVar("R")
 WAIT = 0.5  # seconds
 
 
+def forget_failure(purpose: str) -> None:
+    """Let the next `ask` for a purpose begin anew if the last job has failed."""
+    if (job := session().probes.get(purpose)) and job.state == "failed":
+        del session().probes[purpose]
+
+
 def ask(task: Task[R], purpose: str, wait: float = WAIT) -> Job[R]:
     """Return the job of a task, which may have ended; the session's earlier job for the same purpose is left.
 

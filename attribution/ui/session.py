@@ -69,6 +69,7 @@ class Session:
         probes: Jobs of the probe page, by purpose.
         asked: The last request of the probe page's board; None before the first.
         challenged: Tasks of the challenges that were asked for, by purpose.
+        guessed: Digest of what the guess is about; empty without a guess.
         polls: Number of polls of that board.
         added: Key of a model that was added and is to be chosen; empty if there is none.
     """
@@ -103,6 +104,7 @@ class Session:
     probes: dict[str, Any] = field(default_factory=dict)
     asked: Any = None
     challenged: dict[str, Any] = field(default_factory=dict)
+    guessed: str = ""
     polls: int = 0
     added: str = ""
 

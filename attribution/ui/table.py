@@ -8,19 +8,21 @@ import streamlit as st
 _CELL = "padding:0.3rem 0.75rem;border-bottom:1px solid rgba(128,128,128,0.3);white-space:nowrap;text-align:left"
 
 
-def show_table(columns: Mapping[str, Sequence[str]], label: str, width: str = "0") -> None:
+def show_table(columns: Mapping[str, Sequence[str]], label: str, width: str = "0", wraps: bool = False) -> None:
     """Show columns of text as a table.
 
     Args:
         columns: Cells by column heading; the first column holds the row headings.
         label: Description for screen readers.
         width: Smallest width of a cell, as a CSS length. Default: as its text.
+        wraps: True if long cells take several lines. Default: False.
     """
+    wrapped = ";white-space:normal" if wraps else ""
     head = "".join(f'<th scope="col" style="{_CELL}">{escape(name)}</th>' for name in columns)
     rows = "".join(
         f'<tr><th scope="row" style="{_CELL};font-weight:400">{escape(first)}</th>'
         + "".join(
-            f'<td style="{_CELL};min-width:{width};font-variant-numeric:tabular-nums">{escape(cell)}</td>'
+            f'<td style="{_CELL}{wrapped};min-width:{width};font-variant-numeric:tabular-nums">{escape(cell)}</td>'
             for cell in rest
         )
         + "</tr>"

@@ -25,7 +25,7 @@ from attribution.system.memory import exhausted, give_back, keep_one_heap
 R = TypeVar("R")
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 
-MAX_QUEUED_JOBS = 64  # jobs queued per device, one per session
+MAX_QUEUED_JOBS = 64  # jobs queued per device; a session has one, or one per question of the probe page
 MAX_JOBS_PER_ADDRESS = 8  # jobs queued per IP address when the queue is nearly full
 RESERVED_PLACES = 16  # places for IP addresses with fewer jobs; a school class behind one address fits in the rest
 # Jobs of a device that have begun and not ended, except those aside. A suspended one holds 7 MB on the embedded
@@ -37,6 +37,7 @@ LEVEL_GROWTH = 4  # ratio of the seconds at which two successive levels begin
 MAX_SECONDS = 900.0  # seconds that a job may work, without those in which others have the device
 MIN_FRACTION = 0.1  # smallest fraction done at which the time left is estimated
 CHECK_INTERVAL = 1.0  # seconds between two checks whether a suspended job is still wanted
+MIN_LARGE = 0.1  # seconds of a job after which freed memory is returned to the system, which takes 10 ms
 MAX_SILENCE = 120.0  # seconds without a poll before a session counts as gone; hidden tabs poll once a minute
 
 
@@ -477,7 +478,8 @@ class Jobs(Generic[R]):
         said = {"job": job.name, "state": job.state, "seconds": round(job.seconds, 2), **job.about}
         said["reason"] = job.sentence
         logging.getLogger(__name__).info("job ended", extra=said)
-        give_back()
+        if job.seconds > MIN_LARGE:
+            give_back()
         with self._lock:
             line.open.remove(job)
             if line.holder is job:

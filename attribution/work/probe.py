@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from attribution.baselines.baseline import Baseline
-from attribution.checks.probe import Answer, Forecaster, Probe, Prober, forecaster
+from attribution.checks.probe import Answer, Probe, Prober
 from attribution.checks.surroundings import Surroundings, surroundings
 from attribution.checks.two_cells import Example, examples
 from attribution.network.model import Model
 from attribution.network.scorer import Known
 from attribution.photo.cells import ALL, Cells
+from attribution.refusal import Refusal
 from attribution.result import Attribution
 from attribution.settings import digest
 from attribution.work.analysis import PageTask, PreparedAnalysis
@@ -24,10 +25,17 @@ class Answered:
     Attributes:
         probe: The probe, without forecasts, which the browser makes.
         surroundings: Other fills and other places; None unless they were asked for.
+        refusal: The reason why they could not be measured.
     """
 
     probe: Probe
     surroundings: Surroundings | None = None
+    refusal: str = ""
+
+    @property
+    def sentences(self) -> list[str]:
+        """The sentences on the surroundings; empty unless they were asked for."""
+        return [self.refusal] if self.refusal else list(self.surroundings.sentences) if self.surroundings else []
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,18 +68,21 @@ class ProbeTask(PageTask[Answered]):
         def progressed(fraction: float) -> None:
             job.report(fraction, "Covering other places")
 
-        return Answered(probe, surroundings(prober, self.cells, self.fill, progressed))
+        try:
+            return Answered(probe, surroundings(prober, self.cells, self.fill, progressed, whole))
+        except Refusal as refusal:  # of a copy; the region itself has been measured
+            return Answered(probe, refusal=str(refusal))
 
 
-def forecasters_of(analysis: PreparedAnalysis, fill: Baseline) -> tuple[Forecaster, ...]:
-    """Return the forecasts of the finished maps of an analysis."""
-    return tuple(forecaster(each, fill) for each in maps_of(analysis))
-
-
-def maps_of(analysis: PreparedAnalysis) -> list[Attribution]:
+def maps_of(analysis: PreparedAnalysis) -> tuple[Attribution, ...]:
     """Return the finished maps of an analysis."""
     found = (analysis.known_map(method) for method in analysis.methods)
-    return [each for each in found if isinstance(each, Attribution)]
+    return tuple(each for each in found if isinstance(each, Attribution))
+
+
+def named(map_: Attribution) -> str:
+    """Return the method of a map with its settings, for cache keys."""
+    return f"{map_.method}{map_.settings}"
 
 
 def prober_of(analysis: PreparedAnalysis, model: Model) -> Prober:

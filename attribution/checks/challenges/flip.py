@@ -46,11 +46,14 @@ class Flip(Challenge):
         area = cells.area((prober.x.shape[1], prober.x.shape[2]))
         same = [each for each, answer in zip(fills, answers, strict=True) if kept(prober, answer)]
         if not same:
-            others = " or ".join(dict.fromkeys(name(prober, answer) for answer in answers))
-            return Judged(True, area, f"With {area:.1%} covered, {before} becomes {others} with all three fills.")
-        sentence = f"It is still {before} with the fill {_listed(same)}."
+            others = list(dict.fromkeys(name(prober, answer) for answer in answers))
+            becomes = (
+                others[0] if len(others) == 1 else f"{', '.join(others[:-1])} or {others[-1]}, depending on the fill"
+            )
+            return Judged(True, area, f"With {area:.1%} covered, {before} becomes {becomes}.")
+        sentence = f"It is still {before} with {_listed(same)}."
         if hopeless := [each for each in same if kept(prober, prober.whole(each))]:
-            sentence += f" Even the completely covered photo is {before} with the fill {_listed(hopeless)}."
+            sentence += f" Even the completely covered photo is {before} with {_listed(hopeless)}."
         return Judged(False, area, sentence)
 
     @classmethod
@@ -75,4 +78,4 @@ class Flip(Challenge):
 
 
 def _listed(fills: Sequence[Baseline]) -> str:
-    return " or ".join(each.title.lower() for each in fills)
+    return ("these fills: " if len(fills) > 1 else "this fill: ") + ", ".join(each.title.lower() for each in fills)

@@ -48,7 +48,11 @@ class Fool(Challenge):
         found = prober.probe(cells, fill, forecasters)
         rows = [each for each in found.maps if each.error is not None and each.kind != "tested"]
         if not rows:
-            return Judged(False, None, "No map forecasts a number with this fill; choose the fill of a map's baseline.")
+            return Judged(
+                False,
+                None,
+                "No map forecasts a number with this fill; add the gradient, or choose a map's own baseline.",
+            )
         row = max(rows, key=lambda each: abs(each.error or 0.0))
         error = abs(row.error or 0.0)
         forecast, fact = amounts(prober.target, row.value or 0.0, found.change, signed=True)

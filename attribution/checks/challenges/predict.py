@@ -41,8 +41,8 @@ class Predict(Challenge):
         if guess is None:
             return Judged(False, None, "No score was guessed.")
         found, target = prober.probe(cells, fill, forecasters), prober.target
-        error = abs(guess - found.after.score)
-        off, guessed, fact = amounts(target, error, guess, found.after.score)
+        error = abs(guess - found.after)
+        off, guessed, fact = amounts(target, error, guess, found.after)
         errors = [abs(each.error) for each in (*found.maps, found.control) if each.error is not None]
         better = sum(other < error for other in errors)
         return Judged(

@@ -10,7 +10,7 @@ import { Picture } from "./picture.js";
 
 const KEPT = 3; // photos with their maps, the last ones
 const CLOCK = { now: () => Date.now(), later: (call, wait) => setTimeout(call, wait), cancel: (timer) => clearTimeout(timer) };
-const NOTES = { slope: "a forecast by the slope", tested: "no derivative; shown to be tested" };
+const NOTES = { slope: "a forecast by the slope", tested: "not a derivative; listed as a test" };
 const CONTROL = { title: "Area alone", kind: "sum", valid: true, note: "area \u00d7 change when all is covered" };
 
 const known = new Map(); // identifier -> facts
@@ -38,10 +38,13 @@ class Board {
     this.measured = element("p", { className: "measured" });
     this.table = element("table");
     this.rest = element("div", { className: "rest" });
-    this.explain = button("Explain my change", () => this.send("explain", {}));
+    this.explain = button("Explain my change", () => this.send("explain", { cells: this.mask.text }));
     const [left, right] = [element("div"), element("div", { className: "right" })];
-    left.append(this.tools(), this.picture.canvas, this.status, this.numbers());
-    right.append(this.failed, this.bars, this.measured, this.table, this.rest, this.explain);
+    const keys = element("small", { textContent: "Keys: arrows move, Space covers, Enter twice makes a box." });
+    keys.className = "keys";
+    left.append(this.tools(), this.picture.canvas, this.status, this.numbers(), keys);
+    const legend = element("small", { textContent: "The tick on each bar marks the number before." });
+    right.append(this.failed, this.bars, legend, this.measured, this.table, this.rest, this.explain);
     this.root.append(left, right);
     this.root.onkeydown = (event) => {
       if (!(event.ctrlKey || event.metaKey) || event.altKey || event.target.type === "number") return;
@@ -200,10 +203,10 @@ class Board {
     const [value, error] = [element("td"), element("td")];
     value.append(shown);
     head.append(element("span", { textContent: title }), " ", best);
-    if (!valid || note) head.append(element("small", { textContent: valid ? note : "for another baseline" }));
+    if (!valid || note) head.append(element("small", { textContent: valid ? note : "this map was computed for another baseline" }));
     head.append(below);
     if (!valid && kind === "sum") {
-      head.append(button("Recompute with this fill", () => this.send("recompute", { place })));
+      head.append(button("Recompute with this fill", () => this.send("recompute", { place, facts: this.facts.id })));
     }
     root.append(head, value, error);
     return { root, below, shown, error, best };
@@ -215,7 +218,7 @@ class Board {
     this.picture.draw();
     const { count } = mask;
     const fits = this.answer?.cells === mask.text;
-    const hidden = facts.hides && count > 0 && !(fits && this.answer.reveal);
+    const hidden = facts.hides && count > 0;
     const measured = fits && !this.answer.failed && !hidden ? this.answer : null;
     const now = count ? measured : { score: facts.before, top: facts.top };
     const found = forecasts(facts, mask.cells, count && now ? now.score - facts.before : null);
@@ -290,10 +293,7 @@ class Board {
     const { answer, rest } = this;
     if (answer?.rest && answer.rest !== this.told) {
       this.told = answer.rest;
-      const { sentences, fills = [] } = answer.rest;
-      const list = element("ul");
-      list.append(...fills.map(([title, change]) => element("li", { textContent: `${title} ${number(change, true)}` })));
-      rest.replaceChildren(...sentences.map((textContent) => element("p", { textContent })), ...(fills.length ? [list] : []));
+      rest.replaceChildren(...answer.rest.sentences.map((textContent) => element("p", { textContent })));
     }
     rest.hidden = !count || hidden || !rest.childElementCount;
     age(rest, !answer?.rest || answer.cells !== this.mask.text);
@@ -306,7 +306,8 @@ class Board {
     const name = top.find(([index]) => index === explained)?.[1] ?? "score";
     const change = hidden ? "" : `; ${name} ${number(before)} to ${number(now.score)}`;
     const cells = `${count} ${count === 1 ? "cell" : "cells"}, ${percent(area)}${change}`;
-    const said = count ? cells : "Nothing covered. Paint on the photo.";
+    const asked = this.picture.touch ? "Paint on the photo." : "Switch Paint on to cover parts of the photo.";
+    const said = count ? cells : `Nothing covered. ${asked}`;
     if (said !== this.status.textContent) this.status.textContent = said;
   }
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from attribution.checks.probe import Forecaster
 from attribution.photo.cells import GRID, Cells
-from attribution.ui.events import Asked, read_asked, read_choice, received
+from attribution.ui.events import Asked, read_asked, read_covered, read_recompute, received
 from attribution.viewer import message
 from attribution.viewer.bundle import bundle
 
@@ -42,7 +42,7 @@ class Facts:
         explained: Index of the explained class.
         has_shares: True if the numbers of the classes are probabilities.
         link: The parameter of a link without cells, and with `CELLS` in place of theirs.
-        hides: True if an answer is hidden until it has `reveal`. Default: False.
+        hides: True if answers are hidden. Default: False.
     """
 
     photo: NDArray[np.uint8]
@@ -97,7 +97,7 @@ def show_board(
     answer: Mapping[str, Any] | None,
     ask: Callable[[Asked], None],
     recompute: Callable[[int], None],
-    explain: Callable[[], None],
+    explain: Callable[[Cells], None],
 ) -> None:
     """Show the board.
 
@@ -107,11 +107,10 @@ def show_board(
         cells: What is covered at first, and after `restored` has changed; the hand then changes it in the browser.
         restored: How often the cells have been set from outside, as by Back or Forward.
         answer: The newest answer about these facts: `number` and `cells` of the question, `score` and `top` as in the
-            facts, `rest` with `sentences` or None, `failed` with a sentence or None; with `reveal` if a hidden one may
-            be shown. None: there is none.
+            facts, `rest` with `sentences` or None, `failed` with a sentence or None. None: there is none.
         ask: Called with each question.
         recompute: Called with the place of a map that counts from another baseline.
-        explain: Called when the change is to be explained.
+        explain: Called with the cells whose change is to be explained.
     """
 
     def asked() -> None:
@@ -119,8 +118,12 @@ def show_board(
             ask(event)
 
     def recomputed() -> None:
-        if (place := received(_KEY, "recompute", read_choice)) is not None:
-            recompute(place)
+        if (event := received(_KEY, "recompute", read_recompute)) and event[1] == facts_id:
+            recompute(event[0])
+
+    def explained() -> None:
+        if cells := received(_KEY, "explain", read_covered):
+            explain(cells)
 
     _mount_facts(data=facts, key="board-facts")
     shown = {"facts": facts_id, "cells": cells.text, "restored": restored, "answer": answer}
@@ -129,5 +132,5 @@ def show_board(
         key=_KEY,
         on_ask_change=asked,
         on_recompute_change=recomputed,
-        on_explain_change=explain,
+        on_explain_change=explained,
     )

@@ -12,7 +12,7 @@ export function textOf(cells) {
     for (let j = i; j < i + 6; j++) digit = 2 * digit + (cells[j] ?? 0);
     text += DIGITS[digit];
   }
-  return text.replace(/A+$/, "");
+  return /^A+$/.test(text) ? "" : text;
 }
 
 /** The cells of a text, one byte each: 1 where covered. */
