@@ -44,11 +44,12 @@ def show_challenge(analysis: PreparedAnalysis) -> None:
     if measures:
         forget_failure("par")
         session().challenged["par"] = ParTask(analysis, attempt, maps_of(analysis))
-    if judged := found("judge", analysis, attempt):
-        with st.container(border=True, key="verdict"):
-            st.text(f"{'Valid' if judged.valid else 'Not valid'}: {judged.sentence}")
-    if pars := found("par", analysis, attempt):
-        show_pars(kind, pars)
+    with st.container(key="challenge-results"):  # always present, so that the next element keeps its position
+        if judged := found("judge", analysis, attempt):
+            with st.container(border=True, key="verdict"):
+                st.text(f"{'Valid' if judged.valid else 'Not valid'}: {judged.sentence}")
+        if pars := found("par", analysis, attempt):
+            show_pars(kind, pars)
     if ranks := ask_links(analysis, attempt):
         forget_failure("ranking")
         session().challenged["ranking"] = ranks
