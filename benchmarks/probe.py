@@ -139,7 +139,7 @@ async def ask(session: Session, number: int, cells: Cells) -> dict[str, Any]:
         found: dict[str, Any] | None = unpacked(session.mounted("board")[-1].bytes)[0]["answer"]
         if found and found["number"] == number:
             return found
-        polling = session.mounted("probe-polling")[-1]
+        polling = session.mounted("poll-probe")[-1]
         await asyncio.sleep(json.loads(polling.json)["after"] / 1000)
 
 

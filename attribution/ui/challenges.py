@@ -57,7 +57,7 @@ def show_challenge(analysis: PreparedAnalysis) -> None:
         show_ranking(session().challenged["ranking"], ranked)
     if any(session().probes[purpose].active for purpose in session().challenged if purpose in session().probes):
         session().polls += 1
-        poll_again(session().polls, POLL, key="challenge-polling")
+        poll_again(session().polls, POLL, key="poll-challenge")
 
 
 def found(purpose: str, analysis: PreparedAnalysis, attempt: Attempt) -> Any:

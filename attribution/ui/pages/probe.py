@@ -83,7 +83,7 @@ def show_page(analysis: PreparedAnalysis, attempt: Attempt) -> None:
         st.button("Try again", on_click=forget_failure, args=("photo",))
     if waits:
         session().polls += 1
-        poll_again(session().polls, POLL, key="probe-polling")
+        poll_again(session().polls, POLL, key="poll-probe")
 
 
 def hides(attempt: Attempt) -> bool:
@@ -222,7 +222,7 @@ def show_examples() -> None:
         )
     elif job.active:
         session().polls += 1
-        poll_again(session().polls, POLL, key="examples-polling")
+        poll_again(session().polls, POLL, key="poll-examples")
     else:
         st.error(job.sentence, icon=":material/error:")
 
