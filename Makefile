@@ -21,7 +21,7 @@ run: setup
 
 test: check
 	$(BIN)/python -m pytest -m "not slow and not browser" --numprocesses 2
-	$(BIN)/python -m pytest -m "not slow and browser" --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not slow and browser"
 
 # make benchmark NAME=startup: prints one line a figure and a verdict, fails below the floor.
 benchmark: setup-dev

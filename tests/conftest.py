@@ -27,7 +27,7 @@ SAMPLES = Path(__file__).parents[1] / "assets" / "samples"
 
 @pytest.hookimpl(tryfirst=True)  # before -m selects
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what opens Chromium, so that it runs apart: each of its workers has a server and a browser, too."""
+    """Mark what opens Chromium; it runs alone, all else by as many workers as there are cores."""
     for item in items:
         if "browser" in getattr(item, "fixturenames", ()):
             item.add_marker("browser")

@@ -97,6 +97,7 @@ def _net() -> torch.nn.Module:
     return net
 
 
+@pytest.mark.slow
 def test_a_point_is_the_same_place_of_the_photo_in_all_models(page: Page, address: str, tmp_path: Path) -> None:
     kind = Kind(2, classes="cat/German shepherd")
     path = write(kind.net, tmp_path, "pt")

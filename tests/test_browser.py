@@ -91,6 +91,7 @@ def test_a_newer_choice_replaces_one_that_is_running(page: Page) -> None:
     expect(page.locator(".st-key-map-integrated_gradients")).to_contain_text("6 backward pass", timeout=20_000)
 
 
+@pytest.mark.slow
 def test_the_other_embedded_model(page: Page) -> None:
     old = source(page, "zeiler_fergus")
     choose(page, "Model", "EfficientNet-Lite0")

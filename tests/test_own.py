@@ -87,9 +87,8 @@ def write(net: nn.Module, folder: Path, form: str) -> Path:
 
 FORMS = [
     ("classes", "safetensors"),
-    ("grey", "pt"),
-    ("number", "safetensors"),
-    *(pytest.param(kind, "pt", marks=pytest.mark.slow) for kind in KINDS if kind not in ("grey", "number")),
+    ("number", "pt"),
+    *(pytest.param(kind, "pt", marks=pytest.mark.slow) for kind in KINDS if kind != "number"),
 ]
 
 

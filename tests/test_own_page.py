@@ -52,7 +52,7 @@ def add(page: Page, kind: Kind, path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "form"),
     [
-        pytest.param(name, "pt" if place % 2 else "safetensors", marks=() if name == "number" else pytest.mark.slow)
+        pytest.param(name, "pt" if place % 2 else "safetensors", marks=pytest.mark.slow)
         for place, name in enumerate(KINDS)
     ],
 )
