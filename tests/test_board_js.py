@@ -1,4 +1,4 @@
-"""What the board computes in the browser, by node: masks, forecasts equal to Python's, and its questions."""
+"""The computations of the board in the browser, by node: masks, forecasts equal to Python's, and its questions."""
 
 import json
 from pathlib import Path

@@ -33,7 +33,7 @@ ASKED = "print('pixel', shown.pixel, [float(f'{each.sum():.3g}') for each in sho
 
 
 def results() -> at.Results:
-    """What the first cell computes."""
+    """The result of the first cell."""
     names: dict[str, object] = {}
     exec(CELL.rpartition("\n")[0], names)
     found = names["results"]

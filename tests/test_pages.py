@@ -1,4 +1,4 @@
-"""What holds on every page, in Chromium: one heading, the tab's title, nothing cut off, contrast, and the height."""
+"""Requirements of every page, in Chromium: one heading, the tab's title, nothing cut off, contrast, and the height."""
 
 from collections.abc import Iterator
 

@@ -98,7 +98,7 @@ SELECT = "(control, value) => { control.value = value; control.dispatchEvent(new
 
 
 def painted(canvas: Any) -> NDArray[Any]:
-    """What a canvas shows, (H, W, 3)."""
+    """The pixels of a canvas, (H, W, 3)."""
     data = base64.b64decode(canvas.evaluate("canvas => canvas.toDataURL()").partition(",")[2])
     with Image.open(io.BytesIO(data)) as image:
         return np.asarray(image.convert("RGB")).astype(int)

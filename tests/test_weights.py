@@ -33,7 +33,7 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 @dataclass
 class Server:
-    """What is served by path, and the paths that were asked for."""
+    """The served files by path, and the paths that were asked for."""
 
     url: str
     files: dict[str, bytes] = field(default_factory=dict)

@@ -33,6 +33,7 @@ from attribution.targets.target import Target
 Kind = Literal["sum", "slope", "tested", "share"]
 EQUAL_IMAGES = 0.5 / 255  # largest difference of two images that are the same in eight bits
 CONTROL = "Area alone"
+NOTES = {"slope": "a forecast by the slope", "tested": "not a derivative; listed as a test"}  # by kind
 TOP = 5  # classes shown
 
 
@@ -122,7 +123,7 @@ class Forecast:
             return f"{self.share:.1%} of the map is covered"
         if not self.valid:
             return "the map's baseline is another image"
-        return {"slope": "a forecast by the slope", "tested": "not a derivative; listed as a test"}.get(self.kind, "")
+        return NOTES.get(self.kind, "")
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,7 +164,7 @@ class Probe:
     after: float
     whole: float
     top: tuple[tuple[int, str, float, float], ...]
-    maps: tuple[Forecast, ...]
+    maps: tuple[Forecast, ...] = ()
 
     @property
     def change(self) -> float:
@@ -279,11 +280,9 @@ class Prober:
         """
         area = cells.area((self.x.shape[1], self.x.shape[2]))
         after = self.ask(cells, fill)
-        change = after.score - self.before.score
-        rows = tuple(_row(each, cells, change) for each in forecasters)
         whole = whole or self.whole(fill)
         scores = (self.before.score, after.score, whole.score)
-        return Probe(self.target, cells, fill, area, *scores, self._top(after), rows)
+        return with_forecasts(Probe(self.target, cells, fill, area, *scores, self._top(after)), forecasters)
 
     def _top(self, after: Answer) -> tuple[tuple[int, str, float, float], ...]:
         order = [int(index) for index in np.argsort(-after.shares, kind="stable")[:TOP]]

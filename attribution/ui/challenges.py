@@ -8,10 +8,9 @@ import streamlit as st
 from attribution.checks.challenges.attempt import CHALLENGES, LARGEST_GUESS, Attempt
 from attribution.checks.challenges.challenge import Challenge, Par
 from attribution.ui.forms import held
-from attribution.ui.polling import poll_again
-from attribution.ui.probing import ask, forget_failure
+from attribution.ui.probing import ask, forget_failure, poll
 from attribution.ui.ranking import ask_links, show_ranking
-from attribution.ui.session import rerun_page, session
+from attribution.ui.session import rerun_if_requested, rerun_page, session
 from attribution.ui.table import show_table
 from attribution.ui.watch import STARTING
 from attribution.work.analysis import PreparedAnalysis
@@ -24,9 +23,7 @@ GUESS = "probe-guess"  # key of the field of the guess
 
 def show_challenge(analysis: PreparedAnalysis) -> None:
     """Show the chosen challenge; run again until what was asked for is measured."""
-    if session().rerun:
-        session().rerun = False
-        st.rerun()
+    rerun_if_requested()
     attempt = held(Attempt, Attempt.key, st.session_state)  # type: ignore[arg-type]
     if attempt.challenge not in CHALLENGES:
         return
@@ -56,8 +53,7 @@ def show_challenge(analysis: PreparedAnalysis) -> None:
     if ranked := found("ranking", analysis, attempt):
         show_ranking(session().challenged["ranking"], ranked)
     if any(session().probes[purpose].active for purpose in session().challenged if purpose in session().probes):
-        session().polls += 1
-        poll_again(session().polls, POLL, key="poll-challenge")
+        poll("challenge", POLL)
 
 
 def found(purpose: str, analysis: PreparedAnalysis, attempt: Attempt) -> Any:

@@ -3,12 +3,19 @@
 from typing import TypeVar
 
 from attribution.refusal import Refusal
+from attribution.ui.polling import poll_again
 from attribution.ui.session import address, session
 from attribution.ui.watch import JOBS, Task
 from attribution.work.jobs import Job
 
 R = TypeVar("R")
 WAIT = 0.5  # seconds
+
+
+def poll(name: str, after: float) -> None:
+    """Rerun the surrounding fragment after this many seconds, to look at its jobs; the name is unique on the page."""
+    session().polls += 1
+    poll_again(session().polls, after, key=f"poll-{name}")
 
 
 def forget_failure(purpose: str) -> None:

@@ -146,3 +146,10 @@ def address() -> str:
 def rerun_page() -> None:
     """Make the next fragment run rerun the whole page; for buttons inside a fragment."""
     session().rerun = True
+
+
+def rerun_if_requested() -> None:
+    """Rerun the whole page if `rerun_page` was called; for the start of a fragment."""
+    if session().rerun:
+        session().rerun = False
+        st.rerun()

@@ -11,7 +11,7 @@ from attribution.refusal import Refusal
 from attribution.system.memory import has_room
 from attribution.ui.error_card import error_card
 from attribution.ui.polling import poll_again
-from attribution.ui.session import address, is_connected, rerun_page, session
+from attribution.ui.session import address, is_connected, rerun_if_requested, rerun_page, session
 from attribution.work.jobs import Job, Jobs
 
 R = TypeVar("R")
@@ -197,9 +197,7 @@ def show(
 
     @error_card()
     def poll(polling: bool) -> None:
-        if session().rerun:
-            session().rerun = False
-            st.rerun()
+        rerun_if_requested()
         active = watch.active()  # read once: a job that ends while the page is drawn is seen by the next poll
         if polling and not active:  # the whole page shows the result, once; it does not poll
             st.rerun()

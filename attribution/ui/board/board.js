@@ -10,7 +10,6 @@ import { Picture } from "./picture.js";
 
 const KEPT = 3; // photos with their maps, the last ones
 const CLOCK = { now: () => Date.now(), later: (call, wait) => setTimeout(call, wait), cancel: (timer) => clearTimeout(timer) };
-const NOTES = { slope: "a forecast by the slope", tested: "not a derivative; listed as a test" };
 const CONTROL = { title: "Area alone", kind: "sum", valid: true, note: "area \u00d7 change when all is covered" };
 
 const known = new Map(); // identifier -> facts
@@ -194,7 +193,7 @@ class Board {
     this.table.replaceChildren(caption, top, body);
   }
 
-  buildRow({ title, kind, valid, note = NOTES[kind] }, place) {
+  buildRow({ title, kind, valid, note }, place) {
     const root = element("tr");
     const head = element("th", { scope: "row" });
     const best = element("span", { className: "closest", textContent: "closest" });

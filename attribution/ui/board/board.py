@@ -11,7 +11,7 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from attribution.checks.probe import Forecaster
+from attribution.checks.probe import NOTES, Forecaster
 from attribution.photo.cells import GRID, Cells
 from attribution.ui.events import Asked, read_asked, read_covered, read_recompute, received
 from attribution.viewer import message
@@ -70,7 +70,10 @@ def pack_facts(facts: Facts) -> tuple[str, bytes]:
         "height": height,
         "width": width,
         "fill": facts.fill,
-        "maps": [{"title": each.title, "kind": each.kind, "valid": each.valid} for each in facts.forecasters],
+        "maps": [
+            {"title": each.title, "kind": each.kind, "valid": each.valid, "note": NOTES.get(each.kind, "")}
+            for each in facts.forecasters
+        ],
         "axis": facts.axis,
         "before": facts.before,
         "whole": facts.whole,

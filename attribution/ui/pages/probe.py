@@ -26,10 +26,9 @@ from attribution.ui.events import Asked
 from attribution.ui.export_dialog import offer_export
 from attribution.ui.forms import ask, fill, held
 from attribution.ui.heading import show_heading
-from attribution.ui.polling import poll_again
 from attribution.ui.probing import ask as probe
-from attribution.ui.probing import forget_failure
-from attribution.ui.session import rerun_page, session
+from attribution.ui.probing import forget_failure, poll
+from attribution.ui.session import rerun_if_requested, rerun_page, session
 from attribution.ui.sidebar import add_method
 from attribution.ui.watch import show
 from attribution.work.analysis import Outcome, PreparedAnalysis, require_methods
@@ -49,9 +48,7 @@ def show_page(analysis: PreparedAnalysis, attempt: Attempt) -> None:
     """Show the board and what the network says of the covered photo; run again for every request of the board."""
     if st.session_state.pop(LEAVES, False):
         st.switch_page(EXPLORE)
-    if session().rerun:
-        session().rerun = False
-        st.rerun()
+    rerun_if_requested()
     task = ProbeTask(analysis, Cells(), attempt.fill)
     if session().watches[PAGE].status == "outdated" and task.remembered() is None:
         st.info("The settings have changed; press Compute below.", icon=":material/info:")
@@ -82,8 +79,7 @@ def show_page(analysis: PreparedAnalysis, attempt: Attempt) -> None:
         st.error(untouched.sentence or "Cancelled.", icon=":material/error:")
         st.button("Try again", on_click=forget_failure, args=("photo",))
     if waits:
-        session().polls += 1
-        poll_again(session().polls, POLL, key="poll-probe")
+        poll("probe", POLL)
 
 
 def hides(attempt: Attempt) -> bool:
@@ -221,8 +217,7 @@ def show_examples() -> None:
             "cell one half. In both, the sum of all values is right; no method promises the sum over one cell."
         )
     elif job.active:
-        session().polls += 1
-        poll_again(session().polls, POLL, key="poll-examples")
+        poll("examples", POLL)
     else:
         st.error(job.sentence, icon=":material/error:")
 
