@@ -87,8 +87,7 @@ def write(net: nn.Module, folder: Path, form: str) -> Path:
 
 FORMS = [
     ("classes", "safetensors"),
-    ("number", "pt"),
-    *(pytest.param(kind, "pt", marks=pytest.mark.slow) for kind in KINDS if kind != "number"),
+    *(pytest.param(kind, "pt", marks=pytest.mark.slow) for kind in KINDS),
 ]
 
 

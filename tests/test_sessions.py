@@ -111,6 +111,7 @@ def test_a_network_whose_maps_are_no_numbers_is_told_and_the_next_choice_works(h
     run(visit)
 
 
+@pytest.mark.slow
 def test_a_server_that_is_stopped_during_a_job_ends_within_ten_seconds_and_starts_again(tmp_path: Path) -> None:
     async def visit(address: str, stop: Callable[[], int]) -> None:
         async with people(address, 2) as (ann, bob):

@@ -268,14 +268,14 @@ LABELS |= {"top": "Top pixels", "colours": "Colours", "scale": "Colour scale"}
 
 def test_python_draws_what_the_viewer_draws(page: Page, results: dict[str, at.Attribution], shepherd: Any) -> None:
     idle(page)
-    for view in VIEWS:
+    for place, view in enumerate(VIEWS):
         for name, value in plain(view).items():
             control = page.get_by_label(LABELS[name])
             if control.is_visible():
                 (control.select_option if isinstance(value, str) else control.fill)(str(value))
                 page.evaluate(PAINTED)  # a view shows and hides controls when it is painted
         drawn = view.draw([each.values for each in results.values()], eight_bit(shepherd.numpy()))
-        for key, drawing in zip(results, drawn, strict=True):
+        for key, drawing in list(zip(results, drawn, strict=True))[place % 2 :: 2]:  # half of the maps each
             off = np.abs(saved_without_download(page, key) - drawing.rgb).max(-1)
             assert (off > 3).mean() < 0.001, view  # 16-bit values, and pixels just at a threshold
             assert np.abs(drawing.rgb.astype(int) - 255).max() > 100  # and something is drawn

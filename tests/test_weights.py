@@ -360,6 +360,7 @@ def test_googlenet_is_loaded_without_its_training_heads_and_with_its_own_scaling
     check_same_logits(at.load_model("googlenet", device="cpu"), net)
 
 
+@pytest.mark.slow
 def test_densenet121_is_loaded_from_the_names_of_its_published_file(publish: Publish) -> None:
     net = random_net(zoo.densenet121)
     # As it was published in 2017: with a dot before the number, and without a count of batches.

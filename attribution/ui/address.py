@@ -19,6 +19,8 @@ from attribution.checks.challenges.attempt import Attempt
 from attribution.checks.faithfulness import Trial
 from attribution.checks.sanity import Randomisation
 from attribution.drawing.view import View
+from attribution.lesson.chapter import Chapter
+from attribution.lesson.chapters import CHAPTERS
 from attribution.methods import METHODS
 from attribution.models.served import SERVED
 from attribution.photo.samples import SAMPLES
@@ -26,6 +28,8 @@ from attribution.refusal import Refusal
 from attribution.settings import C, Configurable, Several, described, plain, read, restore, write
 from attribution.ui.events import read_window
 from attribution.ui.forms import fill, held
+from attribution.ui.lessons.lesson import PAGE as LEARN
+from attribution.ui.lessons.lesson import Lesson, figure_text, go, language_of, place
 from attribution.ui.models import find_model
 from attribution.ui.photo import SHARED_PREFIX
 from attribution.ui.session import session
@@ -52,6 +56,8 @@ class Restored:
         state: Values of the pages' widgets, by key.
         view: View of the panels.
         window: Visible part of the photo.
+        lesson: Place in the lesson; None if the link has none.
+        figure: State of the lesson's figure; None for that of the step.
         sentences: One message per invalid parameter.
     """
 
@@ -59,6 +65,8 @@ class Restored:
     state: dict[str, Any] = field(default_factory=dict)
     view: View = field(default_factory=View)
     window: Window = WHOLE_WINDOW
+    lesson: Lesson | None = None
+    figure: Chapter | None = None
     sentences: list[str] = field(default_factory=list)
 
 
@@ -72,6 +80,7 @@ def restore_session() -> None:
     parts = st.query_params.to_dict()
     asked = parse(parts if parts or not SERVED else {"model": next(iter(SERVED))})
     fill_sidebar(asked.analysis)
+    go(asked.lesson or Lesson(language=language_of(st.context.locale or "")), st.session_state, asked.figure)  # type: ignore[arg-type]
     st.session_state.update(asked.state)
     state.restored, state.keep_crop = True, asked.analysis.photo in UPLOAD_SOURCES
     state.view, state.window, state.sentences = asked.view, asked.window, asked.sentences
@@ -84,6 +93,8 @@ def _go_to(entry: Restored) -> None:
         fill(page(), key, st.session_state)  # type: ignore[arg-type]
     for key in FIRST_BASELINES:
         fill(BASELINES[key](), f"baselines.{key}", st.session_state)  # type: ignore[arg-type]
+    if entry.lesson:
+        go(entry.lesson, st.session_state, entry.figure)  # type: ignore[arg-type]
     st.session_state["baselines"] = list(FIRST_BASELINES)
     st.session_state.update(entry.state)
     state = session()
@@ -103,7 +114,17 @@ def query(analysis: Analysis) -> str:
         **{key: (write(held(page, key, state)), key) for key, page in PAGES.items()},
         "baselines": (Several.SEPARATOR.join(baselines), Several.SEPARATOR.join(FIRST_BASELINES)),
     }
+    if session().page == LEARN:
+        parts |= {name: (text, "") for name, text in _lesson(place()).items()}
     return "&".join(parameter(name, str(text)) for name, (text, default) in parts.items() if text != default)
+
+
+def _lesson(here: Lesson) -> dict[str, str]:
+    """Return the parameters of a place in the lesson; chapter, step and language always, so that a link sets them."""
+    usual = plain(Lesson())
+    always = ("chapter", "step", "language")
+    found = {name: str(text) for name, text in plain(here).items() if name in always or text != usual[name]}
+    return {**found, "figure": figure_text(here)}
 
 
 def parameter(name: str, text: str) -> str:
@@ -146,6 +167,10 @@ def _read_part(name: str, text: str, found: Restored) -> None:
         found.analysis = changed
     elif name in described(View):
         found.view = restore(View, {**plain(found.view), name: text})
+    elif name in described(Lesson):
+        found.lesson = restore(Lesson, {**plain(found.lesson or Lesson()), name: text})
+    elif name == "figure":
+        found.figure = read(text, CHAPTERS)
     elif name in PAGES:
         fill(read(text, {name: PAGES[name]}), name, found.state)
     elif name == "zoom":

@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 import streamlit as st
 
 from attribution.drawing.view import View
+from attribution.lesson.saturation import Toy
+from attribution.lesson.three_neurons import Neurons
 from attribution.photo.cells import Cells, CellsSetting
 from attribution.photo.crop import Crop, CropSetting
 from attribution.settings import described, restore
@@ -19,6 +21,9 @@ from attribution.viewer.message import WHOLE_WINDOW, Window
 E = TypeVar("E")
 MAX_SIDE = 1 << 16  # pixels of a map's side
 MAX_QUESTIONS = 1 << 31  # after which the board counts from 0 again
+MAX_WEIGHT = 5.0  # size of a number in the sandbox of three neurons
+TOY_RANGE = (-1.0, 4.0)  # of the numbers in the sandbox of saturation
+MAX_TOY_STEPS = 50
 
 
 @dataclass(frozen=True)
@@ -107,6 +112,41 @@ def read_asked(sent: Any) -> Asked:
     return Asked(_whole(sent["number"], MAX_QUESTIONS), CellsSetting("").check(cells), rests, facts)
 
 
+def read_move(sent: Any) -> int:
+    """Read a move in the lesson: 1 or -1 step."""
+    if sent["by"] not in (1, -1):
+        raise ValueError(sent["by"])
+    return int(sent["by"])
+
+
+def read_letter(sent: Any) -> str:
+    """Read the letter of an option."""
+    if sent["letter"] not in ("a", "b", "c"):
+        raise ValueError(sent["letter"])
+    return str(sent["letter"])
+
+
+def read_neurons(sent: Any) -> tuple[Neurons, int]:
+    """Read the state of the sandbox of three neurons, in tenths, and how often it had been set from outside."""
+
+    def several(values: Any, count: int) -> Any:
+        if not isinstance(values, list) or len(values) != count:
+            raise ValueError(values)
+        return tuple(_tenth(each, -MAX_WEIGHT, MAX_WEIGHT) for each in values)
+
+    a, b, c = (several(weights, 2) for weights in sent["into"])
+    found = Neurons(several(sent["x"], 2), (a, b, c), several(sent["out"], 3), several(sent["skip"], 2))
+    return found, _whole(sent["restored"], MAX_QUESTIONS)
+
+
+def read_toy(sent: Any) -> tuple[Toy, int]:
+    """Read the state of the sandbox of saturation, in tenths, and how often it had been set from outside."""
+    x, baseline = (_tenth(sent[name], *TOY_RANGE) for name in ("x", "baseline"))
+    if not (steps := _whole(sent["steps"], MAX_TOY_STEPS + 1)):
+        raise ValueError(steps)
+    return Toy(x, baseline, steps), _whole(sent["restored"], MAX_QUESTIONS)
+
+
 def read_view(sent: Any) -> tuple[View, Window]:
     """Read the view of the panels, which the viewer sends when an export or a link is requested."""
     parts = {str(name): str(text) for name, text in dict(sent).items()}
@@ -143,6 +183,12 @@ def _share(value: Any) -> float:
     if not 0 <= _number(value) <= 1:
         raise ValueError(value)
     return float(value)
+
+
+def _tenth(value: Any, low: float, high: float) -> float:
+    if not low <= _number(value) <= high:
+        raise ValueError(value)
+    return round(float(value), 1) + 0.0  # no negative zero
 
 
 def _number(value: Any) -> float:

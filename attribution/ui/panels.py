@@ -11,7 +11,7 @@ from attribution import viewer
 from attribution.result import Attribution
 from attribution.ui.events import read_choice, read_mark, read_tab, read_view, received
 from attribution.ui.reload import claim
-from attribution.ui.session import rerun_page, session
+from attribution.ui.session import Pixel, rerun_page, session
 from attribution.viewer.bundle import bundle
 from attribution.viewer.message import Place, pack_result, style, view_facts
 
@@ -36,7 +36,13 @@ def packed_once(result: Attribution, place: Place) -> bytes:
     return known[place]
 
 
-def show(packed: bytes, key: str, marks: bool = False, choose: Callable[[int], None] | None = None) -> None:
+def show(
+    packed: bytes,
+    key: str,
+    marks: bool = False,
+    choose: Callable[[int], None] | None = None,
+    mark: Callable[[Pixel], None] | None = None,
+) -> None:
     """Show a panel, the toolbar or the link.
 
     Args:
@@ -44,11 +50,14 @@ def show(packed: bytes, key: str, marks: bool = False, choose: Callable[[int], N
         key: Unique on the page and constant across reruns.
         marks: True if a click marks a pixel, whose values the page then shows.
         choose: Called with the place of a class that was clicked.
+        mark: Called with each pixel that is marked. Default: the page only shows its values.
     """
 
     def marked() -> None:
         if event := received(key, "pixel", read_mark):
             (session().mark,) = event
+            if mark and event[0]:
+                mark(event[0])
 
     def exporting() -> None:
         if event := received(key, "export", read_view):
@@ -73,7 +82,7 @@ def show(packed: bytes, key: str, marks: bool = False, choose: Callable[[int], N
         "on_share_change": sharing,
         "on_tab_change": told_tab,
     }
-    if marks:
+    if marks or mark:
         callbacks["on_pixel_change"] = marked
     if choose:
         callbacks["on_choice_change"] = chosen

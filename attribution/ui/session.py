@@ -47,6 +47,7 @@ class Session:
         automatic: True if a change starts a job without a click.
         view: View of the panels when the page was opened.
         window: Visible part of the photo when the page was opened.
+        page: URL path of the open page; empty for the first.
         sentences: Messages about invalid parameters of the link.
         restored: True once the link has been read.
         keep_crop: True if the next photo keeps the crop of the link.
@@ -71,6 +72,9 @@ class Session:
         challenged: Tasks of the challenges that were asked for, by purpose.
         guessed: Digest of what the guess is about; empty without a guess.
         polls: Number of polls of that board.
+        guesses: Letters of the guesses in the lesson, by key of the chapter.
+        votes: Counted votes in the lesson, by key of the chapter and letter.
+        figure: Key of the lesson's last chapter with a figure, and that figure.
         added: Key of a model that was added and is to be chosen; empty if there is none.
     """
 
@@ -81,6 +85,7 @@ class Session:
     automatic: bool = True
     view: View = field(default_factory=View)
     window: Window = WHOLE_WINDOW
+    page: str = ""
     sentences: list[str] = field(default_factory=list)
     restored: bool = False
     keep_crop: bool = False
@@ -106,6 +111,9 @@ class Session:
     challenged: dict[str, Any] = field(default_factory=dict)
     guessed: str = ""
     polls: int = 0
+    guesses: dict[str, str] = field(default_factory=dict)
+    votes: dict[str, dict[str, int]] = field(default_factory=dict)
+    figure: tuple[str, Any] = ("", None)
     added: str = ""
 
 

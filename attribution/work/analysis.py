@@ -266,6 +266,10 @@ class PreparedAnalysis:
         """Return the map of any method for this photo and target, or its refusal, if it is cached."""
         return _results.get(self._key(method))
 
+    def keep_map(self, method: Method, found: Attribution | Refusal) -> None:
+        """Cache the map of a method for this photo and target, or its refusal."""
+        _results.put(self._key(method), found)
+
     def remembered(self) -> Outcome | None:
         """Return the outcome if all of it is cached, else None."""
         if (predicted := _predictions.get(self.subject)) is None:

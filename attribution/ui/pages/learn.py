@@ -1,0 +1,446 @@
+"""The page Learn: ten chapters, each a guess, a live figure, the answer, and the formula with its code."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from attribution.lesson.chapter import STEPS, Chapter
+from attribution.lesson.chapters import CHAPTERS
+from attribution.lesson.chapters.saturation import STEPS as SATURATION_STEPS
+from attribution.lesson.chapters.saturation import Saturation
+from attribution.lesson.figure import Figure
+from attribution.lesson.neurons_chapter import NeuronsChapter
+from attribution.lesson.patch import place_of
+from attribution.lesson.saturation import Toy
+from attribution.photo.samples import SAMPLES, sample_title
+from attribution.settings import Choice, Number, Setting, described
+from attribution.ui.figure import show_figure
+from attribution.ui.forms import fill
+from attribution.ui.handout import offer_handout
+from attribution.ui.lessons.lesson import (
+    KEY,
+    SET,
+    SHOWN,
+    Lesson,
+    control_key,
+    go,
+    place,
+    state_of,
+)
+from attribution.ui.lessons.text import LETTERS, ChapterText, languages
+from attribution.ui.presenter.presenter import listen
+from attribution.ui.probing import ask, forget_failure, poll
+from attribution.ui.sandbox.sandbox import show_saturation, show_three_neurons
+from attribution.ui.session import Pixel, session
+from attribution.ui.watch import POLL_INTERVAL
+from attribution.work.lesson import FigureTask
+
+EXPLORE = Path(__file__).with_name("explore.py")
+STYLE = Path(__file__).parents[1] / "lessons" / "learn.css"
+PRESENTER_STYLE = STYLE.with_name("presenter.css")
+PRESENTER_SCALE = 1.6  # of the text in the presenter mode; 16 pixels become 27
+WIDTHS = (2, 3)  # relative widths of the text and the figure
+OPEN_CLASS = -1  # index for "All other classes"
+MAX_SEGMENTS_LENGTH = 30  # letters of all options beside each other; longer ones are in a list
+PURPOSE = "lesson"  # of the job
+
+
+def say(text: str, kind: str, language: str) -> None:
+    """Show plain text in a paragraph of its kind."""
+    st.html(f'<p class="lesson-{kind}" lang="{language}">{escape(text)}</p>')
+
+
+def letter_of(letter: str) -> str:
+    """Return the letter of an option as it is shown."""
+    return letter.upper()
+
+
+class Page:
+    """The page in one run.
+
+    Attributes:
+        here: Place in the lesson.
+        chapter: State of the figure.
+        text: Text of the chapter.
+        words: Words of the page.
+    """
+
+    def __init__(self) -> None:
+        self.here: Lesson = place()
+        self.kind = self.here.kind
+        self.chapter = state_of(self.kind)
+        self.text: ChapterText = self.here.words.chapters[self.kind.key]
+        self.words = self.here.words.page
+        self.step = STEPS[self.here.step - 1]
+        self.figure: Figure | None = None
+        self.failed = ""
+
+    # Places
+
+    def goes(self, to: Lesson) -> None:
+        """Go to a place; for callbacks."""
+        go(to, st.session_state)  # type: ignore[arg-type]
+
+    def moves(self, by: int) -> None:
+        """Go some steps further on, or back; for callbacks."""
+        self.goes(self.here.moved(by))
+
+    def turns(self) -> None:
+        """Take over the chapter, the step or the language that was chosen; for callbacks."""
+        now = place()
+        self.goes(replace(now, step=1) if now.chapter != self.here.chapter else now)
+
+    # Parts of the page
+
+    def show(self) -> None:
+        """Show the page."""
+        session().rerun = False
+        self.compute()
+        st.html(STYLE)
+        if self.here.presents:
+            st.html(PRESENTER_STYLE)
+            listen(self.words["blank"], self.moves, self.vote, self.leave)
+        else:
+            self.show_places()
+        language = self.here.language
+        title = f"{self.here.chapter}. {self.text.parts['title']}"
+        st.html(f'<h1 class="lesson-title" lang="{language}">{escape(title)}</h1>')
+        left, right = st.columns(WIDTHS)
+        with left:
+            if not self.here.presents or self.step == "look":
+                say(self.text.parts["idea"], "idea", language)
+            {"guess": self.show_question, "look": self.show_look, "answer": self.show_answer}.get(
+                self.step, self.show_formula
+            )()
+            self.show_moves()
+            if self.here.presents:
+                say(self.text.parts["say"], "say", language)
+            else:
+                self.show_more()
+        with right, st.container(key="lesson-figure"):
+            self.show_controls()
+            self.show_live()
+
+    def compute(self) -> None:
+        """Ask for the figure of the photo; keep the last one of the chapter until it is there."""
+        kind, analysis = self.kind, session().analysis
+        if kind.sandbox:
+            return
+        if isinstance(analysis, str):
+            self.failed = analysis
+            return
+        job = ask(FigureTask(analysis.alone, self.chapter), PURPOSE)
+        if job.result:
+            session().figure = (kind.key, job.result)
+        elif not job.active:
+            self.failed = job.sentence or self.words["not_here"]
+        else:
+            poll(PURPOSE, POLL_INTERVAL / 2)
+        key, last = session().figure
+        self.figure = self.here.words.translated(last) if key == kind.key else None
+
+    def show_places(self) -> None:
+        """Show the chapters, the steps, the languages, and what can be taken away."""
+        titles = [each.parts["title"] for each in self.here.words.chapters.values()]
+        with st.container(horizontal=True, vertical_alignment="bottom", key="lesson-places"):
+            st.selectbox(
+                self.words["chapter"],
+                range(1, len(CHAPTERS) + 1),
+                format_func=lambda number: f"{number}. {titles[number - 1]}",
+                key=f"{KEY}.chapter",
+                label_visibility="collapsed",
+                on_change=self.turns,
+                persist_state="session",
+                width=300,
+            )
+            st.segmented_control(
+                self.words["step"],
+                range(1, len(STEPS) + 1),
+                format_func=lambda number: self.words[STEPS[number - 1]],
+                required=True,
+                key=f"{KEY}.step",
+                label_visibility="collapsed",
+                on_change=self.turns,
+                persist_state="session",
+            )
+            st.segmented_control(
+                self.words["language"],
+                list(languages()),
+                format_func=lambda code: languages()[code].page["name"],
+                required=True,
+                key=f"{KEY}.language",
+                label_visibility="collapsed",
+                persist_state="session",
+            )
+
+    def show_question(self) -> None:
+        """Show the question with its options, or with the counted votes when presenting."""
+        language = self.here.language
+        say(self.text.parts["question"], "question", language)
+        if self.here.presents:
+            self.show_votes()
+            return
+        key = self.kind.key
+        known = session().guesses.get(key)
+
+        def guessed() -> None:
+            session().guesses[key] = st.session_state[f"guess.{key}"]
+
+        st.radio(
+            self.words["question"],
+            LETTERS,
+            index=None if known is None else LETTERS.index(known),
+            format_func=lambda letter: f"{letter_of(letter)}. {self.text.parts[letter]}",
+            key=f"guess.{key}",
+            on_change=guessed,
+        )
+
+    def show_look(self) -> None:
+        """Show the task for the figure."""
+        say(self.text.parts["question"], "question", self.here.language)
+        if self.here.presents:
+            self.show_votes()
+            return
+        if guess := session().guesses.get(self.kind.key):
+            say(f"{letter_of(guess)}. {self.text.parts[guess]}", "guess", self.here.language)
+        say(self.text.parts["look"], "look", self.here.language)
+
+    def show_answer(self) -> None:
+        """Show the answer beside the guess."""
+        language, facts = self.here.language, self.figure.facts if self.figure else {}
+        right = self.kind.right or (self.figure.right if self.figure else "")
+        guess = session().guesses.get(self.kind.key)
+        say(self.text.parts["question"], "question", language)
+        if not right:
+            verdict = self.words["measure"]
+        elif guess:
+            judged = self.words["right"] if guess == right else self.words["wrong"].format(letter=letter_of(right))
+            verdict = f"{self.words['your_guess'].format(letter=letter_of(guess))} {judged}"
+        else:
+            verdict = f"{letter_of(right)}. {self.text.parts[right]}"
+        say(verdict, "verdict", language)
+        if self.here.presents and any(session().votes.get(self.kind.key, {}).values()):
+            self.show_votes()
+        say(self.text.said("answer", facts), "answer", language)
+
+    def show_formula(self) -> None:
+        """Show the formula, the code, the limits, and the way to Explore."""
+        language, parts = self.here.language, self.text.parts
+        st.latex(self.kind.formula)
+        say(parts["reading"], "reading", language)
+        if self.here.presents:
+            say(parts["misconception"], "answer", language)
+            return
+        for name in ("misconception", "cannot"):
+            st.html(f'<h2 lang="{language}">{escape(self.words[name])}</h2>')
+            say(parts[name], name, language)
+        with st.expander(self.words["code"], expanded=True):
+            st.code(self.kind.code.strip(), language="python")
+        if st.button(self.words["explore"], icon=":material/compare:", on_click=self.opens, type="primary"):
+            st.switch_page(EXPLORE)
+
+    def show_moves(self) -> None:
+        """Show the buttons to the neighbouring steps."""
+        first, last = self.here.moved(-1) == self.here, self.here.moved(1) == self.here
+        with st.container(horizontal=True, key="lesson-moves", vertical_alignment="center"):
+            st.button(self.words["previous"], disabled=first, on_click=self.moves, args=(-1,), key="lesson-previous")
+            st.button(
+                self.words["next"],
+                disabled=last,
+                on_click=self.moves,
+                args=(1,),
+                key="lesson-next",
+                type="secondary" if self.step == STEPS[-1] else "primary",
+            )
+            if self.here.presents:
+                st.button(self.words["leave"], on_click=self.leave, key="lesson-leave")
+
+    def show_more(self) -> None:
+        """Show the buttons of the presenter mode, the handout and the notes."""
+        with st.container(horizontal=True, key="lesson-more"):
+            st.button(
+                self.words["present"],
+                icon=":material/slideshow:",
+                on_click=self.presents,
+                help=self.words["keys"],
+                type="tertiary",
+            )
+            offer_handout(self.here)
+
+    def show_votes(self) -> None:
+        """Show the options with their counted votes, each a button that adds one."""
+        votes = session().votes.get(self.kind.key, {})
+        for letter in LETTERS:
+            with st.container(horizontal=True, vertical_alignment="center", key=f"vote-{letter}"):
+                st.button(
+                    f"{letter_of(letter)} \u00b7 {votes.get(letter, 0)}",
+                    key=f"vote-{letter}-button",
+                    help=self.words["vote"].format(letter=letter_of(letter)),
+                    on_click=self.vote,
+                    args=(letter,),
+                )
+                say(self.text.parts[letter], "option", self.here.language)
+        if any(votes.values()):
+            st.button(self.words["no_votes"], key="no-votes", on_click=votes.clear)
+
+    def show_controls(self) -> None:
+        """Show the controls of the figure, unless this is the guess or the link hides them."""
+        if self.step == "guess" or self.here.controls != SHOWN or self.kind.sandbox:
+            return
+        with st.container(horizontal=True, vertical_alignment="bottom", key="lesson-controls"):
+            if self.kind.picks_photo:
+                self._photo()
+            for name, setting in described(self.kind).items():
+                if setting.shown:
+                    self._control(name, setting)
+
+    def _photo(self) -> None:
+        sampled = st.session_state.source == "Samples"
+
+        def picked() -> None:
+            if (name := st.session_state["lesson-photo"]) in SAMPLES:
+                st.session_state.source, st.session_state.sample = "Samples", name
+
+        st.session_state["lesson-photo"] = st.session_state.sample if sampled else None
+        st.selectbox(
+            self.text.controls["photo"],
+            list(SAMPLES),
+            format_func=sample_title,
+            key="lesson-photo",
+            on_change=picked,
+            width=260,
+        )
+
+    def _control(self, name: str, setting: Setting) -> None:
+        key, label = f"{control_key(self.kind)}.{name}", self.text.controls[name]
+        if isinstance(setting, Number):
+            stride = self.kind.strides.get(name, 1)
+            st.slider(
+                label, int(setting.low), int(setting.high), step=stride, key=key, persist_state="session", width=260
+            )
+        elif isinstance(setting, Choice):
+            labels: dict[str, str] = {
+                each: self.text.options.get(name, {}).get(each, self._named(setting.label(each)))
+                for each in setting.options
+            }
+            if sum(map(len, labels.values())) > MAX_SEGMENTS_LENGTH:
+                st.selectbox(
+                    label, setting.options, format_func=labels.__getitem__, key=key, persist_state="session", width=220
+                )
+            else:
+                st.segmented_control(
+                    label,
+                    setting.options,
+                    format_func=labels.__getitem__,
+                    required=True,
+                    key=key,
+                    persist_state="session",
+                )
+
+    def _named(self, label: str) -> str:
+        return self.here.words.names.get(label, label)
+
+    def show_live(self) -> None:
+        """Show the figure."""
+        if self.kind.sandbox:
+            self._sandbox()
+            return
+        if self.failed:
+            st.warning(self.words["not_here"].format(reason=self.failed), icon=":material/info:")
+            st.button(self.words["try_again"], on_click=forget_failure, args=(PURPOSE,))
+        elif not self.figure:
+            st.skeleton(height=400)
+        if not self.figure or self.failed:
+            return
+        changes = self.step != "guess" and self.here.controls == SHOWN
+        show_figure(
+            self.figure.without(self.kind.hidden) if self.step == "guess" else self.figure,
+            self.text.captioned(self.figure.facts),
+            PRESENTER_SCALE if self.here.presents else 1.0,
+            self._choose if changes else None,
+            self._mark if changes and "place" in described(self.kind) else None,
+        )
+        if self.step == "answer" and self.kind.toy:
+            st.html(f'<h2 lang="{self.here.language}">{escape(self.words["toy"])}</h2>')
+            words, restored = self.here.words.sandbox, st.session_state[SET]
+            show_saturation("toy", Toy(), ("steps",), words, restored, lambda toy: None)
+
+    def _sandbox(self) -> None:
+        """Show the figure that the browser computes; on the last step, everything in it can be changed."""
+        words, restored = self.here.words.sandbox, st.session_state[SET]
+        guessing = self.step == "guess" or self.here.controls != SHOWN
+        if isinstance(self.chapter, NeuronsChapter):
+            chapter = self.chapter
+            free = ("x", "class", "weights", "presets") if self.step == STEPS[-1] else ("x", "class")
+            show_three_neurons(
+                "neurons",
+                chapter.neurons,
+                () if guessing else free,
+                words,
+                restored,
+                lambda neurons: self._fill(chapter.having(neurons)),
+                reveal=self.step != "guess",
+                focus=chapter.focus,
+            )
+        elif isinstance(self.chapter, Saturation):
+            toy = Toy(self.chapter.x, self.chapter.baseline, SATURATION_STEPS)
+            show_saturation(
+                "saturation",
+                toy,
+                () if guessing else ("x", "baseline"),
+                words,
+                restored,
+                lambda toy: self._set(x=toy.x, baseline=toy.baseline),
+            )
+
+    def _choose(self, rank: int) -> None:
+        self._set(rank=rank + 1)
+
+    def _mark(self, pixel: Pixel) -> None:
+        analysis = session().analysis
+        if not isinstance(analysis, str):
+            self._set(place=place_of(pixel.x, pixel.y, (analysis.x.shape[1], analysis.x.shape[2])))
+
+    def _set(self, **changes: Any) -> None:
+        """Change the state of the figure; for callbacks."""
+        self._fill(replace(self.chapter, **changes))
+
+    def _fill(self, chapter: Chapter) -> None:
+        fill(chapter, control_key(self.kind), st.session_state)  # type: ignore[arg-type]
+
+    # The presenter
+
+    def presents(self) -> None:
+        """Begin to present; for callbacks."""
+        st.session_state[f"{KEY}.present"] = "yes"
+
+    def leave(self) -> None:
+        """Stop presenting; for callbacks."""
+        st.session_state[f"{KEY}.present"] = "no"
+
+    def vote(self, letter: str) -> None:
+        """Count a vote; for callbacks."""
+        votes = session().votes.setdefault(self.kind.key, {})
+        votes[letter] = votes.get(letter, 0) + 1
+
+    def opens(self) -> None:
+        """Set the sidebar to the methods and the class of the figure; for callbacks."""
+        state = st.session_state
+        methods: Sequence[Any] = self.chapter.methods()
+        state.methods = [each.key for each in methods]
+        for each in methods:
+            fill(each, each.key, state)  # type: ignore[arg-type]
+        analysis = session().analysis
+        if isinstance(analysis, str):
+            return
+        if self.kind.score in analysis.record.facts().output.scores:
+            state.score = self.kind.score
+        if self.figure and self.figure.explained >= 0:
+            state.target, state.versus = self.figure.explained, OPEN_CLASS
+
+
+Page().show()

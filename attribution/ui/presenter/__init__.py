@@ -1,0 +1,1 @@
+"""The presenter mode: keys of clickers, and a blank screen."""

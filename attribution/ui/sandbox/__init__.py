@@ -1,0 +1,1 @@
+"""The sandboxes: small networks to play with, computed and drawn in the browser."""
