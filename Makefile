@@ -13,7 +13,7 @@ ANSWERS := import sys, urllib.request; urllib.request.urlopen(sys.argv[1] + "/to
 
 export GOMP_SPINCOUNT ?= 1000# as in streamlit_app.py
 
-.PHONY: run test benchmark check setup setup-dev gpu-check
+.PHONY: run test benchmark check tour setup setup-dev gpu-check
 
 # make run listens on localhost; make run SHARE=1 also serves the other machines of the network.
 run: setup
@@ -26,6 +26,10 @@ test: check
 # make benchmark NAME=startup: prints one line a figure and a verdict, fails below the floor.
 benchmark: setup-dev
 	PYTHONPATH=.:tests $(BIN)/python benchmarks/$(NAME).py
+
+# make tour: films docs/tour.webp, the animation in the README, in three minutes.
+tour: setup-dev
+	PYTHONPATH=.:tests $(BIN)/python docs/tour.py
 
 check: setup-dev
 	$(BIN)/ruff check

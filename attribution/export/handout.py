@@ -177,8 +177,8 @@ def _figure(figure: Figure, sheet: Sheet, words: Mapping[str, str]) -> Iterator[
     reading = [words[key] for key, signed in (("signed", True), ("unsigned", False)) if signed in kinds]
     caption = "\n\n".join([sheet.caption, " ".join(reading)])
     yield f"<figure><figcaption>{_paragraphs(caption)}</figcaption>"
-    if figure.pictures:
-        yield f'<div class="pictures" style="--columns: {min(len(figure.pictures), COLUMNS)}">'
+    if count := len(figure.pictures):
+        yield f'<div class="pictures" style="--columns: {-(-count // -(-count // COLUMNS))}">'
         for picture in figure.pictures:
             yield _picture(picture, sheet.captions[picture.name])
         yield "</div>"
