@@ -25,7 +25,8 @@ COLOURS = ("#0b5fa5", "#c2570c", "#1a1a1a", "#6b4fa0")  # of series, dark on whi
 DASHES = ("", "6 3", "2 2", "8 3 2 3")  # of curves, which differ in print without colours too
 MARKS = {"D": "M5 0l5 5-5 5-5-5z", "o": "M5 0a5 5 0 1 0 .01 0z", "s": "M0 0h10v10H0z", "^": "M5 0l5 10H0z"}
 WIDTH = 5.4  # inches of a chart of curves
-ROW = 0.36  # inches of the height of a category; its name takes up to two lines
+ROW = 0.36  # inches of the height of a category, at least; its name takes up to two lines
+BAR = 0.14  # inches of the height of a bar, at least
 AXIS = 0.3  # inches below the bars, for the numbers of the axis
 FORMULA_SIZE = 14  # points
 _drawing = Lock()  # matplotlib's settings and its parser of formulas belong to all threads
@@ -175,7 +176,7 @@ def _figure(figure: Figure, sheet: Sheet, words: Mapping[str, str]) -> Iterator[
     images = [picture.image for picture in figure.pictures] + [drawn for *_, drawn in figure.strip]
     kinds = {image.signed for image in images if isinstance(image, Attribution)}
     reading = [words[key] for key, signed in (("signed", True), ("unsigned", False)) if signed in kinds]
-    caption = "\n\n".join([sheet.caption, " ".join(reading)])
+    caption = " ".join(filter(None, [sheet.caption, *reading]))
     yield f"<figure><figcaption>{_paragraphs(caption)}</figcaption>"
     if count := len(figure.pictures):
         yield f'<div class="pictures" style="--columns: {-(-count // -(-count // COLUMNS))}">'
@@ -235,8 +236,8 @@ def _bars(chart: Chart, captions: Mapping[str, str]) -> Iterator[str]:
     """Yield horizontal bars; the names of their categories are HTML, of the same height as the rows of the drawing."""
     from matplotlib.figure import Figure as Drawn
 
-    rows = len(chart.categories)
-    high, width = ROW * rows, WIDTH - 1.6
+    rows, row = len(chart.categories), max(ROW, BAR * len(chart.series))
+    high, width = row * rows, WIDTH - 1.6
     drawn = Drawn((width, high + AXIS))
     axis = drawn.add_axes((0.03, AXIS / (high + AXIS), 0.82, high / (high + AXIS)))
     thick = 0.8 / len(chart.series)
@@ -249,7 +250,7 @@ def _bars(chart: Chart, captions: Mapping[str, str]) -> Iterator[str]:
         lengths = [length for _, length in series.values]
         axis.barh(heights, lengths, 0.9 * thick, color=colour, hatch=hatch, edgecolor="white", linewidth=0)
         for height, length in zip(heights, lengths, strict=True):
-            text = f"{length:.3f}".replace("-", "\u2212")
+            text = f"{round(length, 3) + 0:g}".replace("-", "\u2212")
             axis.text(top + 0.02 * (top - low), height, text, size=7, verticalalignment="center")
         lines = '<path d="M2 12l8-12M12 12l8-12" stroke="#fff"/>' if hatch else ""
         key.append((f'<path d="M0 0h26v12H0z" fill="{colour}"/>{lines}', captions[series.name]))
@@ -258,7 +259,7 @@ def _bars(chart: Chart, captions: Mapping[str, str]) -> Iterator[str]:
     axis.axvline(0, color="#1a1a1a", linewidth=0.8)
     axis.spines[["top", "right", "left"]].set_visible(False)
     across_name, up_name = captions[chart.across], captions[chart.up]
-    yield f'<div class="chart"><div class="bars" style="--row: {ROW}in"><div class="names">'
+    yield f'<div class="chart"><div class="bars" style="--row: {row:.2f}in"><div class="names">'
     yield from (f"<p><span>{escape(name)}</span></p>" for name in chart.categories)
     yield f'</div><img src="{_svg(drawn)}" alt="{escape(f"{up_name} / {across_name}")}"></div>'
     yield f'<p class="across">{escape(across_name)}</p>'
