@@ -58,7 +58,7 @@ print(f"{covered.before:.3f} {covered.after:.3f}")
     def figure(self, subject: Subject | None) -> Figure:
         assert subject
         model = subject.model
-        if not model.output.has_rivals or len(model.classes) < 2:
+        if not model.output.compares or len(model.classes) < 2:
             raise Refusal("This chapter needs a network whose classes share one probability; choose another model.")
         top = model.predict(subject.x, TOP)
         index, name, _ = top[min(self.rank, len(top)) - 1]

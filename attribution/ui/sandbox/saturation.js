@@ -11,7 +11,7 @@ const RANGES = {
 };
 const FUNCTION = { low: -1, high: 4, bottom: -1.25, top: 1.75, across: [-1, 0, 1, 2, 3, 4], up: [-1, 0, 1] };
 const INTEGRAND = { low: 0, high: 1, bottom: -5.5, top: 5.5, across: [0, 0.5, 1], up: [-5, 0, 5] };
-const SIZE = { width: 350, height: 210, left: 34, right: 14, top: 26, bottom: 40 };
+const SIZE = { width: 350, height: 194, left: 34, right: 14, top: 10, bottom: 40 };
 const SAID = 400; // milliseconds without a change before it is said
 
 export class SaturationView {
@@ -138,16 +138,17 @@ class Plot {
       found.textContent = words;
       return found;
     };
-    this.root = shape(
+    const drawing = shape(
       "svg",
       { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": title, class: "plot" },
       ...grid,
       ...axes.across.map((value) => text(this.across(value), height - bottom + 16, shown(value), "middle")),
       ...axes.up.map((value) => text(left - 6, this.down(value), shown(value), "end")),
-      text(left, 9, title, "strong"),
       text(width - right, height - 7, across, "end"),
       this.inside,
     );
+    this.root = element("figure");
+    this.root.append(element("figcaption", { textContent: title }), drawing);
   }
 
   draw(...shapes) {
