@@ -2,12 +2,13 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar, Self
+from dataclasses import replace
+from typing import Any, ClassVar, Self
 
 from attribution.lesson.figure import Figure
 from attribution.lesson.subject import Subject
 from attribution.methods.method import Method
-from attribution.settings import Configurable
+from attribution.settings import Choice, Configurable, Number, described
 
 STEPS = ("guess", "look", "answer", "formula")  # steps of every chapter, in their order
 
@@ -49,6 +50,20 @@ class Chapter(Configurable):
         """Return the state of the figure that a step sets, by its number from 1. Default: the defaults at all steps."""
         del step
         return cls()
+
+    def neighbours(self) -> "list[Self]":
+        """Return the states that one move of a control leads to: every other option, and a number's next values."""
+        found = []
+        for name, kind in described(type(self)).items():
+            now, others = getattr(self, name), list[object]()
+            if isinstance(kind, Choice):
+                others = [each for each in kind.options if each != now]
+            elif isinstance(kind, Number) and kind.whole:
+                stride = self.strides.get(name, 1)
+                others = [each for each in (now + stride, now - stride) if kind.low <= each <= kind.high]
+            changes: list[dict[str, Any]] = [{name: each} for each in others]
+            found += [replace(self, **change) for change in changes]
+        return found
 
     @abstractmethod
     def figure(self, subject: Subject | None) -> Figure:

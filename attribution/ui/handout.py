@@ -1,8 +1,11 @@
 """The handout of the lesson, and the notes for teachers: dialogs with one file each."""
 
+from collections.abc import Mapping
+
 import streamlit as st
 
 from attribution.export.handout import Sheet, handout
+from attribution.lesson.chapter import Chapter
 from attribution.lesson.chapters import CHAPTERS
 from attribution.lesson.figure import Figure
 from attribution.refusal import Refusal
@@ -54,17 +57,17 @@ def _handout(here: Lesson) -> None:
         return made(here, analysis, figures)
 
     st.text(words["handout_ready"])
-    if missing := [str(CHAPTERS[key].number) for key, each in figures.items() if isinstance(each, Refusal)]:
+    if missing := [str(chapter.number) for chapter, each in figures.items() if isinstance(each, Refusal)]:
         st.text(words["handout_missing"].format(chapters=", ".join(missing)))
     name = f"handout-{language}.html"
     st.download_button(words["download"], content, name, "text/html", on_click="ignore", icon=":material/download:")
 
 
-def made(here: Lesson, analysis: PreparedAnalysis, figures: dict[str, Figure | Refusal]) -> str:
+def made(here: Lesson, analysis: PreparedAnalysis, figures: Mapping[Chapter, Figure | Refusal]) -> str:
     """Return the handout as HTML, with the guesses and votes of this session."""
     words, sheets = here.words, list[Sheet]()
     for key, kind in CHAPTERS.items():
-        text, found = words.chapters[key], figures[key]
+        text, found = words.chapters[key], figures[state_of(kind)]
         figure = words.translated(found) if isinstance(found, Figure) else None
         facts = figure.facts if figure else {}
         one, two, three = (text.parts[letter] for letter in LETTERS)

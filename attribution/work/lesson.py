@@ -7,7 +7,7 @@ from torch import Tensor
 
 from attribution.lesson.chapter import Chapter
 from attribution.lesson.figure import Figure
-from attribution.lesson.subject import Subject, Tick
+from attribution.lesson.subject import Subject
 from attribution.methods.method import Method
 from attribution.network.model import Model
 from attribution.refusal import Refusal
@@ -35,17 +35,16 @@ class FigureTask(PageTask[Figure]):
         return digest("lesson", self.analysis.subject, self.chapter)
 
     def run(self, model: Model, job: Job[Figure]) -> Figure:
-        return self.figure(model, lambda done: job.report(done, MESSAGE))
+        def tick(done: float) -> None:
+            job.report(done, MESSAGE)
 
-    def figure(self, model: Model, tick: Tick) -> Figure:
-        """Compute the figure; `tick` is called between chunks with the fraction done."""
         kept = _Kept(self.analysis.alone)
         return self.chapter.figure(Subject(model, self.analysis.x, self.analysis.target, tick, kept))
 
 
 @dataclass(frozen=True, eq=False)
-class FiguresTask(PageTask[dict[str, Figure | Refusal]]):
-    """The figures of all chapters, for the handout; each may be refused.
+class FiguresTask(PageTask[dict[Chapter, Figure | Refusal]]):
+    """Several figures: those of all chapters for the handout, or those that may be asked for next.
 
     Attributes:
         chapters: The chapters, in the states that the figures show.
@@ -55,17 +54,17 @@ class FiguresTask(PageTask[dict[str, Figure | Refusal]]):
 
     @cached_property
     def key(self) -> str:
-        return digest("handout", self.analysis.subject, *self.chapters)
+        return digest("figures", self.analysis.subject, *self.chapters)
 
-    def run(self, model: Model, job: Job[dict[str, Figure | Refusal]]) -> dict[str, Figure | Refusal]:
-        found = dict[str, Figure | Refusal]()
-        for number, chapter in enumerate(self.chapters):
-            job.report(number / len(self.chapters), MESSAGE)
+    def run(self, model: Model, job: Job[dict[Chapter, Figure | Refusal]]) -> dict[Chapter, Figure | Refusal]:
+        del model
+        found = dict[Chapter, Figure | Refusal]()
+        for chapter in self.chapters:
             task = FigureTask(self.analysis, chapter)
             try:
-                found[chapter.key] = task.remembered() or task.figure(model, lambda done: None)
+                found[chapter] = task.remembered() or task.compute(job)  # type: ignore[arg-type]
             except Refusal as refusal:
-                found[chapter.key] = refusal
+                found[chapter] = refusal
         return found
 
 

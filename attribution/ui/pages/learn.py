@@ -37,7 +37,7 @@ from attribution.ui.probing import ask, forget_failure, poll
 from attribution.ui.sandbox.sandbox import show_saturation, show_three_neurons
 from attribution.ui.session import Pixel, session
 from attribution.ui.watch import POLL_INTERVAL
-from attribution.work.lesson import FigureTask
+from attribution.work.lesson import FiguresTask, FigureTask
 
 EXPLORE = Path(__file__).with_name("explore.py")
 STYLE = Path(__file__).parents[1] / "lessons" / "learn.css"
@@ -46,7 +46,7 @@ PRESENTER_SCALE = 1.6  # of the text in the presenter mode; 16 pixels become 27
 WIDTHS = (2, 3)  # relative widths of the text and the figure
 OPEN_CLASS = -1  # index for "All other classes"
 MAX_SEGMENTS_LENGTH = 30  # letters of all options beside each other; longer ones are in a list
-PURPOSE = "lesson"  # of the job
+PURPOSE, AHEAD = "lesson", "lesson ahead"  # of the jobs for this figure and for those that may be next
 
 
 def say(text: str, kind: str, language: str) -> None:
@@ -78,6 +78,11 @@ class Page:
         self.step = STEPS[self.here.step - 1]
         self.figure: Figure | None = None
         self.failed = ""
+
+    @property
+    def changes(self) -> bool:
+        """True if the figure can be changed: not during the guess, and not if the link hides the controls."""
+        return self.step != STEPS[0] and self.here.controls == SHOWN
 
     # Places
 
@@ -136,6 +141,8 @@ class Page:
         job = ask(FigureTask(analysis.alone, self.chapter), PURPOSE)
         if job.result:
             session().figure = (kind.key, job.result)
+            ahead = [self.here.moved(1).preset, *(self.chapter.neighbours() if self.changes else ())]
+            ask(FiguresTask(analysis.alone, tuple(each for each in ahead if not each.sandbox)), AHEAD, 0.0)
         elif not job.active:
             self.failed = job.sentence or self.words["not_here"]
         else:
@@ -289,7 +296,7 @@ class Page:
 
     def show_controls(self) -> None:
         """Show the controls of the figure, unless this is the guess or the link hides them."""
-        if self.step == "guess" or self.here.controls != SHOWN or self.kind.sandbox:
+        if not self.changes or self.kind.sandbox:
             return
         with st.container(horizontal=True, vertical_alignment="bottom", key="lesson-controls"):
             if self.kind.picks_photo:
@@ -356,13 +363,12 @@ class Page:
             st.skeleton(height=400)
         if not self.figure or self.failed:
             return
-        changes = self.step != "guess" and self.here.controls == SHOWN
         show_figure(
             self.figure.without(self.kind.hidden) if self.step == "guess" else self.figure,
             self.text.captioned(self.figure.facts),
             PRESENTER_SCALE if self.here.presents else 1.0,
-            self._choose if changes else None,
-            self._mark if changes and "place" in described(self.kind) else None,
+            self._choose if self.changes else None,
+            self._mark if self.changes and "place" in described(self.kind) else None,
         )
         if self.step == "answer" and self.kind.toy:
             st.html(f'<h2 lang="{self.here.language}">{escape(self.words["toy"])}</h2>')
@@ -372,14 +378,13 @@ class Page:
     def _sandbox(self) -> None:
         """Show the figure that the browser computes; on the last step, everything in it can be changed."""
         words, restored = self.here.words.sandbox, st.session_state[SET]
-        guessing = self.step == "guess" or self.here.controls != SHOWN
         if isinstance(self.chapter, NeuronsChapter):
             chapter = self.chapter
             free = ("x", "class", "weights", "presets") if self.step == STEPS[-1] else ("x", "class")
             show_three_neurons(
                 "neurons",
                 chapter.neurons,
-                () if guessing else free,
+                free if self.changes else (),
                 words,
                 restored,
                 lambda neurons: self._fill(chapter.having(neurons)),
@@ -391,7 +396,7 @@ class Page:
             show_saturation(
                 "saturation",
                 toy,
-                () if guessing else ("x", "baseline"),
+                ("x", "baseline") if self.changes else (),
                 words,
                 restored,
                 lambda toy: self._set(x=toy.x, baseline=toy.baseline),
