@@ -206,12 +206,32 @@ def sanity(film: Film) -> None:
     film.hold(2 * READ)
 
 
+def learn(film: Film) -> None:
+    """Change the brightness of a patch: the gradient is a slope."""
+    film.open("Learn")
+    film.page.get_by_role("combobox", name="Chapter").click()
+    film.page.get_by_role("option", name="2. The gradient is a slope").click()
+    film.page.locator(".st-key-lesson-next button").click()
+    slider = film.page.get_by_role("slider", name="Change of brightness")
+    expect(slider).to_be_visible()
+    expect(film.page.locator(".st-key-lesson-chart svg").first).to_be_visible()
+    film.page.wait_for_timeout(3000)
+    film.to(inside(slider, 0.5))
+    film.hold()
+    for _ in range(5):
+        slider.press("ArrowRight")
+        film.page.wait_for_timeout(600)
+        film.hold(READ // 3)
+    film.hold(READ)
+
+
 SCENES: dict[Callable[[Film], None], str] = {  # with their captions
     explore: "Explore: which pixels led the network to its decision?",
     zoom: "All maps are linked: zoom and drag in one of them",
     other_class: "Click another class: the maps explain that one",
     probe: "Probe: cover a part; forecast of each map beside the fact",
     path: "Path: from black to the photo, the map grows",
+    learn: "Learn: ten chapters, each a guess, a live figure and the answer",
     sanity: "Sanity: does a map change when the network's weights become random?",
 }
 

@@ -1,6 +1,7 @@
 """The handout of the lesson, and the notes for teachers: dialogs with one file each."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 
 import streamlit as st
 
@@ -43,7 +44,8 @@ def _handout(here: Lesson) -> None:
     if isinstance(analysis, str):
         st.text(analysis)
         return
-    job = ask(FiguresTask(analysis.alone, tuple(state_of(kind) for kind in CHAPTERS.values())), PURPOSE)
+    states = tuple(state_of(kind) for kind in CHAPTERS.values())
+    job = ask(FiguresTask(analysis.alone, states), PURPOSE)
     if job.result is None:
         if job.active:
             st.progress(job.fraction, text=words["handout_making"])
@@ -51,23 +53,39 @@ def _handout(here: Lesson) -> None:
         else:
             st.error(job.sentence, icon=":material/error:")
         return
-    figures, language = job.result, here.language
+    figures = [(chapter, job.result[chapter]) for chapter in states]
+    guesses, votes = dict(session().guesses), deepcopy(session().votes)
 
-    def content() -> str:
-        return made(here, analysis, figures)
+    def content() -> str:  # called outside of the session
+        return made(here, analysis, figures, guesses, votes)
 
     st.text(words["handout_ready"])
-    if missing := [str(chapter.number) for chapter, each in figures.items() if isinstance(each, Refusal)]:
+    if missing := [str(chapter.number) for chapter, each in figures if isinstance(each, Refusal)]:
         st.text(words["handout_missing"].format(chapters=", ".join(missing)))
-    name = f"handout-{language}.html"
+    name = f"handout-{here.language}.html"
     st.download_button(words["download"], content, name, "text/html", on_click="ignore", icon=":material/download:")
 
 
-def made(here: Lesson, analysis: PreparedAnalysis, figures: Mapping[Chapter, Figure | Refusal]) -> str:
-    """Return the handout as HTML, with the guesses and votes of this session."""
+def made(
+    here: Lesson,
+    analysis: PreparedAnalysis,
+    figures: Sequence[tuple[Chapter, Figure | Refusal]],
+    guesses: Mapping[str, str],
+    votes: Mapping[str, Mapping[str, int]],
+) -> str:
+    """Return the handout as HTML.
+
+    Args:
+        here: Place in the lesson, which has the language.
+        analysis: The photo and the model.
+        figures: The chapters with their figures, in the order of the lesson.
+        guesses: Letters of the guesses, by key of the chapter.
+        votes: Counted votes, by key of the chapter and letter.
+    """
     words, sheets = here.words, list[Sheet]()
-    for key, kind in CHAPTERS.items():
-        text, found = words.chapters[key], figures[state_of(kind)]
+    for kind, found in figures:
+        key = kind.key
+        text = words.chapters[key]
         figure = words.translated(found) if isinstance(found, Figure) else None
         facts = figure.facts if figure else {}
         one, two, three = (text.parts[letter] for letter in LETTERS)
@@ -84,8 +102,8 @@ def made(here: Lesson, analysis: PreparedAnalysis, figures: Mapping[Chapter, Fig
                 answer=text.said("answer", facts),
                 right=kind.right or (figure.right if figure else ""),
                 misconception=text.parts["misconception"],
-                guess=session().guesses.get(key, ""),
-                votes=session().votes.get(key, {}),
+                guess=guesses.get(key, ""),
+                votes=votes.get(key, {}),
                 figure=figure,
                 captions=text.captioned(facts),
                 caption="" if figure else words.page["not_here"].format(reason=found),

@@ -8,10 +8,14 @@ import streamlit as st
 
 _SCRIPT = """
 const RETRY_DELAY = 10000; // milliseconds before a lost poll is repeated
+const PATIENCE = 50; // milliseconds until another look at a page that is running
 const timers = new WeakMap(); // parentElement -> timer
 
 export default function ({ data, parentElement, setTriggerValue }) {
   const poll = () => {
+    // A poll carries the values of all widgets. During a run it would bring those back that the run has just changed.
+    const state = document.querySelector("[data-test-script-state]")?.dataset.testScriptState;
+    if (state && state !== "notRunning") return timers.set(parentElement, setTimeout(poll, PATIENCE));
     setTriggerValue("poll", data.number);
     timers.set(parentElement, setTimeout(poll, RETRY_DELAY));
   };

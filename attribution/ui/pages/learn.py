@@ -78,6 +78,7 @@ class Page:
         self.step = STEPS[self.here.step - 1]
         self.figure: Figure | None = None
         self.failed = ""
+        self.waits = False
 
     @property
     def changes(self) -> bool:
@@ -126,6 +127,8 @@ class Page:
                 say(self.text.parts["say"], "say", language)
             else:
                 self.show_more()
+        if self.waits:  # at the end, so that nothing changes its place
+            poll(PURPOSE, POLL_INTERVAL / 2)
         with right, st.container(key="lesson-figure"):
             self.show_controls()
             self.show_live()
@@ -144,9 +147,8 @@ class Page:
             ahead = [self.here.moved(1).preset, *(self.chapter.neighbours() if self.changes else ())]
             ask(FiguresTask(analysis.alone, tuple(each for each in ahead if not each.sandbox)), AHEAD, 0.0)
         elif not job.active:
-            self.failed = job.sentence or self.words["not_here"]
-        else:
-            poll(PURPOSE, POLL_INTERVAL / 2)
+            self.failed = job.sentence
+        self.waits = job.active
         key, last = session().figure
         self.figure = self.here.words.translated(last) if key == kind.key else None
 
@@ -247,7 +249,7 @@ class Page:
             say(parts[name], name, language)
         with st.expander(self.words["code"], expanded=True):
             st.code(self.kind.code.strip(), language="python")
-        if st.button(self.words["explore"], icon=":material/compare:", on_click=self.opens, type="primary"):
+        if st.button(self.words["explore"], icon=":material/compare:", on_click=self.opens):
             st.switch_page(EXPLORE)
 
     def show_moves(self) -> None:
@@ -261,7 +263,6 @@ class Page:
                 on_click=self.moves,
                 args=(1,),
                 key="lesson-next",
-                type="secondary" if self.step == STEPS[-1] else "primary",
             )
             if self.here.presents:
                 st.button(self.words["leave"], on_click=self.leave, key="lesson-leave")
@@ -319,7 +320,7 @@ class Page:
             format_func=sample_title,
             key="lesson-photo",
             on_change=picked,
-            width=260,
+            width=200,
         )
 
     def _control(self, name: str, setting: Setting) -> None:
@@ -327,7 +328,7 @@ class Page:
         if isinstance(setting, Number):
             stride = self.kind.strides.get(name, 1)
             st.slider(
-                label, int(setting.low), int(setting.high), step=stride, key=key, persist_state="session", width=260
+                label, int(setting.low), int(setting.high), step=stride, key=key, persist_state="session", width=200
             )
         elif isinstance(setting, Choice):
             labels: dict[str, str] = {
@@ -336,7 +337,7 @@ class Page:
             }
             if sum(map(len, labels.values())) > MAX_SEGMENTS_LENGTH:
                 st.selectbox(
-                    label, setting.options, format_func=labels.__getitem__, key=key, persist_state="session", width=220
+                    label, setting.options, format_func=labels.__getitem__, key=key, persist_state="session", width=200
                 )
             else:
                 st.segmented_control(
