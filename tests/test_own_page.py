@@ -135,7 +135,7 @@ def make():
 """
 
 
-@pytest.mark.parametrize("way", ["command", "code"])
+@pytest.mark.parametrize("way", ["command", pytest.param("code", marks=pytest.mark.slow)])
 def test_the_dashboard_starts_with_a_model_of_ones_own(way: str, browser: Browser, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(MINE + ("" if way == "command" else "\nat.serve(make(), port=PORT)\n"))
     with socket.socket() as probe:

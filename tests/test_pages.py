@@ -99,6 +99,7 @@ def test_a_page_is_named_whole_legible_and_short(page: Page, name: str) -> None:
     assert serious(page) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MAX_SCREENS)
 def test_a_page_is_short_before_it_is_unfolded(page: Page, name: str) -> None:
     page.set_viewport_size(SCREEN)  # type: ignore[arg-type]

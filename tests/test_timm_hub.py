@@ -124,6 +124,7 @@ def test_the_least_recently_used_weights_are_deleted_first(tmp_path: Path, monke
     assert {path.name for path in tmp_path.iterdir()} == {"timm_middle", "resnet18", "timm_new"}
 
 
+@pytest.mark.slow
 def test_wrong_weights_and_an_unreachable_hub_are_refused(hub: Hub, tmp_path: Path) -> None:
     address, files, _ = hub
     _, files[PATH] = weights()

@@ -18,7 +18,7 @@ GROUP = "lesson"  # of the viewer
 MIN_PANEL_WIDTH = 120  # pixels
 COLUMNS_WITH_CHART = 3  # pictures beside each other at least, so that the chart is on the screen, too
 CHART_HEIGHT = 210  # pixels
-PRESENTED_HEIGHT = 260  # the same for larger text, at which a screen has room for one row of pictures
+PRESENTED_HEIGHT = 235  # the same for larger text, at which a screen has room for one row of pictures
 STRIP_WIDTH = 88  # pixels of a small picture
 COLOURS = ("#2563eb", "#d97706", "#059669", "#7c3aed")  # at least 3:1 on white and on the dark background
 SYMBOLS = ("circle", "rect", "triangle", "diamond")
@@ -127,14 +127,15 @@ def chart(found: Chart, captions: Mapping[str, str], scale: float) -> dict[str, 
         places = [place for each in found.series for place, _ in each.values]
         across |= {"min": min(places), "max": max(places), "name": captions[found.across], "nameGap": 2.2 * size}
         value |= {"name": captions[found.up], "nameGap": 3.2 * size}
-    legend = {"data": [captions[each.name] for each in found.series], "top": 0, "textStyle": text}
+    several = len(found.series) > 1
+    legend = {"show": several, "data": [captions[each.name] for each in found.series], "top": 0, "textStyle": text}
     bottom = 4 * size if not found.categories else 2 * size
     return {
         "animation": False,
         "grid": {
             "left": 5 if found.categories else 4 * size,
             "right": (4 if found.categories else 2) * size,
-            "top": 2.4 * size,
+            "top": (2.4 if several else 0.5) * size,
             "bottom": bottom,
             "containLabel": bool(found.categories),
         },

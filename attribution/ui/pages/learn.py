@@ -371,7 +371,7 @@ class Page:
             self._choose if self.changes else None,
             self._mark if self.changes and "place" in described(self.kind) else None,
         )
-        if self.step == "answer" and self.kind.toy:
+        if self.step == "answer" and self.kind.toy and not self.here.presents:
             st.html(f'<h2 lang="{self.here.language}">{escape(self.words["toy"])}</h2>')
             words, restored = self.here.words.sandbox, st.session_state[SET]
             show_saturation("toy", Toy(), ("steps",), words, restored, lambda toy: None)
