@@ -342,3 +342,9 @@ def test_all_chapters_are_in_the_handout(language: str, figures: dict[str, Figur
     assert page.count("<svg") >= len(CHAPTERS)
     for sheet in sheets:
         assert sheet.title.replace("&", "&amp;") in page.replace("&#x27;", "'").replace("&quot;", '"')
+
+
+def test_the_page_uses_all_its_words() -> None:
+    folder = FOLDER.parent
+    code = "".join(path.read_text() for path in (folder / "pages/learn.py", folder / "handout.py"))
+    assert [word for word in languages()["en"].page if f'"{word}"' not in code and word not in STEPS] == []
