@@ -3,13 +3,14 @@
 import base64
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import escape
 from pathlib import Path
 from string import Template
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from attribution.lesson.chapter import LETTERS
 from attribution.lesson.figure import Chart, Figure, Picture
 from attribution.photo.encode import data_url
 from attribution.refusal import Refusal
@@ -18,7 +19,6 @@ from attribution.result import Attribution
 if TYPE_CHECKING:
     import matplotlib.figure
 
-LETTERS = "abc"  # of the options
 LINES = 3  # to write on
 COLUMNS = 4  # pictures side by side, at most
 COLOURS = ("#0b5fa5", "#c2570c", "#1a1a1a", "#6b4fa0")  # of series, dark on white
@@ -54,7 +54,8 @@ class Sheet:
         votes: Number of votes of a class by letter. Default: none.
         figure: The figure. Default: none.
         captions: Text for each name in the figure: pictures, axes, series. Default: none.
-        caption: Text above the figure. Default: empty.
+        caption: Text above the figure, or in its place. Default: empty.
+        hidden: Names of the parts of the figure that are shown beside the answer only. Default: none.
     """
 
     number: int
@@ -73,6 +74,7 @@ class Sheet:
     figure: Figure | None = None
     captions: Mapping[str, str] = field(default_factory=dict)
     caption: str = ""
+    hidden: tuple[str, ...] = ()
 
 
 def handout(sheets: Sequence[Sheet], words: Mapping[str, str], language: str) -> str:
@@ -125,7 +127,9 @@ def _chapter(sheet: Sheet, words: Mapping[str, str]) -> str:
         "</div>",
     ]
     if sheet.figure:
-        parts += _figure(sheet.figure, sheet, words)
+        parts += _figure(sheet.figure.without(sheet.hidden), sheet, words)
+    elif sheet.caption:
+        parts.append(_paragraphs(sheet.caption))
     drawn = f'<img class="formula" src="{_formula(sheet.formula)}" alt="{escape(sheet.formula)}">'
     parts += [
         _part(words["formula"], f"<p>{drawn}</p>"),
@@ -160,7 +164,8 @@ def _answer(sheet: Sheet, words: Mapping[str, str]) -> str:
         right = f'<p class="right"><b class="letter chosen">{sheet.right.upper()}</b><span>{escape(text)}</span></p>'
     mistake = f"<p><b>{escape(words['misconception'])}</b> {escape(sheet.misconception)}</p>"
     title = f'<h3><a href="#chapter-{sheet.number}">{_heading(sheet)}</a></h3>'
-    return f'<div class="part">{title}{right}{_paragraphs(sheet.answer)}{mistake}</div>'
+    whole = "".join(_figure(replace(sheet.figure, strip=()), sheet, words)) if sheet.figure and sheet.hidden else ""
+    return f'<div class="part">{title}{right}{_paragraphs(sheet.answer)}{whole}{mistake}</div>'
 
 
 def _heading(sheet: Sheet) -> str:

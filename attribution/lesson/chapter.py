@@ -10,6 +10,7 @@ from attribution.lesson.subject import Subject
 from attribution.methods.method import Method
 from attribution.settings import Choice, Configurable, Number, described
 
+LETTERS = ("a", "b", "c")  # of the options of every question
 STEPS = ("guess", "look", "answer", "formula")  # steps of every chapter, in their order
 
 
@@ -26,6 +27,7 @@ class Chapter(Configurable):
         formula: LaTeX.
         right: Letter of the right guess; empty if only the figure knows it.
         code: About ten lines of Python that run as they are beside a photo `dog.jpg`.
+        pointed: Name of the setting that a click on the photo sets to the number of a patch. Default: none.
         picks_photo: True if the sample photo is one of the controls. Default: False.
         strides: Distance between the values of a number, by the name of its setting. Default: 1.
         score: Key of the score that the figure explains, where the network offers it. Default: the chosen one.
@@ -38,6 +40,7 @@ class Chapter(Configurable):
     formula: ClassVar[str]
     right: ClassVar[str]
     code: ClassVar[str]
+    pointed: ClassVar[str] = ""
     picks_photo: ClassVar[bool] = False
     strides: ClassVar[Mapping[str, int]] = {}
     score: ClassVar[str] = ""
@@ -77,5 +80,5 @@ class Chapter(Configurable):
         """
 
     @abstractmethod
-    def methods(self) -> tuple[Method, ...]:
-        """Return the methods that the page Explore opens with."""
+    def methods(self, size: tuple[int, int]) -> tuple[Method, ...]:
+        """Return the methods that the page Explore opens with, for a network whose input is of size (H, W)."""

@@ -83,5 +83,6 @@ class Figure:
         pictures = tuple(each for each in self.pictures if each.name not in names)
         chart = self.chart
         if chart:
-            chart = replace(chart, series=tuple(each for each in chart.series if each.name not in names))
+            series = tuple(each for each in chart.series if each.name not in names)
+            chart = replace(chart, series=series) if series else None
         return replace(self, pictures=pictures, chart=chart)

@@ -5,7 +5,6 @@ from typing import Any, ClassVar, Self
 
 from attribution.lesson.chapter import Chapter
 from attribution.lesson.figure import Chart, Figure, Series
-from attribution.lesson.numerals import plain
 from attribution.lesson.subject import Subject
 from attribution.lesson.three_neurons import INTO, NO_SKIP, OUT, Neurons, rules
 from attribution.methods.gradients.gradient import Gradient
@@ -15,6 +14,7 @@ from attribution.methods.method import Method
 from attribution.settings import Choice, Number, Setting, setting
 
 LARGEST = 5.0  # input or weight
+METHODS: tuple[Method, ...] = (Gradient(), GuidedBackprop(), ZeilerFergus())
 COUNT = 11  # weights: six from the inputs, three to the score, two past the neurons
 
 Weights = tuple[float, ...]
@@ -44,7 +44,7 @@ class WeightsSetting(Setting):
             return text
 
     def plain(self, value: Any) -> str:
-        return "/".join(f"{each:g}" for each in value)
+        return "/".join(f"{each:.12g}" for each in value)
 
 
 @dataclass(frozen=True)
@@ -90,12 +90,11 @@ class NeuronsChapter(Chapter):
         found = rules(net.into, net.out, net.skip, net.x)
         maps = (found.gradient, found.guided, found.zeiler_fergus)
         values = [value for pair in maps for value in pair]
-        series = tuple(
-            Series(method.key, tuple(enumerate(pair))) for method, pair in zip(self.methods(), maps, strict=True)
-        )
+        series = tuple(Series(method.key, tuple(enumerate(pair))) for method, pair in zip(METHODS, maps, strict=True))
         ends = min(0.0, *values), max(0.0, *values)
         chart = Chart("value", "input", series, ends if ends[0] < ends[1] else (0.0, 1.0), ("x1", "x2"))
-        return Figure(chart=chart, facts={"x1": plain(self.x1), "x2": plain(self.x2), "score": plain(found.score)})
+        return Figure(chart=chart)
 
-    def methods(self) -> tuple[Method, ...]:
-        return (Gradient(), GuidedBackprop(), ZeilerFergus())
+    def methods(self, size: tuple[int, int]) -> tuple[Method, ...]:
+        del size
+        return METHODS

@@ -155,7 +155,7 @@ class Target(Configurable):
     def axis(self) -> str:
         """The label of an axis: "probability", "log-odds, nats" or "logit"."""
         name, unit = self.kind.title.lower(), self.unit
-        return name if unit == name else f"{name}, {unit}"
+        return name if unit in (name, "") else f"{name}, {unit}"
 
     @property
     def unit(self) -> str:

@@ -80,7 +80,7 @@ def restore_session() -> None:
     parts = st.query_params.to_dict()
     asked = parse(parts if parts or not SERVED else {"model": next(iter(SERVED))})
     fill_sidebar(asked.analysis)
-    go(asked.lesson or Lesson(language=language_of(st.context.locale or "")), st.session_state, asked.figure)  # type: ignore[arg-type]
+    go(asked.lesson or _first_place(), st.session_state, asked.figure)  # type: ignore[arg-type]
     st.session_state.update(asked.state)
     state.restored, state.keep_crop = True, asked.analysis.photo in UPLOAD_SOURCES
     state.view, state.window, state.sentences = asked.view, asked.window, asked.sentences
@@ -119,6 +119,11 @@ def query(analysis: Analysis) -> str:
     return "&".join(parameter(name, str(text)) for name, (text, default) in parts.items() if text != default)
 
 
+def _first_place() -> Lesson:
+    """Return the beginning of the lesson, in the language of the browser."""
+    return Lesson(language=language_of(st.context.locale or ""))
+
+
 def _lesson(here: Lesson) -> dict[str, str]:
     """Return the parameters of a place in the lesson; chapter, step and language always, so that a link sets them."""
     usual = plain(Lesson())
@@ -142,6 +147,9 @@ def parse(parts: Mapping[str, str]) -> Restored:
                 _read_part(name, text, found)
         except Refusal as refusal:
             found.sentences.append(f"Ignored {name[:40]!r} in the link: {refusal}")
+    if found.figure and (found.lesson is None or type(found.figure) is not found.lesson.kind):
+        found.sentences.append("Ignored 'figure' in the link: it belongs to another chapter.")
+        found.figure = None
     return found
 
 
@@ -168,7 +176,7 @@ def _read_part(name: str, text: str, found: Restored) -> None:
     elif name in described(View):
         found.view = restore(View, {**plain(found.view), name: text})
     elif name in described(Lesson):
-        found.lesson = restore(Lesson, {**plain(found.lesson or Lesson()), name: text})
+        found.lesson = restore(Lesson, {**plain(found.lesson or _first_place()), name: text})
     elif name == "figure":
         found.figure = read(text, CHAPTERS)
     elif name in PAGES:

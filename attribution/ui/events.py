@@ -10,6 +10,9 @@ from typing import Any, TypeVar
 import streamlit as st
 
 from attribution.drawing.view import View
+from attribution.lesson.chapter import LETTERS
+from attribution.lesson.chapters.saturation import HIGH, LOW
+from attribution.lesson.neurons_chapter import LARGEST
 from attribution.lesson.saturation import Toy
 from attribution.lesson.three_neurons import Neurons
 from attribution.photo.cells import Cells, CellsSetting
@@ -21,8 +24,6 @@ from attribution.viewer.message import WHOLE_WINDOW, Window
 E = TypeVar("E")
 MAX_SIDE = 1 << 16  # pixels of a map's side
 MAX_QUESTIONS = 1 << 31  # after which the board counts from 0 again
-MAX_WEIGHT = 5.0  # size of a number in the sandbox of three neurons
-TOY_RANGE = (-1.0, 4.0)  # of the numbers in the sandbox of saturation
 MAX_TOY_STEPS = 50
 
 
@@ -121,7 +122,7 @@ def read_move(sent: Any) -> int:
 
 def read_letter(sent: Any) -> str:
     """Read the letter of an option."""
-    if sent["letter"] not in ("a", "b", "c"):
+    if sent["letter"] not in LETTERS:
         raise ValueError(sent["letter"])
     return str(sent["letter"])
 
@@ -132,7 +133,7 @@ def read_neurons(sent: Any) -> tuple[Neurons, int]:
     def several(values: Any, count: int) -> Any:
         if not isinstance(values, list) or len(values) != count:
             raise ValueError(values)
-        return tuple(_tenth(each, -MAX_WEIGHT, MAX_WEIGHT) for each in values)
+        return tuple(_tenth(each, -LARGEST, LARGEST) for each in values)
 
     a, b, c = (several(weights, 2) for weights in sent["into"])
     found = Neurons(several(sent["x"], 2), (a, b, c), several(sent["out"], 3), several(sent["skip"], 2))
@@ -141,7 +142,7 @@ def read_neurons(sent: Any) -> tuple[Neurons, int]:
 
 def read_toy(sent: Any) -> tuple[Toy, int]:
     """Read the state of the sandbox of saturation, in tenths, and how often it had been set from outside."""
-    x, baseline = (_tenth(sent[name], *TOY_RANGE) for name in ("x", "baseline"))
+    x, baseline = (_tenth(sent[name], LOW, HIGH) for name in ("x", "baseline"))
     if not (steps := _whole(sent["steps"], MAX_TOY_STEPS + 1)):
         raise ValueError(steps)
     return Toy(x, baseline, steps), _whole(sent["restored"], MAX_QUESTIONS)

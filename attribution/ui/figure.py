@@ -1,12 +1,12 @@
 """A figure of the lesson on the page: pictures in linked panels, a chart, and small pictures of further photos."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import streamlit as st
 
 from attribution.lesson.figure import Chart, Figure, Picture
-from attribution.methods import METHODS
 from attribution.photo.encode import data_url
 from attribution.result import Attribution
 from attribution.ui import panels
@@ -61,7 +61,6 @@ def show_figure(
         with st.container(horizontal=True, gap="xsmall"):
             for title, photo, found in figure.strip:
                 with st.container(width=2 * STRIP_WIDTH, gap=None):
-                    method = METHODS[found.method].title
                     pair = [data_url(photo), data_url(found.draw())]
                     st.html(
                         "".join(
@@ -69,7 +68,7 @@ def show_figure(
                             for each in pair
                         )
                     )
-                    st.caption(title, help=f"{method}: {title}")
+                    st.text(title)
 
 
 def _show(picture: Picture, caption: str, mark: Callable[[Pixel], None] | None) -> None:
@@ -114,7 +113,7 @@ def chart(found: Chart, captions: Mapping[str, str], scale: float) -> dict[str, 
         else _curve(each.values, captions[each.name], each.dots, colour, symbol, scale)
         for each, colour, symbol in zip(found.series, COLOURS, SYMBOLS, strict=False)
     ]
-    low, high = (float(f"{end:.3g}") for end in found.range)
+    low, high = ends(*found.range)
     value = {**axis(), "min": low, "max": high, "axisLabel": {**text, "hideOverlap": True}, "nameTextStyle": text}
     names = {
         **axis("category"),
@@ -144,6 +143,12 @@ def chart(found: Chart, captions: Mapping[str, str], scale: float) -> dict[str, 
         "yAxis": names if found.categories else value,
         "series": series,
     }
+
+
+def ends(low: float, high: float) -> tuple[float, float]:
+    """Round both ends of an axis outward, to a hundredth of what is between them or less."""
+    step = 10.0 ** (math.floor(math.log10(high - low)) - 2)
+    return round(math.floor(low / step) * step, 12), round(math.ceil(high / step) * step, 12)
 
 
 def _bars(values: tuple[tuple[float, float], ...], name: str, colour: str, size: int) -> dict[str, Any]:

@@ -6,13 +6,12 @@ from copy import deepcopy
 import streamlit as st
 
 from attribution.export.handout import Sheet, handout
-from attribution.lesson.chapter import Chapter
+from attribution.lesson.chapter import LETTERS, STEPS, Chapter
 from attribution.lesson.chapters import CHAPTERS
 from attribution.lesson.figure import Figure
 from attribution.refusal import Refusal
 from attribution.ui.error_card import error_card
 from attribution.ui.lessons.lesson import Lesson, state_of
-from attribution.ui.lessons.text import LETTERS
 from attribution.ui.probing import ask, poll
 from attribution.ui.session import session
 from attribution.ui.watch import POLL_INTERVAL
@@ -20,15 +19,26 @@ from attribution.work.analysis import PreparedAnalysis
 from attribution.work.lesson import FiguresTask
 
 PURPOSE = "handout"  # of the job
+ANSWER = 1 + STEPS.index("answer")  # number of the step whose figure belongs to the answer
+GONE = "Its figure is no longer in the memory of this server; open the handout again."
 
 
 def offer_handout(here: Lesson) -> None:
-    """Show the buttons that open the dialogs."""
+    """Show the buttons that open the dialogs, and the open one."""
     words = here.words.page
-    if st.button(words["handout"], icon=":material/print:", key="lesson-handout", type="tertiary"):
-        st.dialog(words["handout"])(error_card()(_handout))(here)
-    if st.button(words["notes"], icon=":material/school:", key="lesson-notes", type="tertiary"):
-        st.dialog(words["notes"], width="large")(error_card()(_notes))(here)
+    for name, (icon, _) in DIALOGS.items():
+        st.button(words[name], icon=icon, key=f"lesson-{name}", type="tertiary", on_click=_open, args=(name,))
+    if name := session().reading:
+        show = error_card()(DIALOGS[name][1])
+        st.dialog(words[name], width="large" if name == "notes" else "small", on_dismiss=_close)(show)(here)
+
+
+def _open(name: str) -> None:
+    session().reading = name
+
+
+def _close() -> None:
+    session().reading = ""
 
 
 def _notes(here: Lesson) -> None:
@@ -44,16 +54,18 @@ def _handout(here: Lesson) -> None:
     if isinstance(analysis, str):
         st.text(analysis)
         return
-    states = tuple(state_of(kind) for kind in CHAPTERS.values())
-    job = ask(FiguresTask(analysis.alone, states), PURPOSE)
+    states = tuple(_state(kind) for kind in CHAPTERS.values())
+    task = FiguresTask(analysis.alone, states)
+    job = ask(task, PURPOSE)
     if job.result is None:
         if job.active:
-            st.progress(job.fraction, text=words["handout_making"])
+            st.text(words["handout_making"])
             poll(PURPOSE, POLL_INTERVAL)
         else:
             st.error(job.sentence, icon=":material/error:")
         return
-    figures = [(chapter, job.result[chapter]) for chapter in states]
+    gone = Refusal(GONE)
+    figures = [(chapter, job.result.get(chapter) or task.figure(chapter) or gone) for chapter in states]
     guesses, votes = dict(session().guesses), deepcopy(session().votes)
 
     def content() -> str:  # called outside of the session
@@ -64,6 +76,15 @@ def _handout(here: Lesson) -> None:
         st.text(words["handout_missing"].format(chapters=", ".join(missing)))
     name = f"handout-{here.language}.html"
     st.download_button(words["download"], content, name, "text/html", on_click="ignore", icon=":material/download:")
+
+
+def _state(kind: type[Chapter]) -> Chapter:
+    """Return the state of a chapter's figure; that of the answer, unless the reader has changed it."""
+    state = state_of(kind)
+    return kind.at(ANSWER) if state in [kind.at(step) for step in range(1, len(STEPS) + 1)] else state
+
+
+DIALOGS = {"handout": (":material/print:", _handout), "notes": (":material/school:", _notes)}
 
 
 def made(
@@ -106,6 +127,7 @@ def made(
                 votes=votes.get(key, {}),
                 figure=figure,
                 captions=text.captioned(facts),
+                hidden=kind.hidden,
                 caption="" if figure else words.page["not_here"].format(reason=found),
             )
         )

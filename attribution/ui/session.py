@@ -74,7 +74,9 @@ class Session:
         polls: Number of polls of that board.
         guesses: Letters of the guesses in the lesson, by key of the chapter.
         votes: Counted votes in the lesson, by key of the chapter and letter.
-        figure: Key of the lesson's last chapter with a figure, and that figure.
+        figure: Subject and key of the lesson's last figure, and that figure.
+        reading: Name of the open dialog of the lesson; empty while none is open.
+        asked_figure: Key of the last figure that was asked for by a click.
         added: Key of a model that was added and is to be chosen; empty if there is none.
     """
 
@@ -113,7 +115,9 @@ class Session:
     polls: int = 0
     guesses: dict[str, str] = field(default_factory=dict)
     votes: dict[str, dict[str, int]] = field(default_factory=dict)
-    figure: tuple[str, Any] = ("", None)
+    figure: tuple[str, str, Any] = ("", "", None)
+    reading: str = ""
+    asked_figure: str = ""
     added: str = ""
 
 

@@ -372,6 +372,15 @@ class Jobs(Generic[R]):
             need = [*line.queued, *(each for each in line.open if each._waits or each is line.holder)]
             return sum(each is not job and each.wanted for each in need)
 
+    def busy(self, device: str, owner: str) -> bool:
+        """True if a session other than the owner is waiting for a job on a device."""
+        with self._lock:
+            line = self._lines.get(device, _Line())
+            return any(
+                each.wanted and not all(name.startswith(owner) for name in each._owners)
+                for each in (*line.queued, *line.open)
+            )
+
     def _evict(self, line: _Line[R]) -> list[Job[R]]:
         """Drop the queued jobs of a device for which no session is waiting, and return the queue."""
         for job in [job for job in line.queued if not job.wanted]:

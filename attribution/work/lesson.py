@@ -43,8 +43,10 @@ class FigureTask(PageTask[Figure]):
 
 
 @dataclass(frozen=True, eq=False)
-class FiguresTask(PageTask[dict[Chapter, Figure | Refusal]]):
+class FiguresTask(PageTask[dict[Chapter, Refusal]]):
     """Several figures: those of all chapters for the handout, or those that may be asked for next.
+
+    The figures themselves are cached by `FigureTask`; the result has only those that are refused.
 
     Attributes:
         chapters: The chapters, in the states that the figures show.
@@ -56,16 +58,21 @@ class FiguresTask(PageTask[dict[Chapter, Figure | Refusal]]):
     def key(self) -> str:
         return digest("figures", self.analysis.subject, *self.chapters)
 
-    def run(self, model: Model, job: Job[dict[Chapter, Figure | Refusal]]) -> dict[Chapter, Figure | Refusal]:
+    def run(self, model: Model, job: Job[dict[Chapter, Refusal]]) -> dict[Chapter, Refusal]:
         del model
-        found = dict[Chapter, Figure | Refusal]()
+        refused = dict[Chapter, Refusal]()
         for chapter in self.chapters:
             task = FigureTask(self.analysis, chapter)
             try:
-                found[chapter] = task.remembered() or task.compute(job)  # type: ignore[arg-type]
+                if task.remembered() is None:
+                    task.compute(job)  # type: ignore[arg-type]
             except Refusal as refusal:
-                found[chapter] = refusal
-        return found
+                refused[chapter] = refusal
+        return refused
+
+    def figure(self, chapter: Chapter) -> Figure | None:
+        """Return one of the figures, if it is cached."""
+        return FigureTask(self.analysis, chapter).remembered()
 
 
 class _Kept:

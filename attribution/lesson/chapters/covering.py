@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from attribution.baselines.covered import FILLS, Covered
+from attribution.baselines.covered import FILLS
 from attribution.lesson.chapter import Chapter
 from attribution.lesson.figure import Figure, Picture
 from attribution.lesson.numerals import plain, signed
-from attribution.lesson.patch import LAST, PATCHES, patch
+from attribution.lesson.patch import LAST, PATCHES
 from attribution.lesson.subject import Subject
 from attribution.methods.activations.grad_cam import GradCAM
 from attribution.methods.method import Method
@@ -32,6 +32,7 @@ class Covering(Chapter):
     title: ClassVar[str] = "Without gradients"
     number: ClassVar[int] = 9
     formula: ClassVar[str] = r"m(w) = S(x) - S(x \;\mathrm{with}\; w \;\mathrm{covered})"
+    pointed: ClassVar[str] = "place"
     hidden: ClassVar[tuple[str, ...]] = ("occlusion", "grad_cam")
     right: ClassVar[str] = "a"
     code: ClassVar[str] = """\
@@ -57,11 +58,18 @@ for mask in ("0/0/14/28", "0/0/28/28"):
 
     def figure(self, subject: Subject | None) -> Figure:
         assert subject
-        covered = Covered(patch(self.place), FILLS[self.fill]()).image(subject.x)
+        height, width = subject.x.shape[1:]
+        side = _side((height, width))
+        row, column = (
+            min(each, (length - 1) // side)
+            for each, length in zip(divmod(self.place, PATCHES), (height, width), strict=True)
+        )
+        window = (..., slice(row * side, (row + 1) * side), slice(column * side, (column + 1) * side))
+        covered = subject.x.clone()
+        covered[window] = FILLS[self.fill]().image(subject.x)[window]
         (after,) = subject.scores(covered[None])
-        window = -(-max(subject.x.shape[1:]) // PATCHES)
-        occlusion = Occlusion(window, window, FILLS[self.fill]())
-        found = [each for each in subject.explain((occlusion, GradCAM())) if isinstance(each, Attribution)]
+        methods = self.methods((height, width))
+        found = [each for each in subject.explain(methods) if isinstance(each, Attribution)]
         return Figure(
             (
                 Picture("covered", eight_bit(covered.numpy())),
@@ -75,5 +83,10 @@ for mask in ("0/0/14/28", "0/0/28/28"):
             },
         )
 
-    def methods(self) -> tuple[Method, ...]:
-        return (Occlusion(baseline=FILLS[self.fill]()), GradCAM())
+    def methods(self, size: tuple[int, int]) -> tuple[Method, ...]:
+        return (Occlusion(_side(size), _side(size), FILLS[self.fill]()), GradCAM())
+
+
+def _side(size: tuple[int, int]) -> int:
+    """Return the side of a window in pixels; at most seven are beside each other in an image of size (H, W)."""
+    return -(-max(size) // PATCHES)

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import ClassVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from attribution.checks.likeness import likeness
@@ -20,6 +22,7 @@ from attribution.methods.gradients.zeiler_fergus import ZeilerFergus
 from attribution.methods.method import Method
 from attribution.methods.paths.integrated_gradients import IntegratedGradients
 from attribution.photo.samples import SAMPLES, open_sample
+from attribution.refusal import Refusal
 from attribution.result import Attribution
 from attribution.settings import Choice, Number, setting
 
@@ -45,6 +48,7 @@ class Doubt(Chapter):
         r"\rho = \mathrm{corr}\left( \mathrm{rank}\,|m|,\ \mathrm{rank}\,|m_{\mathrm{random}}| \right)"
     )
     right: ClassVar[str] = ""
+    hidden: ClassVar[tuple[str, ...]] = ("random", "likeness")
     code: ClassVar[str] = """\
 import attribution as at
 from attribution.checks.sanity import randomise
@@ -72,6 +76,10 @@ for place, method in enumerate(methods):
         groups = layers(subject.model, STAGES)
         gone = sum(groups[::-1][: self.layers], ())
         methods = [each for each in COMPARED if each.refusal(subject.model) is None]
+        if not methods:
+            raise Refusal("None of the compared methods supports this model; choose another one.")
+        keys = [each.key for each in methods]
+        chosen = self.method if self.method in keys else keys[0]
         trained = subject.explain(methods)
         network = randomised(subject.model, gone) if gone else subject.model
         random = subject.by(network).explain(methods) if gone else trained
@@ -81,40 +89,42 @@ for place, method in enumerate(methods):
                 alike = likeness(one.values, other.values).absolute
                 if alike is not None:  # of a constant map there is nothing to compare
                     kept[method.key] = alike
-                if method.key == self.method:
+                if method.key == chosen:
                     shown = [Picture("trained", one), Picture("random", other)]
-        ranked = {LETTERS[key]: value for key, value in kept.items() if key in LETTERS}
         chart = Chart(
             "likeness",
             "method",
             (Series("likeness", tuple((float(place), value) for place, value in enumerate(kept.values()))),),
-            (min(0.0, *kept.values()), 1.0),
+            (min([0.0, *kept.values()]), 1.0),
             tuple(METHODS[key].title for key in kept),
         )
-        most = max(kept, key=lambda key: kept[key], default=self.method)
+        options = [key for key in kept if key in LETTERS]
+        most = max(options, key=lambda key: kept[key]) if options and self.layers >= len(groups) else ""
         return Figure(
             (Picture("photo", subject.photo), *shown),
-            chart,
+            chart if kept else None,
             {
-                "method": METHODS[self.method].title,
-                "kept": plain(kept[self.method]) if self.method in kept else "\u2013",
-                "most": METHODS[most].title,
-                "most_kept": plain(kept[most]) if most in kept else "\u2013",
+                "method": METHODS[chosen].title,
+                "kept": plain(kept[chosen]) if chosen in kept else "\u2013",
+                "most": METHODS[most].title if most else "\u2013",
+                "most_kept": plain(kept[most]) if most else "\u2013",
                 "layers": f"{min(self.layers, len(groups))}",
                 "groups": f"{len(groups)}",
             },
-            strip=tuple(self._strip(subject)),
-            right=max(ranked, key=lambda letter: ranked[letter]) if ranked and gone else "",
+            strip=tuple(_strip(subject, next(each for each in methods if each.key == chosen))),
+            right=LETTERS[most] if most else "",
         )
 
-    def _strip(self, subject: Subject) -> Iterator[tuple[str, NDArray[np.uint8], Attribution]]:
-        """Yield sample photos with the map of the method for the class that the network predicts."""
-        method = next(each for each in COMPARED if each.key == self.method)
-        for name in SAMPLES[::2][:STRIP]:
-            other = subject.photo_of(subject.model.prepare(open_sample(name)))
-            for found in other.explain((method,)):
-                if isinstance(found, Attribution):
-                    yield found.statement, other.photo, found
-
-    def methods(self) -> tuple[Method, ...]:
+    def methods(self, size: tuple[int, int]) -> tuple[Method, ...]:
+        del size
         return COMPARED
+
+
+def _strip(subject: Subject, method: Method) -> Iterator[tuple[str, NDArray[np.uint8], Attribution]]:
+    """Yield other sample photos with the map of the method for the class that the network predicts."""
+    photos = (subject.photo_of(subject.model.prepare(open_sample(name))) for name in SAMPLES[::2])
+    others = (each for each in photos if not torch.equal(each.x, subject.x))
+    for other in islice(others, STRIP):
+        for found in other.explain((method,)):
+            if isinstance(found, Attribution):
+                yield found.statement, other.photo, found

@@ -11,16 +11,15 @@ from attribution.baselines.constant import Black
 from attribution.lesson.chapter import Chapter
 from attribution.lesson.figure import Figure, Picture
 from attribution.lesson.numerals import percent
-from attribution.lesson.patch import PATCHES, patch
+from attribution.lesson.patch import LAST, PATCHES, patch
 from attribution.lesson.subject import Subject
 from attribution.methods.method import Method
 from attribution.methods.paths.integrated_gradients import IntegratedGradients
-from attribution.photo.cells import GRID, sums
 from attribution.photo.encode import eight_bit
 from attribution.settings import Choice, setting
 
 STEPS = 10  # gradients of each map
-COLOURS = ("black", "white", "grey")  # of which there is nothing to see
+COLOURS = ("white", "grey")  # of which there is nothing to see
 STARTS = (*COLOURS, "blur", "uniform_noise")
 DARKEST, BRIGHTEST = "darkest", "brightest"
 POINTS = (DARKEST, BRIGHTEST, "middle")
@@ -67,11 +66,10 @@ for start in (at.baselines.Black(), at.baselines.White()):
 
     def figure(self, subject: Subject | None) -> Figure:
         assert subject
-        black, other = subject.maps(IntegratedGradients(STEPS, Black()), *self.methods())
+        black, other = subject.maps(IntegratedGradients(STEPS, Black()), self._method)
         place = _place(subject, self.point)
         inside = patch(place).pixels((subject.x.shape[1], subject.x.shape[2])).numpy()
-        (start,) = self.methods()
-        assert isinstance(start, IntegratedGradients)
+        start = self._method
         shares = [float((abs(each.values) * inside).sum() / (abs(each.values).sum() or 1.0)) for each in (black, other)]
         photo = subject.photo.copy()
         photo[~inside] = (0.55 * photo[~inside] + 0.45 * 255).astype(np.uint8)  # pale outside
@@ -89,8 +87,13 @@ for start in (at.baselines.Black(), at.baselines.White()):
             },
         )
 
-    def methods(self) -> tuple[Method, ...]:
-        return (IntegratedGradients(STEPS, BASELINES[self.baseline]()),)
+    def methods(self, size: tuple[int, int]) -> tuple[Method, ...]:
+        del size
+        return (self._method,)
+
+    @property
+    def _method(self) -> IntegratedGradients:
+        return IntegratedGradients(STEPS, BASELINES[self.baseline]())
 
 
 def _shown(method: IntegratedGradients, subject: Subject) -> NDArray[np.uint8]:
@@ -101,5 +104,7 @@ def _place(subject: Subject, point: str) -> int:
     """Return the place of a patch: the darkest, the brightest, or the one in the middle."""
     if point not in (DARKEST, BRIGHTEST):
         return PATCHES * (PATCHES // 2) + PATCHES // 2
-    cells = sums(subject.x.mean(0)).reshape(PATCHES, GRID // PATCHES, PATCHES, GRID // PATCHES).sum((1, 3))
-    return int(cells.argmin() if point == DARKEST else cells.argmax())
+    size = (subject.x.shape[1], subject.x.shape[2])
+    inside = {place: patch(place).pixels(size) for place in range(LAST + 1)}
+    means = {place: float(subject.x[:, each].mean()) for place, each in inside.items() if each.any()}
+    return min(means, key=means.__getitem__) if point == DARKEST else max(means, key=means.__getitem__)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from attribution.baselines.covered import Covered
 from attribution.baselines.photo import Blur
 from attribution.checks.probe import Prober
@@ -66,7 +68,9 @@ print(f"{covered.before:.3f} {covered.after:.3f}")
         cells, prober = patch(strongest(found.values, SIZE), SIZE), Prober(model, subject.x, subject.of(index).target)
         before, after = prober.before.shares, prober.ask(cells, Blur()).shares
         places = [each for each, _, _ in top]
-        rise = int((after - before).argmax())
+        change = (after - before) * (1 if after[index] < before[index] else -1)  # of the others: what makes up for it
+        change[index] = -np.inf
+        rise = int(change.argmax())
         return Figure(
             (
                 Picture("photo", subject.photo),
@@ -95,5 +99,6 @@ print(f"{covered.before:.3f} {covered.after:.3f}")
             explained=index,
         )
 
-    def methods(self) -> tuple[Method, ...]:
+    def methods(self, size: tuple[int, int]) -> tuple[Method, ...]:
+        del size
         return (Gradient(),)

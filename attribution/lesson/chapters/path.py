@@ -61,7 +61,7 @@ for steps in (1, 2, 5, 25, 100):
 
     def figure(self, subject: Subject | None) -> Figure:
         assert subject
-        (found,) = subject.maps(*self.methods())
+        (found,) = subject.maps(self._method)
         image = subject.x * (self.position / 100)
         (gradient,) = subject.at(image).maps(Gradient())
         places = sorted({*range(0, 101, STRIDE), self.position})
@@ -95,9 +95,13 @@ for steps in (1, 2, 5, 25, 100):
                 "sum": plain(difference + (found.delta or 0.0)),
                 "difference": plain(difference),
                 "off": "\u2013" if off is None else percent(off),
-                "axis": subject.target.axis,
             },
         )
 
-    def methods(self) -> tuple[Method, ...]:
-        return (IntegratedGradients(int(self.steps), Black(), "midpoint"),)
+    def methods(self, size: tuple[int, int]) -> tuple[Method, ...]:
+        del size
+        return (self._method,)
+
+    @property
+    def _method(self) -> IntegratedGradients:
+        return IntegratedGradients(int(self.steps), Black(), "midpoint")

@@ -5,8 +5,6 @@ from typing import ClassVar
 
 from attribution.lesson.chapter import Chapter
 from attribution.lesson.figure import Chart, Figure, Series
-from attribution.lesson.numerals import plain
-from attribution.lesson.saturation import integrated
 from attribution.lesson.subject import Subject
 from attribution.methods.gradients.gradient import Gradient
 from attribution.methods.method import Method
@@ -56,7 +54,6 @@ for method in (at.Gradient(), at.IntegratedGradients(30, rule="midpoint")):
 
     def figure(self, subject: Subject | None) -> Figure:
         del subject
-        found = integrated(self.x, self.baseline, STEPS)
         points = tuple((place, min(1.0, place)) for place in (self.baseline, self.x))
         chart = Chart(
             "x",
@@ -64,8 +61,8 @@ for method in (at.Gradient(), at.IntegratedGradients(30, rule="midpoint")):
             (Series("curve", ((LOW, LOW), (1.0, 1.0), (HIGH, 1.0))), Series("points", points, dots=True)),
             (LOW, 1.5),
         )
-        facts = {"x": plain(self.x), "baseline": plain(self.baseline)}
-        return Figure(chart=chart, facts={**facts, "gradient": plain(found.gradient), "sum": plain(found.sum)})
+        return Figure(chart=chart)
 
-    def methods(self) -> tuple[Method, ...]:
+    def methods(self, size: tuple[int, int]) -> tuple[Method, ...]:
+        del size
         return (Gradient(), IntegratedGradients())

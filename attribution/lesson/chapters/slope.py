@@ -8,7 +8,7 @@ import torch
 
 from attribution.lesson.chapter import Chapter
 from attribution.lesson.figure import Chart, Figure, Picture, Series
-from attribution.lesson.numerals import plain, signed
+from attribution.lesson.numerals import plain
 from attribution.lesson.patch import LAST, brightened, patch
 from attribution.lesson.subject import Subject
 from attribution.methods.gradients.gradient import Gradient
@@ -36,6 +36,7 @@ class Slope(Chapter):
     number: ClassVar[int] = 2
     formula: ClassVar[str] = r"S(x + d) \approx S(x) + \sum_i \frac{\partial S}{\partial x_i}\, d_i"
     right: ClassVar[str] = "c"
+    pointed: ClassVar[str] = "place"
     score: ClassVar[str] = LogOdds.key  # a probability near 1 is flat
     strides: ClassVar[Mapping[str, int]] = {"change": STRIDE}
     code: ClassVar[str] = """\
@@ -89,7 +90,6 @@ for change in (0.01, 0.3):
             ),
             chart,
             {
-                "slope": signed(slope / 100 * 10),
                 "change": f"{self.change:+d}%".replace("-", "\u2212") if self.change else "0%",
                 "tangent": plain(tangent[self.change]),
                 "fact": plain(scores[self.change]),
@@ -98,5 +98,6 @@ for change in (0.01, 0.3):
             },
         )
 
-    def methods(self) -> tuple[Method, ...]:
+    def methods(self, size: tuple[int, int]) -> tuple[Method, ...]:
+        del size
         return (Gradient(),)

@@ -58,7 +58,7 @@ print(f"{flipped:.0%} of the pixels change their sign")
         assert subject
         share = self.noise / 100
         copies = [SmoothGrad(samples=1, sigma=share, seed=seed) for seed in SEEDS]
-        gradient, mean, *pair = subject.maps(Gradient(), *self.methods()[1:], *copies)
+        gradient, mean, *pair = subject.maps(Gradient(), self._mean, *copies)
         one, other = (each.values.sum(0) for each in pair)
         random = torch.Generator().manual_seed(SEEDS[0])
         scale = share * float(subject.x.max() - subject.x.min())
@@ -76,5 +76,10 @@ print(f"{flipped:.0%} of the pixels change their sign")
             },
         )
 
-    def methods(self) -> tuple[Method, ...]:
-        return (Gradient(), SmoothGrad(samples=int(self.copies), sigma=self.noise / 100))
+    def methods(self, size: tuple[int, int]) -> tuple[Method, ...]:
+        del size
+        return (Gradient(), self._mean)
+
+    @property
+    def _mean(self) -> SmoothGrad:
+        return SmoothGrad(samples=int(self.copies), sigma=self.noise / 100)

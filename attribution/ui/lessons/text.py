@@ -9,7 +9,6 @@ from pathlib import Path
 from attribution.lesson.chapters import CHAPTERS
 from attribution.lesson.figure import Figure
 
-LETTERS = ("a", "b", "c")
 FOLDER = Path(__file__).parent
 _UNKNOWN = "\u2026"  # in place of a fact that is not known yet
 

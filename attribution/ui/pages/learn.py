@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from attribution.lesson.chapter import STEPS, Chapter
+from attribution.lesson.chapter import LETTERS, STEPS, Chapter
 from attribution.lesson.chapters import CHAPTERS
 from attribution.lesson.chapters.saturation import STEPS as SATURATION_STEPS
 from attribution.lesson.chapters.saturation import Saturation
@@ -31,12 +31,14 @@ from attribution.ui.lessons.lesson import (
     place,
     state_of,
 )
-from attribution.ui.lessons.text import LETTERS, ChapterText, languages
+from attribution.ui.lessons.text import ChapterText, languages
+from attribution.ui.models import find_model
 from attribution.ui.presenter.presenter import listen
 from attribution.ui.probing import ask, forget_failure, poll
 from attribution.ui.sandbox.sandbox import show_saturation, show_three_neurons
 from attribution.ui.session import Pixel, session
-from attribution.ui.watch import POLL_INTERVAL
+from attribution.ui.watch import JOBS, MAX_POLL_INTERVAL, POLL_INTERVAL, POLLS_PER_AGE
+from attribution.work.analysis import PreparedAnalysis
 from attribution.work.lesson import FiguresTask, FigureTask
 
 EXPLORE = Path(__file__).with_name("explore.py")
@@ -45,6 +47,7 @@ PRESENTER_STYLE = STYLE.with_name("presenter.css")
 PRESENTER_SCALE = 1.6  # of the text in the presenter mode; 16 pixels become 27
 WIDTHS = (2, 3)  # relative widths of the text and the figure
 OPEN_CLASS = -1  # index for "All other classes"
+MAX_AHEAD = 8  # figures that are computed before they are asked for
 MAX_SEGMENTS_LENGTH = 30  # letters of all options beside each other; longer ones are in a list
 PURPOSE, AHEAD = "lesson", "lesson ahead"  # of the jobs for this figure and for those that may be next
 
@@ -78,7 +81,8 @@ class Page:
         self.step = STEPS[self.here.step - 1]
         self.figure: Figure | None = None
         self.failed = ""
-        self.waits = False
+        self.waits: float | None = None  # seconds since the figure was asked for
+        self.offered = False
 
     @property
     def changes(self) -> bool:
@@ -87,18 +91,18 @@ class Page:
 
     # Places
 
-    def goes(self, to: Lesson) -> None:
+    def go_to(self, to: Lesson) -> None:
         """Go to a place; for callbacks."""
         go(to, st.session_state)  # type: ignore[arg-type]
 
-    def moves(self, by: int) -> None:
+    def move(self, by: int) -> None:
         """Go some steps further on, or back; for callbacks."""
-        self.goes(self.here.moved(by))
+        self.go_to(self.here.moved(by))
 
-    def turns(self) -> None:
+    def turn(self) -> None:
         """Take over the chapter, the step or the language that was chosen; for callbacks."""
         now = place()
-        self.goes(replace(now, step=1) if now.chapter != self.here.chapter else now)
+        self.go_to(replace(now, step=1) if now.chapter != self.here.chapter else now)
 
     # Parts of the page
 
@@ -109,7 +113,7 @@ class Page:
         st.html(STYLE)
         if self.here.presents:
             st.html(PRESENTER_STYLE)
-            listen(self.words["blank"], self.moves, self.vote, self.leave)
+            listen(self.words["blank"], self.move, self.vote, self.leave)
         else:
             self.show_places()
         language = self.here.language
@@ -127,8 +131,8 @@ class Page:
                 say(self.text.parts["say"], "say", language)
             else:
                 self.show_more()
-        if self.waits:  # at the end, so that nothing changes its place
-            poll(PURPOSE, POLL_INTERVAL / 2)
+        if self.waits is not None:  # at the end, so that nothing changes its place
+            poll(PURPOSE, max(POLL_INTERVAL / 2, min(MAX_POLL_INTERVAL, self.waits / POLLS_PER_AGE)))
         with right, st.container(key="lesson-figure"):
             self.show_controls()
             self.show_live()
@@ -141,16 +145,32 @@ class Page:
         if isinstance(analysis, str):
             self.failed = analysis
             return
-        job = ask(FigureTask(analysis.alone, self.chapter), PURPOSE)
+        state, task = session(), FigureTask(analysis.alone, self.chapter)
+        self.offered = not (state.automatic or state.asked_figure == task.key) and task.remembered() is None
+        if self.offered:
+            return
+        job = ask(task, PURPOSE)
         if job.result:
-            session().figure = (kind.key, job.result)
-            ahead = [self.here.moved(1).preset, *(self.chapter.neighbours() if self.changes else ())]
-            ask(FiguresTask(analysis.alone, tuple(each for each in ahead if not each.sandbox)), AHEAD, 0.0)
+            state.figure = (analysis.alone.subject, kind.key, job.result)
+            self.compute_ahead(analysis.alone)
         elif not job.active:
             self.failed = job.sentence
-        self.waits = job.active
-        key, last = session().figure
-        self.figure = self.here.words.translated(last) if key == kind.key else None
+            return
+        self.waits = job.age if job.active else None
+        *about, last = state.figure
+        self.figure = self.here.words.translated(last) if about == [analysis.alone.subject, kind.key] else None
+
+    def compute_ahead(self, analysis: PreparedAnalysis) -> None:
+        """Ask for the figures that a move of a control or the next step leads to, if nobody else needs the device."""
+        chapters = [self.here.moved(1).preset, *(self.chapter.neighbours() if self.changes else ())]
+        task = FiguresTask(analysis, tuple(each for each in chapters if not each.sandbox)[:MAX_AHEAD])
+        if session().automatic and task.chapters and not JOBS.busy(task.device, session().owner):
+            ask(task, AHEAD, 0.0)
+
+    def ask_for_figure(self) -> None:
+        """Ask for the figure although maps are not computed automatically; for callbacks."""
+        if not isinstance(analysis := session().analysis, str):
+            session().asked_figure = FigureTask(analysis.alone, self.chapter).key
 
     def show_places(self) -> None:
         """Show the chapters, the steps, the languages, and what can be taken away."""
@@ -162,7 +182,7 @@ class Page:
                 format_func=lambda number: f"{number}. {titles[number - 1]}",
                 key=f"{KEY}.chapter",
                 label_visibility="collapsed",
-                on_change=self.turns,
+                on_change=self.turn,
                 persist_state="session",
                 width=300,
             )
@@ -173,7 +193,7 @@ class Page:
                 required=True,
                 key=f"{KEY}.step",
                 label_visibility="collapsed",
-                on_change=self.turns,
+                on_change=self.turn,
                 persist_state="session",
             )
             st.segmented_control(
@@ -249,18 +269,18 @@ class Page:
             say(parts[name], name, language)
         with st.expander(self.words["code"], expanded=True):
             st.code(self.kind.code.strip(), language="python")
-        if st.button(self.words["explore"], icon=":material/compare:", on_click=self.opens):
+        if st.button(self.words["explore"], icon=":material/compare:", on_click=self.open_in_explore):
             st.switch_page(EXPLORE)
 
     def show_moves(self) -> None:
         """Show the buttons to the neighbouring steps."""
         first, last = self.here.moved(-1) == self.here, self.here.moved(1) == self.here
         with st.container(horizontal=True, key="lesson-moves", vertical_alignment="center"):
-            st.button(self.words["previous"], disabled=first, on_click=self.moves, args=(-1,), key="lesson-previous")
+            st.button(self.words["previous"], disabled=first, on_click=self.move, args=(-1,), key="lesson-previous")
             st.button(
                 self.words["next"],
                 disabled=last,
-                on_click=self.moves,
+                on_click=self.move,
                 args=(1,),
                 key="lesson-next",
             )
@@ -273,7 +293,7 @@ class Page:
             st.button(
                 self.words["present"],
                 icon=":material/slideshow:",
-                on_click=self.presents,
+                on_click=self.begin,
                 help=self.words["keys"],
                 type="tertiary",
             )
@@ -358,8 +378,10 @@ class Page:
             self._sandbox()
             return
         if self.failed:
-            st.warning(self.words["not_here"].format(reason=self.failed), icon=":material/info:")
+            st.text(self.words["not_here"].format(reason=self.failed))  # plain, since it may quote names of classes
             st.button(self.words["try_again"], on_click=forget_failure, args=(PURPOSE,))
+        elif self.offered:
+            st.button(self.words["compute"], on_click=self.ask_for_figure)
         elif not self.figure:
             st.skeleton(height=400)
         if not self.figure or self.failed:
@@ -369,7 +391,7 @@ class Page:
             self.text.captioned(self.figure.facts),
             PRESENTER_SCALE if self.here.presents else 1.0,
             self._choose if self.changes else None,
-            self._mark if self.changes and "place" in described(self.kind) else None,
+            self._mark if self.changes and self.kind.pointed else None,
         )
         if self.step == "answer" and self.kind.toy and not self.here.presents:
             st.html(f'<h2 lang="{self.here.language}">{escape(self.words["toy"])}</h2>')
@@ -404,12 +426,14 @@ class Page:
             )
 
     def _choose(self, rank: int) -> None:
-        self._set(rank=rank + 1)
+        if self.figure and rank < len(self.figure.top):
+            self._set(rank=rank + 1)
 
     def _mark(self, pixel: Pixel) -> None:
         analysis = session().analysis
         if not isinstance(analysis, str):
-            self._set(place=place_of(pixel.x, pixel.y, (analysis.x.shape[1], analysis.x.shape[2])))
+            place = place_of(pixel.x, pixel.y, (analysis.x.shape[1], analysis.x.shape[2]))
+            self._set(**{self.kind.pointed: place})
 
     def _set(self, **changes: Any) -> None:
         """Change the state of the figure; for callbacks."""
@@ -420,7 +444,7 @@ class Page:
 
     # The presenter
 
-    def presents(self) -> None:
+    def begin(self) -> None:
         """Begin to present; for callbacks."""
         st.session_state[f"{KEY}.present"] = "yes"
 
@@ -433,14 +457,14 @@ class Page:
         votes = session().votes.setdefault(self.kind.key, {})
         votes[letter] = votes.get(letter, 0) + 1
 
-    def opens(self) -> None:
+    def open_in_explore(self) -> None:
         """Set the sidebar to the methods and the class of the figure; for callbacks."""
-        state = st.session_state
-        methods: Sequence[Any] = self.chapter.methods()
+        state, analysis = st.session_state, session().analysis
+        size = find_model(session().chosen.model).facts().preprocessing.size
+        methods: Sequence[Any] = self.chapter.methods(size)
         state.methods = [each.key for each in methods]
         for each in methods:
             fill(each, each.key, state)  # type: ignore[arg-type]
-        analysis = session().analysis
         if isinstance(analysis, str):
             return
         if self.kind.score in analysis.record.facts().output.scores:

@@ -19,7 +19,7 @@ class Listener {
   }
 
   press(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey || typed(event)) return;
+    if (event.repeat || event.ctrlKey || event.metaKey || event.altKey || typed(event)) return;
     if (event.key === ".") this.blank(this.screen.style.display === "none");
     else if (event.key === "Escape" && this.blanked) this.blank(false);
     else if (event.key === "Escape") this.send("leave", true);

@@ -49,7 +49,7 @@ def show_three_neurons(
         restored: How often the state has been set from outside.
         changed: Called with the new state when the hand has rested.
         reveal: False to hide what is sent back, until the reader has guessed. Default: True.
-        focus: Rule to emphasise: "gradient", "guided" or "zeiler_fergus". Default: none.
+        focus: Name of the rule to emphasise, as in the words. Default: none.
         presets: Keys of PRESETS, for the buttons. Default: all.
     """
     facts = {"reveal": reveal, "focus": focus, "presets": list(presets)}
