@@ -211,6 +211,8 @@ def learn(film: Film) -> None:
     film.open("Learn")
     film.page.get_by_role("combobox", name="Chapter").click()
     film.page.get_by_role("option", name="2. The gradient is a slope").click()
+    expect(film.page.locator("h1")).to_have_text("2. The gradient is a slope")
+    film.page.wait_for_timeout(1000)
     film.page.locator(".st-key-lesson-next button").click()
     slider = film.page.get_by_role("slider", name="Change of brightness")
     expect(slider).to_be_visible()
