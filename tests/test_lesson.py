@@ -255,7 +255,8 @@ def test_copies_disagree_and_their_mean_is_the_methods(subject: Subject) -> None
     assert 0.3 < numbers(figure)["flipped"] < 0.6
     mean = figure.pictures[2].image
     assert isinstance(mean, at.Attribution)
-    ours = at.attribute(subject.model, subject.x, at.SmoothGrad(samples=4, sigma=0.1))
+    target = at.Target(score="log_odds")
+    ours = at.attribute(subject.model, subject.x, at.SmoothGrad(samples=4, sigma=0.1), target)
     np.testing.assert_allclose(mean.values, ours.values, rtol=1e-4, atol=1e-9)
 
 

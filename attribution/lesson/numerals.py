@@ -7,8 +7,8 @@ def signed(value: float) -> str:
 
 
 def plain(value: float) -> str:
-    """Return three significant digits without an exponent where that is short."""
-    text = f"{value:.3g}" if abs(value) >= 5e-4 or value == 0 else "0.000"
+    """Return three decimals below ten, else three significant digits."""
+    text = f"{value:.3f}" if abs(value) < 10 else f"{value:.3g}"
     return text.replace("-", "\u2212")
 
 

@@ -53,10 +53,6 @@ print(f"{covered.before:.3f} {covered.after:.3f}")
 
     rank: int = setting(Number("Place of the class in the list.", 1, TOP, shown=False), 1)
 
-    @classmethod
-    def at(cls, step: int) -> "OneScore":
-        return cls(2) if step == 2 else cls()
-
     def figure(self, subject: Subject | None) -> Figure:
         assert subject
         model = subject.model

@@ -16,6 +16,7 @@ from attribution.methods.gradients.smoothgrad import SmoothGrad
 from attribution.methods.method import Method
 from attribution.photo.encode import eight_bit
 from attribution.settings import Choice, Number, setting
+from attribution.targets.log_odds import LogOdds
 
 SEEDS = (1, 2)  # of two noisy copies that are compared
 
@@ -34,6 +35,7 @@ class Speckle(Chapter):
     number: ClassVar[int] = 3
     formula: ClassVar[str] = r"\frac{1}{n} \sum_{k=1}^{n} \nabla S(x + \sigma\, \varepsilon_k)"
     right: ClassVar[str] = "b"
+    score: ClassVar[str] = LogOdds.key  # a saturated probability has hardly a gradient, and its noisy copies have
     hidden: ClassVar[tuple[str, ...]] = ("mean",)
     strides: ClassVar[Mapping[str, int]] = {"noise": 5}
     code: ClassVar[str] = """\
@@ -41,8 +43,9 @@ import attribution as at
 
 model = at.load_model("squeezenet1_1")
 x = model.prepare(at.open_image("dog.jpg"))
-one = at.attribute(model, x, at.SmoothGrad(samples=1, sigma=0.1, seed=1))
-two = at.attribute(model, x, at.SmoothGrad(samples=1, sigma=0.1, seed=2))
+target = at.Target(score="log_odds")
+one = at.attribute(model, x, at.SmoothGrad(samples=1, sigma=0.1, seed=1), target)
+two = at.attribute(model, x, at.SmoothGrad(samples=1, sigma=0.1, seed=2), target)
 flipped = (one.values.sum(0) * two.values.sum(0) < 0).mean()
 print(f"{flipped:.0%} of the pixels change their sign")
 """
@@ -56,7 +59,7 @@ print(f"{flipped:.0%} of the pixels change their sign")
 
     def figure(self, subject: Subject | None) -> Figure:
         assert subject
-        share = self.noise / 100
+        subject, share = subject.scored(self.score), self.noise / 100
         copies = [SmoothGrad(samples=1, sigma=share, seed=seed) for seed in SEEDS]
         gradient, mean, *pair = subject.maps(Gradient(), self._mean, *copies)
         one, other = (each.values.sum(0) for each in pair)

@@ -1,6 +1,6 @@
 """The page Learn: ten chapters, each a guess, a live figure, the answer, and the formula with its code."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from html import escape
 from pathlib import Path
@@ -99,10 +99,14 @@ class Page:
         """Go some steps further on, or back; for callbacks."""
         self.go_to(self.here.moved(by))
 
-    def turn(self) -> None:
-        """Take over the chapter, the step or the language that was chosen; for callbacks."""
-        now = place()
-        self.go_to(replace(now, step=1) if now.chapter != self.here.chapter else now)
+    def turn(self, name: str, number: int) -> None:
+        """Go to a chapter or a step; for callbacks."""
+        first = {"step": 1} if name == "chapter" else {}
+        self.go_to(replace(self.here, **{**first, name: number}))  # type: ignore[arg-type]
+
+    def speak(self, name: str, language: str) -> None:
+        """Change the language; for callbacks."""
+        st.session_state[f"{KEY}.{name}"] = language
 
     # Parts of the page
 
@@ -127,15 +131,18 @@ class Page:
                 self.step, self.show_formula
             )()
             self.show_moves()
-            if self.here.presents:
-                say(self.text.parts["say"], "say", language)
-            else:
+            if not self.here.presents:
                 self.show_more()
+            elif self.step in STEPS[2:]:  # before, it would be the answer
+                say(self.text.parts["say"], "say", language)
         if self.waits is not None:  # at the end, so that nothing changes its place
             poll(PURPOSE, max(POLL_INTERVAL / 2, min(MAX_POLL_INTERVAL, self.waits / POLLS_PER_AGE)))
         with right, st.container(key="lesson-figure"):
             self.show_controls()
             self.show_live()
+            if self.step == STEPS[-1] and not self.here.presents:
+                with st.expander(self.words["code"], expanded=True):
+                    st.code(self.kind.code.strip(), language="python")
 
     def compute(self) -> None:
         """Ask for the figure of the photo; keep the last one of the chapter until it is there."""
@@ -180,31 +187,39 @@ class Page:
                 self.words["chapter"],
                 range(1, len(CHAPTERS) + 1),
                 format_func=lambda number: f"{number}. {titles[number - 1]}",
-                key=f"{KEY}.chapter",
                 label_visibility="collapsed",
-                on_change=self.turn,
-                persist_state="session",
                 width=300,
+                **self._bound("chapter", self.here.chapter, self.turn),
             )
             st.segmented_control(
                 self.words["step"],
                 range(1, len(STEPS) + 1),
                 format_func=lambda number: self.words[STEPS[number - 1]],
                 required=True,
-                key=f"{KEY}.step",
                 label_visibility="collapsed",
-                on_change=self.turn,
-                persist_state="session",
+                **self._bound("step", self.here.step, self.turn),
             )
             st.segmented_control(
                 self.words["language"],
                 list(languages()),
                 format_func=lambda code: languages()[code].page["name"],
                 required=True,
-                key=f"{KEY}.language",
                 label_visibility="collapsed",
-                persist_state="session",
+                **self._bound("language", self.here.language, self.speak),
             )
+
+    def _bound(self, name: str, value: Any, take: Callable[..., None]) -> dict[str, Any]:
+        """Bind a widget to a value of which the session's state is the home, whatever the language of its labels.
+
+        Args:
+            name: Name of the value.
+            value: The value.
+            take: Called with the name and the new value.
+        """
+        key, state = f"{KEY}-{name}-{self.here.language}", st.session_state
+        if key not in state or state[key] != value:
+            state[key] = value
+        return {"key": key, "on_change": lambda: take(name, st.session_state[key])}
 
     def show_question(self) -> None:
         """Show the question with its options, or with the counted votes when presenting."""
@@ -267,8 +282,6 @@ class Page:
         for name in ("misconception", "cannot"):
             st.html(f'<h2 lang="{language}">{escape(self.words[name])}</h2>')
             say(parts[name], name, language)
-        with st.expander(self.words["code"], expanded=True):
-            st.code(self.kind.code.strip(), language="python")
         if st.button(self.words["explore"], icon=":material/compare:", on_click=self.open_in_explore):
             st.switch_page(EXPLORE)
 
@@ -344,30 +357,24 @@ class Page:
         )
 
     def _control(self, name: str, setting: Setting) -> None:
-        key, label = f"{control_key(self.kind)}.{name}", self.text.controls[name]
+        label, now = self.text.controls[name], getattr(self.chapter, name)
+
+        def take(_: str, value: Any) -> None:
+            self._set(**{name: value})
+
+        bound = self._bound(f"{self.kind.key}-{name}", now, take)
         if isinstance(setting, Number):
             stride = self.kind.strides.get(name, 1)
-            st.slider(
-                label, int(setting.low), int(setting.high), step=stride, key=key, persist_state="session", width=200
-            )
+            st.slider(label, int(setting.low), int(setting.high), step=stride, width=200, **bound)
         elif isinstance(setting, Choice):
             labels: dict[str, str] = {
                 each: self.text.options.get(name, {}).get(each, self._named(setting.label(each)))
                 for each in setting.options
             }
             if sum(map(len, labels.values())) > MAX_SEGMENTS_LENGTH:
-                st.selectbox(
-                    label, setting.options, format_func=labels.__getitem__, key=key, persist_state="session", width=200
-                )
+                st.selectbox(label, setting.options, format_func=labels.__getitem__, width=200, **bound)
             else:
-                st.segmented_control(
-                    label,
-                    setting.options,
-                    format_func=labels.__getitem__,
-                    required=True,
-                    key=key,
-                    persist_state="session",
-                )
+                st.segmented_control(label, setting.options, format_func=labels.__getitem__, required=True, **bound)
 
     def _named(self, label: str) -> str:
         return self.here.words.names.get(label, label)
@@ -379,7 +386,8 @@ class Page:
             return
         if self.failed:
             st.text(self.words["not_here"].format(reason=self.failed))  # plain, since it may quote names of classes
-            st.button(self.words["try_again"], on_click=forget_failure, args=(PURPOSE,))
+            if not isinstance(session().analysis, str):
+                st.button(self.words["try_again"], on_click=forget_failure, args=(PURPOSE,))
         elif self.offered:
             st.button(self.words["compute"], on_click=self.ask_for_figure)
         elif not self.figure:

@@ -20,7 +20,7 @@ class Listener {
 
   press(event) {
     if (event.repeat || event.ctrlKey || event.metaKey || event.altKey || typed(event)) return;
-    if (event.key === ".") this.blank(this.screen.style.display === "none");
+    if (event.key === "." || event.key === "\u3002") this.blank(this.screen.style.display === "none");
     else if (event.key === "Escape" && this.blanked) this.blank(false);
     else if (event.key === "Escape") this.send("leave", true);
     else if (event.key in MOVES) this.send("move", { by: MOVES[event.key] });
