@@ -97,12 +97,12 @@ class Page:
 
     def move(self, by: int) -> None:
         """Go some steps further on, or back; for callbacks."""
-        self.go_to(self.here.moved(by))
+        self.go_to(place().moved(by))  # not of this run: a click may end the next one before it has drawn the button
 
     def turn(self, name: str, number: int) -> None:
         """Go to a chapter or a step; for callbacks."""
         first = {"step": 1} if name == "chapter" else {}
-        self.go_to(replace(self.here, **{**first, name: number}))  # type: ignore[arg-type]
+        self.go_to(replace(place(), **{**first, name: number}))  # type: ignore[arg-type]
 
     def speak(self, name: str, language: str) -> None:
         """Change the language; for callbacks."""
@@ -211,12 +211,16 @@ class Page:
     def _bound(self, name: str, value: Any, take: Callable[..., None]) -> dict[str, Any]:
         """Bind a widget to a value of which the session's state is the home, whatever the language of its labels.
 
+        Each place in the lesson has widgets of its own: a click sends the values of all of them, and right after a
+        change of the place the browser would send those of the place before.
+
         Args:
             name: Name of the value.
             value: The value.
             take: Called with the name and the new value.
         """
-        key, state = f"{KEY}-{name}-{self.here.language}", st.session_state
+        state = st.session_state
+        key = f"{KEY}-{name}-{self.here.language}-{state[SET]}"
         if key not in state or state[key] != value:
             state[key] = value
         return {"key": key, "on_change": lambda: take(name, st.session_state[key])}
@@ -445,7 +449,7 @@ class Page:
 
     def _set(self, **changes: Any) -> None:
         """Change the state of the figure; for callbacks."""
-        self._fill(replace(self.chapter, **changes))
+        self._fill(replace(state_of(self.kind), **changes))
 
     def _fill(self, chapter: Chapter) -> None:
         fill(chapter, control_key(self.kind), st.session_state)  # type: ignore[arg-type]
