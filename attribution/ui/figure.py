@@ -14,7 +14,6 @@ from attribution.ui.chart import axis, text_style
 from attribution.ui.session import Pixel
 from attribution.viewer.message import Place, pack_classes, pack_photo
 
-GROUP = "lesson"  # of the viewer
 MIN_PANEL_WIDTH = 120  # pixels
 COLUMNS_WITH_CHART = 3  # pictures beside each other at least, so that the chart is on the screen, too
 CHART_HEIGHT = 210  # pixels
@@ -27,6 +26,7 @@ SYMBOLS = ("circle", "rect", "triangle", "diamond")
 def show_figure(
     figure: Figure,
     captions: Mapping[str, str],
+    group: str,
     scale: float = 1.0,
     choose: Callable[[int], None] | None = None,
     mark: Callable[[Pixel], None] | None = None,
@@ -36,6 +36,7 @@ def show_figure(
     Args:
         figure: The figure.
         captions: Names of its pictures, curves and axes.
+        group: Name of the group of its panels, which share zoom and mark.
         scale: Size of the text, relative to the usual one. Default: 1.
         choose: Called with the place of a class that was clicked, if the figure has some. Default: they cannot be.
         mark: Called with a pixel of the first picture that was clicked. Default: nothing happens.
@@ -47,7 +48,7 @@ def show_figure(
         grid = st.grid(columns, min_column_width=MIN_PANEL_WIDTH, gap="xsmall")
         for number, picture in enumerate(figure.pictures):
             with grid, st.container(key=f"map-lesson-{picture.name}", gap=None):
-                _show(picture, captions[picture.name], None if number else mark)
+                _show(picture, captions[picture.name], group, None if number else mark)
     if figure.chart:
         st.echarts_chart(
             chart(figure.chart, captions, scale),
@@ -71,13 +72,13 @@ def show_figure(
                     st.text(title)
 
 
-def _show(picture: Picture, caption: str, mark: Callable[[Pixel], None] | None) -> None:
-    image, key = picture.image, f"lesson-picture-{picture.name}"
+def _show(picture: Picture, caption: str, group: str, mark: Callable[[Pixel], None] | None) -> None:
+    image, key = picture.image, f"{group}-picture-{picture.name}"
     if isinstance(image, Attribution):
-        place = Place(GROUP, picture.name, caption, image.values.shape[1:], title=caption)
+        place = Place(group, picture.name, caption, image.values.shape[1:], title=caption)
         packed = panels.packed_once(image, place)
     else:
-        place = Place(GROUP, picture.name, caption, image.shape[:2], title=caption)
+        place = Place(group, picture.name, caption, image.shape[:2], title=caption)
         packed = pack_photo(image, place)
     panels.show(packed, key, mark=mark)
 

@@ -269,7 +269,7 @@ class Page:
             judged = self.words["right"] if guess == right else self.words["wrong"].format(letter=letter_of(right))
             verdict = f"{self.words['your_guess'].format(letter=letter_of(guess))} {judged}"
         else:
-            verdict = f"{letter_of(right)}. {self.text.parts[right]}"
+            verdict = f"{self.words['wrong'].format(letter=letter_of(right))} {self.text.parts[right]}"
         say(verdict, "verdict", language)
         if self.here.presents and any(session().votes.get(self.kind.key, {}).values()):
             self.show_votes()
@@ -401,6 +401,7 @@ class Page:
         show_figure(
             self.figure.without(self.kind.hidden) if self.step == "guess" else self.figure,
             self.text.captioned(self.figure.facts),
+            f"{KEY}-{self.kind.key}",
             PRESENTER_SCALE if self.here.presents else 1.0,
             self._choose if self.changes else None,
             self._mark if self.changes and self.kind.pointed else None,
