@@ -357,7 +357,7 @@ class Page:
             format_func=sample_title,
             key="lesson-photo",
             on_change=picked,
-            width=200,
+            width=260,
         )
 
     def _control(self, name: str, setting: Setting) -> None:
