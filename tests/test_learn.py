@@ -112,7 +112,10 @@ def test_every_chapter_is_whole_and_legible(
 def test_a_guess_is_judged_back_leads_to_the_step_before_and_a_link_restores_a_state(
     page: Page, browser: Browser, address: str
 ) -> None:
+    expect(page.locator(FIGURES["slope"])).to_be_visible()
+    page.wait_for_timeout(500)  # until the run that drew it has ended
     page.get_by_text("B. The gradient: it should follow").click()
+    expect(page.get_by_role("radio", name="B. The gradient")).to_be_checked()
     page.get_by_role("button", name="Next", exact=True).click()
     expect(page).to_have_url(re.compile("chapter=2&step=2&language=en$"))
     photo = page.locator(".st-key-map-lesson-photo")

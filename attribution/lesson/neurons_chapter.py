@@ -17,6 +17,22 @@ LARGEST = 5.0  # input or weight
 METHODS: tuple[Method, ...] = (Gradient(), GuidedBackprop(), ZeilerFergus())
 COUNT = 11  # weights: six from the inputs, three to the score, two past the neurons
 
+NETWORK = """\
+import torch
+
+import attribution as at
+
+
+class Net(torch.nn.Module):
+    def forward(self, x):
+        x1, x2 = x[:, 0, 0].T
+        a, b, c = torch.relu(torch.stack([x1 + x2, x1 - x2, x2 - x1]))
+        return torch.stack([2 * a - 3 * b + 4 * c, 2 * a - 5 * b - c], 1)
+
+
+model = at.Model("three neurons", Net(), (1, 2), (0, 0, 0), (1, 1, 1), ("1", "2"))
+"""  # code of the network, with both classes
+
 Weights = tuple[float, ...]
 
 

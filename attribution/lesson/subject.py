@@ -85,11 +85,6 @@ class Subject:
         """Score of the photo."""
         return self._scorer.score
 
-    @property
-    def explained(self) -> str:
-        """The explained class, and the score unless it is the probability."""
-        return self.target.words(self.model.classes)
-
     @cached_property
     def photo(self) -> NDArray[np.uint8]:
         """(H, W, 3), the photo in 8-bit RGB."""

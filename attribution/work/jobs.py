@@ -377,7 +377,7 @@ class Jobs(Generic[R]):
         with self._lock:
             line = self._lines.get(device, _Line())
             return any(
-                each.wanted and not all(name.startswith(owner) for name in each._owners)
+                each.wanted and not all(name.startswith(owner) for name in each._owners.copy())
                 for each in (*line.queued, *line.open)
             )
 

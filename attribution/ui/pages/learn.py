@@ -23,8 +23,10 @@ from attribution.ui.forms import fill
 from attribution.ui.handout import offer_handout
 from attribution.ui.lessons.lesson import (
     KEY,
+    NO,
     SET,
     SHOWN,
+    YES,
     Lesson,
     control_key,
     go,
@@ -37,6 +39,7 @@ from attribution.ui.presenter.presenter import listen
 from attribution.ui.probing import ask, forget_failure, poll
 from attribution.ui.sandbox.sandbox import show_saturation, show_three_neurons
 from attribution.ui.session import Pixel, session
+from attribution.ui.sidebar import OPEN_CLASS
 from attribution.ui.watch import JOBS, MAX_POLL_INTERVAL, POLL_INTERVAL, POLLS_PER_AGE
 from attribution.work.analysis import PreparedAnalysis
 from attribution.work.lesson import FiguresTask, FigureTask
@@ -46,7 +49,6 @@ STYLE = Path(__file__).parents[1] / "lessons" / "learn.css"
 PRESENTER_STYLE = STYLE.with_name("presenter.css")
 PRESENTER_SCALE = 1.6  # of the text in the presenter mode; 16 pixels become 27
 WIDTHS = (2, 3)  # relative widths of the text and the figure
-OPEN_CLASS = -1  # index for "All other classes"
 MAX_AHEAD = 8  # figures that are computed before they are asked for
 MAX_SEGMENTS_LENGTH = 30  # letters of all options beside each other; longer ones are in a list
 PURPOSE, AHEAD = "lesson", "lesson ahead"  # of the jobs for this figure and for those that may be next
@@ -55,11 +57,6 @@ PURPOSE, AHEAD = "lesson", "lesson ahead"  # of the jobs for this figure and for
 def say(text: str, kind: str, language: str) -> None:
     """Show plain text in a paragraph of its kind."""
     st.html(f'<p class="lesson-{kind}" lang="{language}">{escape(text)}</p>')
-
-
-def letter_of(letter: str) -> str:
-    """Return the letter of an option as it is shown."""
-    return letter.upper()
 
 
 class Page:
@@ -242,7 +239,7 @@ class Page:
             self.words["question"],
             LETTERS,
             index=None if known is None else LETTERS.index(known),
-            format_func=lambda letter: f"{letter_of(letter)}. {self.text.parts[letter]}",
+            format_func=lambda letter: f"{letter.upper()}. {self.text.parts[letter]}",
             key=f"guess.{key}",
             on_change=guessed,
         )
@@ -254,7 +251,7 @@ class Page:
             self.show_votes()
             return
         if guess := session().guesses.get(self.kind.key):
-            say(f"{letter_of(guess)}. {self.text.parts[guess]}", "guess", self.here.language)
+            say(f"{guess.upper()}. {self.text.parts[guess]}", "guess", self.here.language)
         say(self.text.parts["look"], "look", self.here.language)
 
     def show_answer(self) -> None:
@@ -266,10 +263,10 @@ class Page:
         if not right:
             verdict = self.words["measure"]
         elif guess:
-            judged = self.words["right"] if guess == right else self.words["wrong"].format(letter=letter_of(right))
-            verdict = f"{self.words['your_guess'].format(letter=letter_of(guess))} {judged}"
+            judged = self.words["right"] if guess == right else self.words["wrong"].format(letter=right.upper())
+            verdict = f"{self.words['your_guess'].format(letter=guess.upper())} {judged}"
         else:
-            verdict = f"{self.words['wrong'].format(letter=letter_of(right))} {self.text.parts[right]}"
+            verdict = f"{self.words['wrong'].format(letter=right.upper())} {self.text.parts[right]}"
         say(verdict, "verdict", language)
         if self.here.presents and any(session().votes.get(self.kind.key, {}).values()):
             self.show_votes()
@@ -322,9 +319,9 @@ class Page:
         for letter in LETTERS:
             with st.container(horizontal=True, vertical_alignment="center", key=f"vote-{letter}"):
                 st.button(
-                    f"{letter_of(letter)} \u00b7 {votes.get(letter, 0)}",
+                    f"{letter.upper()} \u00b7 {votes.get(letter, 0)}",
                     key=f"vote-{letter}-button",
-                    help=self.words["vote"].format(letter=letter_of(letter)),
+                    help=self.words["vote"].format(letter=letter.upper()),
                     on_click=self.vote,
                     args=(letter,),
                 )
@@ -459,11 +456,11 @@ class Page:
 
     def begin(self) -> None:
         """Begin to present; for callbacks."""
-        st.session_state[f"{KEY}.present"] = "yes"
+        st.session_state[f"{KEY}.present"] = YES
 
     def leave(self) -> None:
         """Stop presenting; for callbacks."""
-        st.session_state[f"{KEY}.present"] = "no"
+        st.session_state[f"{KEY}.present"] = NO
 
     def vote(self, letter: str) -> None:
         """Count a vote; for callbacks."""
