@@ -122,9 +122,8 @@ def _photos(table: pa.Table, texts: _Texts) -> tuple[dict[str, list[Any]], dict[
         else texts.add(_name((columns["target"][row], columns["target_class"][row])))
         for row in rows
     ]
-    found["box"] = [
-        None if None in (box := [_rounded(columns[side][row]) for side in BOX]) else box for row in rows
-    ]
+    boxes = ([_rounded(columns[side][row]) for side in BOX] for row in rows)
+    found["box"] = [None if None in box else box for box in boxes]
     return found, {number: place for place, number in enumerate(found["number"])}
 
 
