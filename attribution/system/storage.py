@@ -98,4 +98,6 @@ class Storage:
             raise
         except Exception as error:  # every file system has errors of its own
             path = Path(name).name or self.place
-            raise Refusal(f"{path} in {self.place} cannot be read or written: {error or type(error).__name__}.") from error
+            raise Refusal(
+                f"{path} in {self.place} cannot be read or written: {error or type(error).__name__}."
+            ) from error
