@@ -132,10 +132,8 @@ class Plan:
         return found
 
     def _compare(self, earlier: Mapping[str, Any], place: str) -> None:
-        flat, before = (
-            {**facts["analysis"], **{k: v for k, v in facts.items() if k != "analysis"}} for facts in (own, earlier)
-        )
-        for name, value in flat.items():
+        before = _flat(earlier)
+        for name, value in _flat(self.facts()).items():
             if before.get(name) != value:
                 raise Refusal(
                     f"{place} contains a batch with {name} {before.get(name)}, not {value}; choose another folder."
