@@ -36,7 +36,7 @@ from attribution.selftest import check
 from attribution.settings import Configurable, Index, Part, Setting, Several, Text, default, described, read, restore
 from attribution.system.memory import budget
 from attribution.system.serve import serve
-from attribution.system.storage import Storage
+from attribution.system.storage import Storage, absolute
 
 PREDICTED, LISTED = "predicted", "column"  # targets of a batch
 INTERRUPTED = 130  # exit status after Ctrl-C
@@ -396,7 +396,7 @@ def _run_batch(options: argparse.Namespace) -> int:
         raise Refusal("A batch needs at least one method; name some after --methods.")
     fill: Baseline = Blur() if options.fill is None else read(options.fill, FILLS)
     plan = batch.Plan(
-        options.collection, asked, listed, fill, options.raw, threads=options.threads, weights=model.weights
+        absolute(options.collection), asked, listed, fill, options.raw, threads=options.threads, weights=model.weights
     )
     run = batch.Run(plan, Storage(options.out))
     bar = _Pace(len(run.photos), run.photos_done)

@@ -7,7 +7,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 import torch
 
-from attribution.batch.group import Row, explain_group
+from attribution.batch.group import explain_group
 from attribution.batch.plan import Photo, Plan
 from attribution.network.model import Model
 from attribution.network.scorer import IMAGE_MEMORY_SHARE
@@ -30,7 +30,7 @@ def run(
     plan: Plan,
     groups: Sequence[Sequence[Photo]],
     storage: Storage,
-    on_done: Callable[[Sequence[Row]], None],
+    on_done: Callable[[int], None],
     workers: int | None = None,
 ) -> None:
     """Explain groups of photos side by side; at most as many as there are workers are in memory.
@@ -40,7 +40,7 @@ def run(
         plan: The plan.
         groups: The groups to do.
         storage: Storage of the results.
-        on_done: Called with the rows of every group, once they are stored.
+        on_done: Called with the number of every group whose rows are stored.
         workers: Groups at a time. Default: by the number of cores and the memory.
 
     Raises:
@@ -54,11 +54,12 @@ def run(
         if stopped.is_set():
             raise Stopped
 
-    def explain(photos: Sequence[Photo]) -> list[Row]:
+    def explain(photos: Sequence[Photo]) -> int:
         torch.set_num_threads(plan.threads)  # belongs to the thread
-        return explain_group(model, plan, photos, collection, storage, report)
+        explain_group(model, plan, photos, collection, storage, report)
+        return photos[0].group
 
-    count, pending = workers or usual_workers(model, plan), set[Future[list[Row]]]()
+    count, pending = workers or usual_workers(model, plan), set[Future[int]]()
     with ThreadPoolExecutor(count, "batch") as pool:
         try:
             for photos in groups:
@@ -73,7 +74,7 @@ def run(
             torch.set_num_threads(threads)  # of the threads that begin from now on
 
 
-def _take(pending: set[Future[list[Row]]], on_done: Callable[[Sequence[Row]], None]) -> set[Future[list[Row]]]:
+def _take(pending: set[Future[int]], on_done: Callable[[int], None]) -> set[Future[int]]:
     """Wait for a group, and return those that are still under way."""
     finished, others = wait(pending, return_when=FIRST_COMPLETED)
     for each in finished:

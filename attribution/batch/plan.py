@@ -168,7 +168,7 @@ def stored(storage: Storage) -> Plan:
 
 
 def _flat(facts: Mapping[str, Any]) -> dict[str, Any]:
-    return {**facts, **facts["analysis"], "analysis": None}
+    return {**facts["analysis"], **facts, "analysis": None, "collection": None}  # which may have moved
 
 
 def _once(entries: Sequence[Entry]) -> list[Entry]:

@@ -2,10 +2,8 @@
 
 import importlib
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from typing import Protocol, cast
 
-from attribution.batch.group import Row
 from attribution.batch.plan import Photo, Plan, groups
 from attribution.batch.table import collect, done
 from attribution.network.model import Model
@@ -24,7 +22,7 @@ class Engine(Protocol):
         plan: Plan,
         groups: Sequence[Sequence[Photo]],
         storage: Storage,
-        on_done: Callable[[Sequence[Row]], None],
+        on_done: Callable[[int], None],
         workers: int | None = None,
     ) -> None:
         """Explain groups of photos; see `local.run`."""
@@ -54,10 +52,6 @@ class Run:
         """The number of photos whose rows are stored."""
         return sum(photo.group in self._done for photo in self.photos)
 
-    @cached_property
-    def _groups(self) -> list[list[Photo]]:
-        return groups(self.photos)
-
     def go(self, model: Model, engine: str, workers: int | None, on_photos: Callable[[int], None]) -> None:
         """Explain the photos that are not done.
 
@@ -70,13 +64,13 @@ class Run:
         Raises:
             Refusal: If the engine is not installed, or the results cannot be stored.
         """
+        missing = [each for each in groups(self.photos) if each[0].group not in self._done]
+        sizes = {each[0].group: len(each) for each in missing}
 
-        def finished(rows: Sequence[Row]) -> None:
-            numbers = {row["number"] for row in rows}
-            self._done |= {self.photos[number].group for number in numbers}
-            on_photos(len(numbers))
+        def finished(group: int) -> None:
+            self._done.add(group)
+            on_photos(sizes[group])
 
-        missing = [each for each in self._groups if each[0].group not in self._done]
         _engine(engine).run(model, self.plan, missing, self.storage, finished, workers)
 
     def collect(self) -> int:
