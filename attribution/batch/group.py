@@ -196,7 +196,7 @@ def _covered(model: Model, plan: Plan, x: Tensor, result: Attribution, row: Row)
     images = torch.stack([covered, measures.cut(x, *place)]).to(model.device, model.dtype)
     layer = next(iter(model.stages), None)
     with torch.no_grad(), outputs(only={layer.name} if layer else ()) as found:
-        logits = model.given_logits(images)
+        logits = model.logits(images)
     target = result.target
     score = target.value(target.potential(logits[:1].cpu().double(), model.output))
     features = layer.maps(found[layer.name].tensor).mean((2, 3)) if layer and layer.name in found else logits

@@ -95,6 +95,7 @@ class Scorer:
         self._run = model.logits
         self._tape: Tape | None = None
         self._together: tuple[Scorer, ...] = ()
+        self._uncounted = 0  # forward passes that others ran for this photo, too
         self._scored: dict[bytes, list[NDArray[np.float64]]] = {}  # scores per target, by SHA-256 of the images
 
     @property
@@ -211,8 +212,10 @@ class Scorer:
         """Run the photo's forward pass and keep its graph; return the existing one if there is one."""
         if self._tape is None:
             self._record()
+        self.forwards, self._uncounted = self.forwards + self._uncounted, 0
         if self._tape is None:  # the derived network returns other logits
             self._tape = self._taped()
+            self.forwards += 1
         return self._tape
 
     def _record(self) -> None:
@@ -220,7 +223,7 @@ class Scorer:
         tape = self._taped(scorers=self._together)
         for row, each in enumerate(tape.scorers):
             each._tape = tape if each._settle(tape.logits[row, None]) else None
-            each._together = ()
+            each._together, each._uncounted = (), 1
 
     def _taped(
         self,
@@ -232,8 +235,6 @@ class Scorer:
         x = torch.stack([each.x for each in scorers]).detach().requires_grad_()
         with torch.enable_grad(), Rectifiers() as rectifiers, outputs(kept) as found:
             logits = self._sent(run or self._run, x)
-        for each in scorers:
-            each.forwards += 1
         return Tape(scorers, x, logits, rectifiers, found, {})
 
     def _sent(self, run: Callable[[Tensor], Tensor], photo: Tensor) -> Tensor:
@@ -281,6 +282,7 @@ class Scorer:
             Refusal: If the layer does not run for this photo, or does not affect its logits.
         """
         tape = self._taped(self.model.given_logits, layer.name) if as_given else self.record()
+        self.forwards += as_given
         if layer.name not in tape.outputs:
             raise Refusal(f"The layer {layer.name!r} does not run for this photo; name another layer.")
         output = tape.outputs[layer.name].tensor
