@@ -34,7 +34,7 @@ from attribution.refusal import Refusal, first_line
 from attribution.result import VERSION, Attribution, Results
 from attribution.selftest import check
 from attribution.settings import Configurable, Index, Part, Setting, Several, Text, default, described, read, restore
-from attribution.system.memory import budget
+from attribution.system.memory import budget, keep_freed_memory
 from attribution.system.serve import serve
 from attribution.system.storage import Storage, absolute
 
@@ -394,6 +394,7 @@ def _run_batch(options: argparse.Namespace) -> int:
     asked, model = _asked(options, target)
     if not asked.methods:
         raise Refusal("A batch needs at least one method; name some after --methods.")
+    keep_freed_memory()
     fill: Baseline = Blur() if options.fill is None else read(options.fill, FILLS)
     plan = batch.Plan(
         absolute(options.collection), asked, listed, fill, options.raw, threads=options.threads, weights=model.weights

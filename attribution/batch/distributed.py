@@ -15,6 +15,7 @@ from attribution.models import load_model
 from attribution.network.model import Model
 from attribution.photo.collection import Collection
 from attribution.refusal import Refusal
+from attribution.system.memory import keep_freed_memory
 from attribution.system.storage import Storage, absolute
 
 MAX_BLOCKS = 10_000  # tasks of a run; each is one group, or several of more photos
@@ -34,6 +35,7 @@ class Worker:
         Raises:
             Refusal: If the model's weights are not those of the plan.
         """
+        keep_freed_memory()
         self.storage = Storage(place)
         self.plan = replace(stored(self.storage), collection=collection)
         torch.set_num_threads(self.plan.threads)
