@@ -278,9 +278,9 @@ def ray(verdict: Verdict, place: Path) -> None:
         time.sleep(POLL)
     subprocess.run(["pkill", "-9", "--oldest", "-f", "ray::MapWorker"], check=True)
     running.wait()
-    for name, out in (("rows of one actor", "out1"), ("of two", "out2"), ("of two, one of them killed", "kill")):
-        same = table(place / out).equals(table(place / "local"))
-        verdict.judge(f"{name}, as on this machine alone", "equal" if same else "DIFFERENT", same, 1, 1, more=True)
+    for label, run in (("rows of one actor", "out1"), ("of two", "out2"), ("of two, one of them killed", "kill")):
+        same = table(place / run).equals(table(place / "local"))
+        verdict.judge(f"{label}, as on this machine alone", "equal" if same else "DIFFERENT", same, 1, 1, more=True)
 
 
 def straight(verdict: Verdict, place: Path) -> None:
