@@ -15,7 +15,6 @@ from attribution.batch import measures
 from attribution.batch.plan import Photo, Plan
 from attribution.batch.table import encode, part
 from attribution.engine import OnProgress, compare_photos
-from attribution.export.folder import picture
 from attribution.export.maps import named
 from attribution.network.layers import outputs
 from attribution.network.model import Model
@@ -149,7 +148,7 @@ def _store(model: Model, plan: Plan, prepared: _Prepared, results: Results, stor
         row |= {**_measured(result, prepared.box), "agreement": agreements[id(result)], "picture": f"{file}.png"}
         if method == plan.leading:
             row["loss"], row["features"] = _covered(model, plan, prepared.x, result, row)
-        storage.write(f"{file}.png", png(picture(result)))
+        storage.write(f"{file}.png", png(result.draw()))
         if plan.raw:
             storage.write(f"{file}.npz", result.encode())
         rows.append(row)

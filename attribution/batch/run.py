@@ -2,14 +2,19 @@
 
 import importlib
 from collections.abc import Callable, Sequence
+from pathlib import PurePath
 from typing import Protocol, cast
 
+from attribution.batch.gallery import gallery
 from attribution.batch.plan import Photo, Plan, groups
-from attribution.batch.table import collect, done
+from attribution.batch.table import collect, done, rows
 from attribution.network.model import Model
 from attribution.refusal import Refusal
+from attribution.settings import write
 from attribution.system.storage import Storage
+from attribution.targets.target import SCORES
 
+GALLERY = "gallery.html"
 ENGINES = {"local": "attribution.batch.local", "ray": "attribution.batch.distributed"}
 
 
@@ -79,7 +84,23 @@ class Run:
         Returns:
             The number of rows without a map.
         """
-        return collect(self.storage)
+        refused = collect(self.storage)
+        page = gallery(rows(self.storage), self._heading, self._facts(), write(self.plan.leading))
+        self.storage.write(GALLERY, page.encode(errors="replace"))
+        return refused
+
+    @property
+    def _heading(self) -> str:
+        return f"Photos of {PurePath(self.plan.collection).name}"
+
+    def _facts(self) -> dict[str, str]:
+        analysis, done = self.plan.analysis, self.photos_done
+        return {
+            "Model": analysis.model,
+            "Photos": f"{done}" if done == len(self.photos) else f"{done} of {len(self.photos)}",
+            "Score": SCORES[analysis.score].title.lower(),
+            "Covered with": self.plan.fill.title.lower(),
+        }
 
 
 def _engine(name: str) -> Engine:
