@@ -14,7 +14,7 @@ from attribution.batch.plan import Photo, Plan, groups, photos, stored
 from attribution.models import load_model
 from attribution.network.model import Model
 from attribution.photo.collection import Collection
-from attribution.refusal import Refusal
+from attribution.refusal import Refusal, first_line
 from attribution.system.memory import keep_freed_memory
 from attribution.system.storage import Storage, absolute
 
@@ -72,12 +72,15 @@ def run(
         workers: Actors. Default: as many as the cluster has room for.
 
     Raises:
-        Refusal: If an actor cannot load the model or store the results.
+        Refusal: If there is no cluster at RAY_ADDRESS, or an actor cannot load the model or store the results.
     """
     if not groups:
         return
     began = not ray.is_initialized()
-    ray.init(ignore_reinit_error=True, log_to_driver=False, logging_level="warning")
+    try:
+        ray.init(ignore_reinit_error=True, log_to_driver=False, logging_level="warning")
+    except (ConnectionError, ray.exceptions.RayError) as error:
+        raise Refusal(f"The Ray cluster does not answer: {first_line(error)}; see docs/batch.md.") from error
     ray.data.DataContext.get_current().enable_progress_bars = False
     gpu = model.device.type == "cuda"
     room = ray.cluster_resources()
