@@ -21,8 +21,9 @@ import torch
 
 from attribution.analysis import Analysis
 from attribution.batch.group import Row, explain_group
-from attribution.batch.plan import PLAN, Plan, groups
-from attribution.batch.table import COLUMNS, WIDE, collect, done, rows
+from attribution.batch.plan import PLAN, Plan, groups, stored
+from attribution.batch.run import Run
+from attribution.batch.table import COLUMNS, WIDE, done, rows
 from attribution.models.record import ModelRecord
 from attribution.photo.collection import ENDINGS, Collection
 from attribution.photo.decode import MAX_BYTES
@@ -298,7 +299,7 @@ class Batch:
     def archive(self, file: IO[bytes]) -> None:
         """Write all results so far into a ZIP; no path of this server is in it."""
         with self._collecting:
-            collect(self.storage)
+            Run(stored(self.storage), self.storage).collect()
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as packed:  # pictures and Parquet are compressed
             for name in self.storage.names():
                 content = self.storage.read(name)
@@ -358,15 +359,15 @@ class BatchTask:
         batch = self.batch
         model = loaded(batch, job, job.report)
         plan, storage = replace(batch.plan, weights=model.weights), batch.storage
-        photos, stored = plan.resume(storage), done(storage)
+        photos, earlier = plan.resume(storage), done(storage)
         collection = Collection(plan.collection)
         kept: list[Row] = rows(storage).select(SHOWN).to_pylist()
-        count = sum(photo.group in stored for photo in photos)
+        count = sum(photo.group in earlier for photo in photos)
         begun, first = time.monotonic(), count
         found = Explained(tuple(kept), count)
         job.report(count / len(photos), _said(found, len(photos)), found)
         for group in groups(photos):
-            if group[0].group in stored:
+            if group[0].group in earlier:
                 continue
             size = len(group)
 

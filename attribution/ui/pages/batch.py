@@ -75,10 +75,11 @@ class Item:
 
     @property
     def title(self) -> str:
-        """Its name, as the person knows it."""
+        """Its number from 1, and its name as the person knows it."""
         name: str = self.first["photo"]
         number, _, rest = name.partition(" ")
-        return rest if number.isdecimal() and rest else name.rpartition(".")[0].replace("_", " ")
+        shown = rest if number.isdecimal() and rest else name.rpartition(".")[0].replace("_", " ")
+        return f"{self.first['number'] + 1}. {shown}"
 
     def mean(self, column: str) -> float | None:
         """Return the mean of a column over its maps; None if unknown."""
@@ -216,7 +217,8 @@ def show_choice() -> None:
             st.text("Add photos or a ZIP; the gallery fills while they are explained.")
         else:
             methods = "1 method" if len(chosen.methods) == 1 else f"{len(chosen.methods)} methods"
-            st.text(f"{_photos(count)}, {methods}, {record.title}{time}. The gallery fills while they are explained.")
+            fills = "" if session().batch else " The gallery fills while they are explained."
+            st.text(f"{_photos(count)}, {methods}, {record.title}{time}.{fills}")
     for sentence in session().batch_sentences:
         st.text(sentence)
 
@@ -296,13 +298,10 @@ def show_gallery(batch: Batch, items: Sequence[Item]) -> None:
             classes[_class(item)] = classes.get(_class(item), 0) + 1
     failed = sum(item.failed for item in items)
     options = [EVERY, *([FAILED] if failed else []), *sorted(classes, key=lambda name: (-classes[name], name))]
-    counts = {EVERY: len(items), FAILED: failed} | classes
     with st.container(horizontal=True, vertical_alignment="bottom", key="batch-controls"):
         if st.session_state.get("batch-shown") not in options:
             st.session_state["batch-shown"] = EVERY
-        shown = st.selectbox(
-            "Show", options, format_func=lambda name: f"{name} ({counts[name]})", key="batch-shown", width=260
-        )
+        shown = st.selectbox("Show", options, key="batch-shown", width=260)
         order = st.selectbox("Sort by", list(SORTS), key="batch-order", persist_state="session", width=260)
     chosen = [item for item in items if shown in (EVERY, FAILED if item.failed else _class(item))]
     value, falls = SORTS[order]
@@ -310,6 +309,7 @@ def show_gallery(batch: Batch, items: Sequence[Item]) -> None:
     chosen.sort(key=lambda item: unknown if (found := value(item)) is None else -found if falls else found)
     pages = max(1, math.ceil(len(chosen) / ON_A_PAGE))
     page = min(st.session_state.get("batch-page", 1), pages)
+    st.text(_photos(len(chosen)))
     with st.grid("auto", min_column_width=CARD_WIDTH):
         for item in chosen[(page - 1) * ON_A_PAGE : page * ON_A_PAGE]:
             with st.container(border=True, key=f"batch-card-{item.first['number']}", gap="xsmall"):
@@ -331,19 +331,19 @@ def show_card(batch: Batch, item: Item) -> None:
             title = read(row["method"], METHODS).title
             pictures.append((_thumbnail(batch, row["picture"]), f"{title} map of photo {number}", title))
     _strip(pictures)
-    first = item.first
-    score = batch.analysis.score
-    counts = first["predicted"] is not None
+    first, score = item.first, batch.analysis.score
+    is_predicted, counts = first["target"] == first["predicted"], first["predicted"] is not None
     predicted = f"{first['predicted_class']}, {first['probability']:.1%}" if counts else first["predicted_class"]
-    explained = "" if first["target"] == first["predicted"] else f"\nExplaining: {first['target_class']}"
-    numbers = [f"{SCORES[score].title.lower()} {first['score']:.3g}"]
+    explained = "" if is_predicted else f"\nExplaining: {first['target_class']}"
+    repeats = is_predicted and counts and score == "probability" and batch.analysis.versus is None
+    numbers = [] if repeats else [f"{SCORES[score].title.lower()} {first['score']:.3g}"]
     if item.delta is not None:
         numbers.append(f"delta {item.delta:+.1%}")
     if (agreement := item.mean("agreement")) is not None:
         numbers.append(f"agreement {agreement:.2f}")
     refused = "".join(f"\n{row['refusal']}" for row in item.rows if row["refusal"])
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", gap="small"):
-        st.text(f"{item.title}\n{predicted}{explained}\n{', '.join(numbers)}{refused}", width="stretch")
+        st.text(f"{item.title}\n{predicted}{explained}\n{', '.join(numbers)}{refused}".strip(), width="stretch")
         st.button(
             "Open in Explore",
             key=f"batch-open-{first['number']}",
