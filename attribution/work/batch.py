@@ -17,11 +17,14 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
+import pyarrow as pa
 import torch
 
 from attribution.analysis import Analysis
+from attribution.batch.class_maps import MeanMap, mean_maps
 from attribution.batch.group import Row, explain_group
 from attribution.batch.plan import PLAN, Plan, groups, stored
+from attribution.batch.prototypes import Key, Prototype, prototypes
 from attribution.batch.run import Run
 from attribution.batch.table import COLUMNS, WIDE, done, rows
 from attribution.models.record import ModelRecord
@@ -47,6 +50,7 @@ ROW_BYTES = 20_000  # of a map: its row in three tables, with cells and features
 MAX_NAME = 50  # characters of a photo's name
 SHOWN = [name for name in COLUMNS.names if name not in WIDE]  # columns that the page keeps
 TEXTS = (".csv", ".json", ".html")  # endings of files that a ZIP compresses
+PLACES = ["number", "window_left", "window_top"]  # columns that the pictures of prototypes need
 PREFIX = "attribution-batch-"  # of temporary folders
 
 
@@ -245,6 +249,21 @@ def _plain(name: str) -> str:
     return re.sub(r"[^\w .()+-]", "_", PurePosixPath(name.replace("\\", "/")).name)[:MAX_NAME] or "The file"
 
 
+@dataclass(frozen=True, eq=False)
+class Driven:
+    """What drives the classes of a batch.
+
+    Attributes:
+        places: Number of the photo and place of the window, by row.
+        prototypes: As `prototypes` returns them.
+        means: As `mean_maps` returns them.
+    """
+
+    places: pa.Table
+    prototypes: dict[Key, tuple[Prototype, ...]]
+    means: dict[Key, dict[str, MeanMap]]
+
+
 class Batch:
     """The photos, the plan and the results of a batch.
 
@@ -272,6 +291,7 @@ class Batch:
         self.analysis = replace(analysis, beside=(), also=())
         self.job: Job[Explained] | None = None
         self.thumbnails: dict[str, str] = {}
+        self._driven: tuple[int, Driven] | None = None
         height, width = record.facts().preprocessing.size
         each = 3 * height * width + ROW_BYTES  # of a picture at most, since PNG and JPEG are smaller
         self._folder = Folder()
@@ -295,6 +315,13 @@ class Batch:
             Refusal: If it cannot be read.
         """
         return Collection(str(self.photos.folder.path)).read(name)
+
+    def driven(self, count: int) -> "Driven":
+        """Return what drives the classes of the first `count` rows, which are all so far; kept until there are more."""
+        if self._driven is None or self._driven[0] != count:
+            table = rows(self.storage)
+            self._driven = count, Driven(table.select(PLACES), prototypes(table), mean_maps(table))
+        return self._driven[1]
 
     def archive(self, file: IO[bytes]) -> None:
         """Write all results so far into a ZIP; no path of this server is in it."""

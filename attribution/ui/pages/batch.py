@@ -15,11 +15,9 @@ from PIL import Image
 from starlette.exceptions import HTTPException
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from attribution.batch.class_maps import mean_maps
 from attribution.batch.group import Row
 from attribution.batch.measures import WINDOW
-from attribution.batch.prototypes import Key, Prototype, prototypes
-from attribution.batch.table import rows
+from attribution.batch.prototypes import Key, Prototype
 from attribution.drawing.heatmap import colour, span, unit
 from attribution.drawing.view import View
 from attribution.methods import METHODS
@@ -38,7 +36,7 @@ from attribution.ui.session import address, rerun_if_requested, rerun_page, sess
 from attribution.ui.sidebar import fill_sidebar
 from attribution.ui.watch import JOBS
 from attribution.work.analysis import estimate
-from attribution.work.batch import BATCH_VARIABLE, PHOTOS_VARIABLE, Batch, BatchTask, Explained, Photos, limit
+from attribution.work.batch import BATCH_VARIABLE, PHOTOS_VARIABLE, Batch, BatchTask, Driven, Explained, Photos, limit
 from attribution.work.jobs import Job
 
 EXPLORE = Path(__file__).with_name("explore.py")
@@ -243,7 +241,7 @@ def show_batch(polling: bool) -> None:
     elif active:
         st.skeleton(height=300)
     if items and not active:
-        show_classes(batch)
+        show_classes(batch, batch.driven(len(found.rows)))
     if active:
         session().polls += 1
         poll_again(session().polls, POLL_INTERVAL, key="poll-batch")
@@ -371,10 +369,9 @@ def open_in_explore(batch: Batch, name: str) -> None:
     rerun_page()
 
 
-def show_classes(batch: Batch) -> None:
+def show_classes(batch: Batch, driven: Driven) -> None:
     """Show what drives a class: the prototypes and the mean maps."""
-    table = rows(batch.storage)
-    found, means = prototypes(table), mean_maps(table)
+    means = driven.means
     if not means:
         return
     st.header("What drives a class")
@@ -392,8 +389,8 @@ def show_classes(batch: Batch) -> None:
         width=320,
     )
     key = names[chosen]
-    for number, each in enumerate(found.get(key, ())[:PROTOTYPES], 1):
-        show_prototype(batch, table, each, number)
+    for number, each in enumerate(driven.prototypes.get(key, ())[:PROTOTYPES], 1):
+        show_prototype(batch, driven, each, number)
     st.subheader("Mean maps")
     pictures = []
     for method, mean in means[key].items():
@@ -410,7 +407,7 @@ def show_classes(batch: Batch) -> None:
     )
 
 
-def show_prototype(batch: Batch, table: Any, prototype: Prototype, number: int) -> None:
+def show_prototype(batch: Batch, driven: Driven, prototype: Prototype, number: int) -> None:
     """Show the most typical patches of a prototype."""
     error = f" \u00b1 {prototype.error:.2g}" if prototype.error is not None else ""
     st.subheader(f"Prototype {number}")
@@ -418,10 +415,9 @@ def show_prototype(batch: Batch, table: Any, prototype: Prototype, number: int) 
         f"{prototype.share:.0%} of the photos; covering the patch lowers the score by {prototype.loss:.2g}{error} "
         "on average."
     )
-    columns = [table[name] for name in ("number", "window_left", "window_top")]
     pictures = []
     for row in prototype.rows[:PATCHES]:
-        photo, left, top = (column[row].as_py() for column in columns)
+        photo, left, top = (column[row].as_py() for column in driven.places.columns)
         with Image.open(io.BytesIO(batch.storage.read(f"photos/{photo:06}/photo.jpg"))) as image:
             width, height = image.size
             box = (left * width, top * height, (left + WINDOW) * width, (top + WINDOW) * height)
