@@ -32,13 +32,17 @@ MB = 1_000_000  # bytes
 MAX_SENT_BYTES = 32 * MB  # bytes of a message to a browser; `server.maxMessageSize` limits incoming messages
 MAX_SOCKETS = 256  # open websockets; each may buffer an incomplete message
 MAX_SOCKETS_PER_ADDRESS = 192  # open websockets of one IP address, which may be that of a school or a proxy
-MAX_STORED_UPLOADS = 2  # uploads kept per session: the current photo and its replacement
+MAX_STORED_UPLOADS = 1000  # uploads kept per session; those of the page Batch are kept until it has taken them over
+MAX_SESSION_BYTES = 120 * MB  # bytes of a session's completed uploads
 MAX_STORED_BYTES = 240 * MB  # bytes of completed uploads, all sessions together
 MAX_ARRIVING_BYTES = 90 * MB  # bytes of uploads in progress, all sessions together
 MAX_CHECKPOINT_MB = 500  # MiB of a checkpoint, where they are allowed; the bounds above then grow by one checkpoint
 CHECKPOINT_VARIABLE = "ATTRIBUTION_ALLOW_CHECKPOINTS"
 LOCAL_ADDRESSES = ("localhost", "127.0.0.1", "::1")
-MAX_ACTIVE_UPLOADS = 2  # uploads in progress per session
+MAX_ACTIVE_UPLOADS = 2  # uploads in progress per session; others wait
+MAX_WAITING_UPLOADS = 500  # uploads of a session that wait, such as the photos of a batch
+MAX_NAME_LENGTH = 200  # characters of a file name, counted from its end
+ENDING = ".png"  # added to every file name
 MAX_SILENCE = 20.0  # seconds without data before an upload is aborted
 MAX_DURATION = 300.0  # seconds before an unfinished upload is aborted
 SHUTDOWN_TIMEOUT = 5.0  # seconds to wait for the running job; Docker kills the process after 10
@@ -56,7 +60,7 @@ def allows_checkpoints() -> bool:
 
 
 class BoundedUploads(memory_uploaded_file_manager.MemoryUploadedFileManager):
-    """Uploads in memory without file names, limited per session and in total.
+    """Uploads in memory, limited per session and in total.
 
     Attributes:
         checkpoint_bytes: Maximum size of a checkpoint in bytes; 0 if none are allowed.
@@ -72,17 +76,23 @@ class BoundedUploads(memory_uploaded_file_manager.MemoryUploadedFileManager):
         """
         if not get_instance().is_active_session(session_id):  # nothing would ever remove the file
             raise HTTPException(400, "The session has ended; reload the page.")
-        held = [each for each in self.file_storage.get(session_id, {}) if each != file.file_id]
-        most = MAX_STORED_UPLOADS * (2 if self.checkpoint_bytes else 1)
-        for oldest in held[: max(0, len(held) + 1 - most)]:
+        own = self.file_storage.get(session_id, {})
+        held = {key: len(each.data) for key, each in list(own.items()) if key != file.file_id}
+        most = MAX_SESSION_BYTES + self.checkpoint_bytes - len(file.data)
+        for oldest in list(held):
+            if len(held) < MAX_STORED_UPLOADS and sum(held.values()) <= most:
+                break
             self.remove_file(session_id, oldest)
+            del held[oldest]
         free = MAX_STORED_BYTES + self.checkpoint_bytes - len(file.data)
         if self._total_bytes > free:
             for other in [each for each in self.file_storage if not get_instance().is_active_session(each)]:
                 self.remove_session_files(other)
         if self._total_bytes > free:
             raise HTTPException(507, "The server is storing too many files; try again in a few minutes.")
-        super().add_file(session_id, file._replace(name="photo.png"))  # the format is detected from the content
+        # Streamlit raises at every run if a name has an ending that its uploader does not take; the format is detected
+        # from the content.
+        super().add_file(session_id, file._replace(name=f"{file.name[-MAX_NAME_LENGTH:]}{ENDING}"))
 
 
 class Door:
@@ -92,7 +102,8 @@ class Door:
         self.app = app
         self.sockets: Counter[str] = Counter()  # open websockets, by IP address
         self.arriving = 0  # bytes
-        self.uploads: Counter[str] = Counter()  # uploads in progress, by session
+        self.uploads: Counter[str] = Counter()  # uploads in progress or waiting, by session
+        self.turns: dict[str, asyncio.Semaphore] = {}  # of sessions with uploads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve or reject a request."""
@@ -120,11 +131,21 @@ class Door:
             self.sockets += Counter()  # drops addresses without websockets
 
     async def _upload(self, session: str, scope: Scope, receive: Receive, send: Send) -> None:
-        """Receive a file; reject it if too many uploads are in progress or if it stalls."""
-        if self.uploads[session] >= MAX_ACTIVE_UPLOADS:
-            response = PlainTextResponse("Another file is still uploading; wait until it has finished.", 429)
+        """Receive a file once it is its turn; reject it if too many wait or if it stalls."""
+        if self.uploads[session] >= MAX_WAITING_UPLOADS:
+            response = PlainTextResponse("Too many files are still uploading; wait until some have finished.", 429)
             await response(scope, receive, send)
             return
+        self.uploads[session] += 1
+        try:
+            async with self.turns.setdefault(session, asyncio.Semaphore(MAX_ACTIVE_UPLOADS)):
+                await self._receive(scope, receive, send)
+        finally:
+            self.uploads[session] -= 1
+            if not self.uploads[session]:
+                del self.uploads[session], self.turns[session]
+
+    async def _receive(self, scope: Scope, receive: Receive, send: Send) -> None:
         size, end = 0, asyncio.get_running_loop().time() + MAX_DURATION
 
         async def bounded() -> Message:
@@ -140,14 +161,11 @@ class Door:
                 raise HTTPException(503, "Too many files are being uploaded; try again in a minute.")
             return message
 
-        self.uploads[session] += 1
         try:
             with contextlib.suppress(ClientDisconnect):  # an aborted upload is not a server error
                 await self.app(scope, bounded, _with_headers(scope, send))
         finally:
             self.arriving -= size
-            self.uploads[session] -= 1
-            self.uploads += Counter()  # drops sessions without uploads
 
 
 def _without_left_pages(receive: Receive) -> Receive:
@@ -198,11 +216,13 @@ def _with_headers(scope: Scope, send: Send) -> Send:
 
 @contextlib.asynccontextmanager
 async def lifespan(app: Any) -> AsyncIterator[None]:
-    """Stop the running job at shutdown, since torch aborts if the process exits during one."""
+    """Stop the running jobs at shutdown, since torch aborts if the process exits during one; delete all batches."""
     del app
     yield
     if watch := sys.modules.get("attribution.ui.watch"):  # imported by the first session
         await asyncio.to_thread(watch.JOBS.close, SHUTDOWN_TIMEOUT)
+    if batch := sys.modules.get("attribution.work.batch"):
+        await asyncio.to_thread(batch.delete_all)
 
 
 def set_readable_widgets(self: SessionState, widget_states: WidgetStates) -> None:

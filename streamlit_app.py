@@ -48,6 +48,7 @@ def main() -> None:
                 st.Page(pages / "probe.py", title="Probe", icon=":material/format_paint:"),
                 st.Page(pages / "sanity.py", title="Sanity", icon=":material/science:"),
                 st.Page(pages / "faithfulness.py", title="Faithfulness", icon=":material/fact_check:"),
+                st.Page(pages / "batch.py", title="Batch", icon=":material/photo_library:"),
                 st.Page(pages / "learn.py", title="Learn", icon=":material/school:"),
                 st.Page(pages / "methods.py", title="Methods", icon=":material/menu_book:"),
             ],

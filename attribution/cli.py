@@ -1,8 +1,10 @@
-"""The command line: attribution explain|sanity|faithfulness|probe|serve|check|models|methods|baselines."""
+"""The command line: attribution explain|batch|sanity|faithfulness|probe|serve|check|models|methods|baselines."""
 
 import argparse
 import io
+import math
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +16,9 @@ from torch import Tensor
 from attribution import export
 from attribution.analysis import Analysis
 from attribution.baselines import BASELINES
+from attribution.baselines.baseline import Baseline
+from attribution.baselines.covered import FILLS
+from attribution.baselines.photo import Blur
 from attribution.checks.challenges.attempt import CHALLENGES, Attempt
 from attribution.checks.faithfulness import Trial, measure
 from attribution.checks.probe import Prober, forecaster
@@ -28,9 +33,14 @@ from attribution.photo.decode import open_image
 from attribution.refusal import Refusal, first_line
 from attribution.result import VERSION, Attribution, Results
 from attribution.selftest import check
-from attribution.settings import Configurable, Index, Setting, Several, Text, default, described, read, restore
-from attribution.system.memory import budget
+from attribution.settings import Configurable, Index, Part, Setting, Several, Text, default, described, read, restore
+from attribution.system.memory import budget, keep_freed_memory
 from attribution.system.serve import serve
+from attribution.system.storage import Storage, absolute
+
+PREDICTED, LISTED = "predicted", "column"  # targets of a batch
+INTERRUPTED = 130  # exit status after Ctrl-C
+ENGINES = ("local", "ray")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -38,6 +48,24 @@ class _Parser(argparse.ArgumentParser):
         """Exit with status 2 and one line."""
         _complain(f"{self.prog}: {message}")
         self.exit(2)
+
+
+class _Pace:
+    """The progress of a batch on standard error, with photos a second and the time left."""
+
+    def __init__(self, count: int, done: int) -> None:
+        self.count, self.done, self.before, self.began = count, done, done, time.monotonic()
+        self.bar = _Bar("photos")
+
+    def add(self, photos: int) -> None:
+        self.done += photos
+        pace = (self.done - self.before) / max(1e-9, time.monotonic() - self.began)
+        left = math.ceil((self.count - self.done) / pace)
+        account = f", {self.done} of {self.count}, {pace:.1f} photos/s, {left // 60}:{left % 60:02} min left"
+        self.bar(self.done / self.count, account=account)
+
+    def clear(self) -> None:
+        self.bar.clear()
 
 
 class _Bar:
@@ -48,11 +76,12 @@ class _Bar:
     def __init__(self, label: str) -> None:
         self.label, self.shown = label, sys.stderr.isatty()
 
-    def __call__(self, fraction: float, partial: Attribution | None = None) -> None:
+    def __call__(self, fraction: float, partial: Attribution | None = None, account: str = "") -> None:
         del partial
         if self.shown:
             full = round(fraction * self.WIDTH)
-            print(f"\r{self.label} [{'#' * full}{'.' * (self.WIDTH - full)}] {fraction:4.0%}", end="", file=sys.stderr)
+            bar = f"[{'#' * full}{'.' * (self.WIDTH - full)}] {fraction:4.0%}"
+            print(f"\r{self.label} {bar}{account}\033[K", end="", file=sys.stderr)
 
     def download(self, size: int, total: int) -> None:
         self(size / total if total else 0.0)
@@ -127,6 +156,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     probe = _photos(commands, "probe", "cover a part of photos and compare maps with what follows", _probe_one)
     probe.add_argument("--report", action="store_true", help="also write report.html, an interactive report")
+    _batch(commands)
     _flags(sanity, Randomisation)
     _flags(probe, Attempt)
     _flags(faithfulness, Trial)
@@ -156,6 +186,14 @@ def _photos(commands: Any, name: str, does: str, serve: Serve) -> argparse.Argum
     """Add a command that processes one or more photos."""
     command: argparse.ArgumentParser = commands.add_parser(name, help=does, description=f"{does.capitalize()}.")
     command.add_argument("photos", nargs="+", metavar="PHOTO", help="one or more files")
+    _analysis(command)
+    command.add_argument("--out", type=Path, default=Path("out"), metavar="DIR", help="output folder; default: out")
+    command.set_defaults(run=_each_photo, serve=serve, check=None)
+    return command
+
+
+def _analysis(command: argparse.ArgumentParser) -> None:
+    """Add the options of an analysis, except the photo."""
     for setting, kind in described(Analysis).items():
         names, extra = [f"--{setting}"], dict[str, Any]()
         if setting == "photo" or not kind.shown:
@@ -169,9 +207,34 @@ def _photos(commands: Any, name: str, does: str, serve: Serve) -> argparse.Argum
             extra = {"help": f"{kind.help} A class index or an exact class name."}
         _flag(command, names, kind, default(Analysis, setting), **extra)
     _device(command)
-    command.add_argument("--out", type=Path, default=Path("out"), metavar="DIR", help="output folder; default: out")
-    command.set_defaults(run=_each_photo, serve=serve, check=None)
-    return command
+
+
+def _batch(commands: Any) -> None:
+    """Add the command that explains a range of photos."""
+    does = "explain a range of photos, and show what drives each class"
+    command: argparse.ArgumentParser = commands.add_parser("batch", help=does, description=f"{does.capitalize()}.")
+    command.add_argument(
+        "collection",
+        metavar="PHOTOS",
+        help="a folder, a ZIP, or a CSV file with a column photo and, if known, the columns target and left, top, "
+        "right, bottom (a box in pixels); or the URL of one",
+    )
+    _analysis(command)
+    command.add_argument("--out", default="out", metavar="DIR", help="output folder or its URL; default: out")
+    _flag(command, ["--fill"], Part("Image that covers the strongest part of a map.", FILLS), Blur())
+    command.add_argument("--raw", action="store_true", help="also write the raw values of every map")
+    command.add_argument("--engine", choices=ENGINES, default=ENGINES[0], help=f"default: {ENGINES[0]}, this machine")
+    command.add_argument("--workers", type=_count, metavar="N", help="groups of photos at a time; default: by machine")
+    command.add_argument(
+        "--threads", type=_count, default=1, metavar="N", help="threads of each worker on a CPU; default: 1"
+    )
+    command.set_defaults(run=_run_batch)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1, got {text!r}")
+    return int(text)
 
 
 def _device(command: argparse.ArgumentParser) -> None:
@@ -199,8 +262,8 @@ def _chosen(options: argparse.Namespace, cls: type[C], **known: Any) -> C:
     return restore(cls, {name: content for name, content in given.items() if content is not None})
 
 
-def _each_photo(options: argparse.Namespace) -> int:
-    check = options.check and _chosen(options, options.check)
+def _asked(options: argparse.Namespace, target: str | None) -> tuple[Analysis, Model]:
+    """Load the model, and return the asked analysis, without a photo; `target` is an index, a name or None."""
     asked = _chosen(options, Analysis, methods=None, target=None, versus=None)
     if options.methods is not None:
         asked = replace(asked, methods=tuple(read(text, METHODS) for text in options.methods))
@@ -211,9 +274,15 @@ def _each_photo(options: argparse.Namespace) -> int:
         bar.clear()
     if options.score is None:
         asked = replace(asked, score=model.default_target.score)
-    index, versus = (None if text is None else model.find_class(text) for text in (options.target, options.versus))
+    index, versus = (None if text is None else model.find_class(text) for text in (target, options.versus))
     asked = replace(asked, target=index, versus=versus)
     asked.full_target.check(len(model.classes), model.output)  # once, not for each photo
+    return asked, model
+
+
+def _each_photo(options: argparse.Namespace) -> int:
+    check = options.check and _chosen(options, options.check)
+    asked, model = _asked(options, options.target)
     status, taken = 0, set[str]()
     for photo in options.photos:
         folder = _free(options.out, Path(photo).stem, taken)
@@ -315,6 +384,36 @@ def _summary(maps: Sequence[Attribution]) -> list[str]:
         f"Explaining: {maps[0].statement}",
         *(f"{result.method}: {result.account}" for result in maps if result.account),
     ]
+
+
+def _run_batch(options: argparse.Namespace) -> int:
+    from attribution import batch  # lazy: pyarrow takes 0.2 s
+
+    listed = options.target == LISTED
+    target = None if options.target in (PREDICTED, LISTED) else options.target
+    asked, model = _asked(options, target)
+    if not asked.methods:
+        raise Refusal("A batch needs at least one method; name some after --methods.")
+    keep_freed_memory()
+    fill: Baseline = Blur() if options.fill is None else read(options.fill, FILLS)
+    plan = batch.Plan(
+        absolute(options.collection), asked, listed, fill, options.raw, threads=options.threads, weights=model.weights
+    )
+    run = batch.Run(plan, Storage(options.out))
+    bar = _Pace(len(run.photos), run.photos_done)
+    try:
+        run.go(model, options.engine, options.workers, bar.add)
+    except KeyboardInterrupt:
+        bar.clear()
+        _complain(f"Stopped after {run.photos_done} of {len(run.photos)} photos; the same command resumes.")
+        return INTERRUPTED
+    finally:
+        bar.clear()
+        refused = run.collect()
+    print(options.out)
+    if refused:
+        _complain(f"{refused} rows of {options.out}/table.csv have no map; the column refusal says why.")
+    return 2 if refused else 0
 
 
 def _free(out: Path, stem: str, taken: set[str]) -> Path:

@@ -137,8 +137,47 @@ def compare(
         raise Refusal(f"The chunk must be at least 1 image, got {chunk}.")
     with exact_gradients(model):
         scorer = Scorer(model, x.clone(), asked[0], chunk, further=asked[1:])
-        results = _compare(scorer, methods, len(asked), on_progress, on_result)
+        results = _compare([scorer], methods, len(asked), on_progress, on_result)
     return results[0] if targets is None else results
+
+
+def compare_photos(
+    model: Model,
+    photos: Sequence[Tensor],
+    methods: Sequence[Method],
+    targets: Sequence[Target],
+    *,
+    chunk: int | None = None,
+    on_progress: OnProgress | None = None,
+) -> list[Results]:
+    """Explain several photos by the same methods.
+
+    Methods that only need passes of the photo itself share them among the photos, whose number should fit into memory.
+    The values are those of `compare` up to rounding.
+
+    Args:
+        model: The model.
+        photos: Each as `x` for `attribute`, all of one size.
+        methods: Methods with their settings.
+        targets: One for each photo.
+        chunk: As for `attribute`.
+        on_progress: As for `attribute`, with the overall fraction of all maps.
+
+    Returns:
+        Results of each photo, as `compare` returns them.
+
+    Raises:
+        Refusal: If a photo is not such an image, their sizes differ, or the model does not have a target's class.
+    """
+    images = [image(x) for x in photos]
+    if len({x.shape for x in images}) > 1:
+        raise Refusal("The photos have different sizes; use model.prepare(image), or explain them one at a time.")
+    for each in targets:
+        each.check(len(model.classes), model.output)
+    with exact_gradients(model):
+        scorers = [Scorer(model, x.clone(), each, chunk) for x, each in zip(images, targets, strict=True)]
+        Scorer.join(scorers)
+        return _compare(scorers, methods, 1, on_progress, None)
 
 
 def _targets(model: Model, target: Target | None, targets: Sequence[Target] | None) -> Sequence[Target]:
@@ -156,27 +195,30 @@ def _targets(model: Model, target: Target | None, targets: Sequence[Target] | No
 
 
 def _compare(
-    scorer: Scorer,
+    scorers: Sequence[Scorer],
     methods: Sequence[Method],
     targets: int,
     on_progress: OnProgress | None,
     on_result: OnResult | None,
 ) -> list[Results]:
+    """Return the results of each photo for each target, the targets of the first photo first."""
     count, done = len(methods), 0
     results: dict[int, Attribution | Refusal] = {}
     # Methods that share the forward pass run first, so that its graph is freed before the long ones.
     order = sorted(range(count), key=lambda index: not methods[index].shares_forward)
-    costs = [method.cost((scorer.x.shape[1], scorer.x.shape[2])) for method in methods]
+    costs = [method.cost((scorers[0].x.shape[1], scorers[0].x.shape[2])) for method in methods]
     # Of the first target, and of each further one, which takes the scores of a method without gradients from the first.
     passes = [(1 + cost.passes, 1 + (cost.passes if cost.backwards else 0)) for cost in costs]
-    whole = sum(first + (targets - 1) * further for first, further in passes)
+    whole = len(scorers) * sum(first + (targets - 1) * further for first, further in passes)
+    rows = [(scorer, target) for scorer in scorers for target in range(targets)]
     try:
         for index in order:
             if not methods[index].shares_forward:
-                scorer.release()
-            for place in range(targets):
-                scorer.aim(place)
-                run, share = _Run(scorer, methods[index], place > 0), passes[index][place > 0]
+                for scorer in scorers:
+                    scorer.release()
+            for place, (scorer, target) in enumerate(rows):
+                scorer.aim(target)
+                run, share = _Run(scorer, methods[index], target > 0), passes[index][target > 0]
                 tick = run.reporter(on_progress, done / whole, share / whole) if on_progress else _ignore
                 tick(0.0, None)
                 found = results[place * count + index] = run.result(tick)
@@ -184,10 +226,11 @@ def _compare(
                 if on_result:
                     on_result(place * count + index, found)
     finally:
-        scorer.release()
+        for scorer in scorers:
+            scorer.release()
     if on_progress:
         on_progress(1.0, None)
-    return [Results(results[place * count + index] for index in range(count)) for place in range(targets)]
+    return [Results(results[place * count + index] for index in range(count)) for place in range(len(rows))]
 
 
 def _ignore(fraction: float, map_so_far: Callable[[], Tensor] | None) -> None:

@@ -1,12 +1,13 @@
 """Attribution: the values of one map with their provenance. Results: the results of several methods."""
 
 import dataclasses
+import io
 import json
 import math
 import os
 from dataclasses import dataclass, field
 from html import escape
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -195,8 +196,17 @@ class Attribution:
             Refusal: If the file cannot be written.
         """
         with whole_file(path) as file, storing(path):  # numpy would append .npz to a path
-            arrays = {name: getattr(self, name) for name in ARRAY_FIELDS}
-            np.savez_compressed(file, **arrays, facts=np.array(json.dumps(self.facts())))
+            self._write(file)
+
+    def encode(self) -> bytes:
+        """Return the content of the file that `save` writes."""
+        file = io.BytesIO()
+        self._write(file)
+        return file.getvalue()
+
+    def _write(self, file: BinaryIO) -> None:
+        arrays = {name: getattr(self, name) for name in ARRAY_FIELDS}
+        np.savez_compressed(file, **arrays, facts=np.array(json.dumps(self.facts())))
 
 
 class Results(list[Attribution | Refusal]):

@@ -71,7 +71,7 @@ def test_unfinished_messages_take_no_memory(server: tuple[str, int, Path]) -> No
         line.close()
 
 
-def test_many_uploads_of_one_session_take_the_memory_of_two(server: tuple[str, int, Path]) -> None:
+def test_many_uploads_of_one_session_take_the_memory_of_a_few(server: tuple[str, int, Path]) -> None:
     address, process, _ = server
 
     async def visit() -> None:
@@ -79,7 +79,7 @@ def test_many_uploads_of_one_session_take_the_memory_of_two(server: tuple[str, i
             held = memory(process)
             for number in range(20):
                 assert await asyncio.to_thread(put, address, eve.name, f"file-{number}", os.urandom(LARGE)) == 204
-            assert memory(process) - held < 8 * LARGE / MB  # of 500 MB: two that are kept, and what is freed late
+            assert memory(process) - held < 10 * LARGE / MB  # of 500 MB: four that are kept, and what is freed late
 
     run(visit())
 
@@ -92,7 +92,7 @@ def test_uploads_of_all_sessions_are_bounded(server: tuple[str, int, Path]) -> N
             statuses = [
                 await asyncio.to_thread(put, address, session.name, f"file-{number}", bytes(LARGE))
                 for session in sessions
-                for number in range(door.MAX_STORED_UPLOADS)
+                for number in range(2)
             ]
         assert statuses.count(204) <= door.MAX_STORED_BYTES // LARGE
         assert statuses[-1] == 507
@@ -176,9 +176,9 @@ def test_stalled_uploads_are_bounded(server: tuple[str, int, Path]) -> None:
             lines = [
                 (await asyncio.to_thread(stalled, address, session.name, f"slow-{number}", LARGE))[0]
                 for session in sessions
-                for number in range(3)
+                for number in range(door.MAX_ACTIVE_UPLOADS)  # a further one waits and is not read
             ]
-            assert memory(process) - held < 2 * door.MAX_ARRIVING_BYTES / MB  # of 450 MB
+            assert memory(process) - held < 2 * door.MAX_ARRIVING_BYTES / MB  # of 300 MB
             for line in lines:
                 line.close()
             await asyncio.sleep(1)

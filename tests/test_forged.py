@@ -19,7 +19,7 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 
 from attribution.photo.encode import png
 
-PAGES = ("", "path", "baselines", "probe", "sanity", "faithfulness", "methods", "learn")
+PAGES = ("", "path", "baselines", "probe", "sanity", "faithfulness", "batch", "methods", "learn")
 BRIEF = (
     "model=constant&faithfulness=faithfulness(steps=3,samples=2,moves=1)&sanity=sanity(stages=2)&path=path(steps=2)"
     "&probe=probe(challenge=fool)"

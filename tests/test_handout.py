@@ -38,7 +38,7 @@ FORMULAS = (
     r"S(x + d) \approx S(x) + \sum_i \frac{\partial S}{\partial x_i}\, d_i",
     r"\rho = \mathrm{corr}\left( \mathrm{rank}\,|m|,\ \mathrm{rank}\,|m_{\mathrm{random}}| \right)",
 )
-VOID = {"meta", "img", "br", "hr", "path"}
+VOID = {"meta", "img", "br", "hr", "path", "input"}
 
 
 class Parsed(HTMLParser):

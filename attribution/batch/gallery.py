@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from attribution.batch.class_maps import MeanMap, mean_maps
+from attribution.batch.measures import WINDOW
 from attribution.batch.prototypes import Key, prototypes
-from attribution.drawing.heatmap import colour, colour_maps, span, unit
+from attribution.drawing.heatmap import colour, span, unit
 from attribution.drawing.view import View
 from attribution.methods import METHODS
 from attribution.photo.cells import GRID
@@ -26,7 +27,6 @@ from attribution.photo.encode import data_url
 from attribution.refusal import Refusal
 from attribution.settings import read, shown
 
-WINDOW = 7  # cells a side of the strongest window, as in the table's `window_left` and `window_top`
 MOST_MEANS = 4000  # pictures of mean maps, about 1.5 kB each; of the classes with the most photos
 FOLDER = "photos/{:06}/"  # of a photo, by its number
 
@@ -122,8 +122,7 @@ def _photos(table: pa.Table, texts: _Texts) -> tuple[dict[str, list[Any]], dict[
         else texts.add(_name((columns["target"][row], columns["target_class"][row])))
         for row in rows
     ]
-    boxes = ([_rounded(columns[side][row]) for side in BOX] for row in rows)
-    found["box"] = [None if None in box else box for box in boxes]
+    found["box"] = [None if None in (box := [_rounded(columns[side][row]) for side in BOX]) else box for row in rows]
     return found, {number: place for place, number in enumerate(found["number"])}
 
 

@@ -81,11 +81,12 @@ def by_class(table: pa.Table, chosen: pa.ChunkedArray) -> Iterator[tuple[Key, ND
 
 def unit_vectors(features: pa.ChunkedArray) -> Floats:
     """Return feature vectors of length 1, (photos, features); zeros stay zeros, and what is not finite becomes zero."""
-    vectors = np.nan_to_num(
+    vectors: Floats = np.nan_to_num(
         features.combine_chunks().flatten().to_numpy().astype(np.float64).reshape(len(features), -1), posinf=0, neginf=0
     )
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors / np.where(lengths > 0, lengths, 1)
+    vectors /= np.where(lengths > 0, lengths, 1)
+    return vectors
 
 
 def clusters(vectors: Floats) -> NDArray[np.int64]:

@@ -80,9 +80,9 @@ def collect(storage: Storage) -> int:
     """Write all rows so far into `table.parquet` and `table.csv`; memory does not grow with their number.
 
     Returns:
-        The number of rows.
+        The number of rows without a map.
     """
-    count = 0
+    refused = 0
     with storage.whole(TABLE) as parquet, storage.whole(SHEET) as sheet:
         narrow = pa.schema([column for column in COLUMNS if column.name not in WIDE])
         with (
@@ -92,8 +92,8 @@ def collect(storage: Storage) -> int:
             for table in tables(storage, done(storage)):
                 whole.write_table(table)
                 lines.write_table(table.select(narrow.names))
-                count += len(table)
-    return count
+                refused += len(table) - table["refusal"].null_count
+    return refused
 
 
 def rows(storage: Storage) -> pa.Table:

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -42,12 +42,14 @@ class Known:
 
 @dataclass(frozen=True)
 class Tape:
-    """A recorded forward pass of the photo, with its graph."""
+    """A recorded forward pass of one photo or several, with its graph."""
 
-    x: Tensor  # (1, 3, H, W), requires a gradient
-    logits: Tensor  # (1, K)
+    scorers: "tuple[Scorer, ...]"  # of the photos, N
+    x: Tensor  # (N, 3, H, W), requires a gradient
+    logits: Tensor  # (N, K)
     rectifiers: Rectifiers
     outputs: dict[str, Output]  # by module name
+    gradients: dict[Any, Tensor | None]  # of the potentials, by rule, identity of the tensor and targets
 
 
 class Scorer:
@@ -92,6 +94,8 @@ class Scorer:
         self.uses_given = self._settled = False
         self._run = model.logits
         self._tape: Tape | None = None
+        self._together: tuple[Scorer, ...] = ()
+        self._uncounted = 0  # forward passes that others ran for this photo, too
         self._scored: dict[bytes, list[NDArray[np.float64]]] = {}  # scores per target, by SHA-256 of the images
 
     @property
@@ -107,6 +111,16 @@ class Scorer:
     def aim(self, place: int) -> None:
         """Change to another of the targets; 0 is the first."""
         self._place = place
+
+    @staticmethod
+    def join(scorers: "Sequence[Scorer]") -> None:
+        """Let scorers of one model, for one target each, share the recorded forward pass and its backward passes.
+
+        Args:
+            scorers: Scorers of photos of one size, as many as fit into memory at a time.
+        """
+        for each in scorers:
+            each._together = tuple(scorers)
 
     @cached_property
     def _targets(self) -> list[Target]:
@@ -197,18 +211,31 @@ class Scorer:
     def record(self) -> Tape:
         """Run the photo's forward pass and keep its graph; return the existing one if there is one."""
         if self._tape is None:
+            self._record()
+        self.forwards, self._uncounted = self.forwards + self._uncounted, 0
+        if self._tape is None:  # the derived network returns other logits
             self._tape = self._taped()
-            if not self._settle(self._tape.logits):
-                self._tape = None  # frees its graph
-                self._tape = self._taped()
+            self.forwards += 1
         return self._tape
 
-    def _taped(self, run: Callable[[Tensor], Tensor] | None = None, kept: str | None = None) -> Tape:
-        x = self.x[None].detach().requires_grad_()
+    def _record(self) -> None:
+        """Run the forward pass for all photos that share it, and keep its graph for those whose logits are right."""
+        tape = self._taped(scorers=self._together)
+        for row, each in enumerate(tape.scorers):
+            each._tape = tape if each._settle(tape.logits[row, None]) else None
+            each._together, each._uncounted = (), 1
+
+    def _taped(
+        self,
+        run: Callable[[Tensor], Tensor] | None = None,
+        kept: str | None = None,
+        scorers: "Sequence[Scorer] | None" = None,
+    ) -> Tape:
+        scorers = tuple(scorers or (self,))
+        x = torch.stack([each.x for each in scorers]).detach().requires_grad_()
         with torch.enable_grad(), Rectifiers() as rectifiers, outputs(kept) as found:
             logits = self._sent(run or self._run, x)
-        self.forwards += 1
-        return Tape(x, logits, rectifiers, found)
+        return Tape(scorers, x, logits, rectifiers, found, {})
 
     def _sent(self, run: Callable[[Tensor], Tensor], photo: Tensor) -> Tensor:
         """Run the photo through the network.
@@ -241,7 +268,7 @@ class Scorer:
         """
         tape = self.record()
         gradient = self._back(tape, tape.x, rule)
-        return (torch.zeros_like(tape.x) if gradient is None else gradient)[0]
+        return torch.zeros_like(self.x) if gradient is None else gradient[0]
 
     def features(self, layer: Layer, *, as_given: bool = False) -> tuple[Tensor, Tensor]:
         """Return a layer's output for the photo and the score's gradient with respect to it, both (C, h, w).
@@ -255,22 +282,37 @@ class Scorer:
             Refusal: If the layer does not run for this photo, or does not affect its logits.
         """
         tape = self._taped(self.model.given_logits, layer.name) if as_given else self.record()
+        self.forwards += as_given
         if layer.name not in tape.outputs:
             raise Refusal(f"The layer {layer.name!r} does not run for this photo; name another layer.")
         output = tape.outputs[layer.name].tensor
         gradient = self._back(tape, output, "gradient")
         if gradient is None:
             raise Refusal(f"The layer {layer.name!r} does not affect the logits of this photo; name another layer.")
-        return layer.maps(output.detach())[0], layer.maps(gradient)[0]
+        row = tape.scorers.index(self)
+        return layer.maps(output.detach())[row], layer.maps(gradient)[0]
 
     def _back(self, tape: Tape, tensor: Tensor, rule: str) -> Tensor | None:
-        """Backpropagate the score to a tensor of a recorded pass; return None if the logits do not depend on it."""
-        tape.rectifiers.rule = rule
-        with torch.enable_grad():
-            potential = self.target.potential(tape.logits, self.model.output).sum()
-            (gradient,) = torch.autograd.grad(potential, tensor, retain_graph=True, allow_unused=True)
+        """Backpropagate the score to a tensor of a recorded pass, (N, ...), and return this photo's part, (1, ...).
+
+        The scores of all its photos are backpropagated at once, since each depends on its own photo only. None if the
+        logits do not depend on the tensor.
+        """
+        row = tape.scorers.index(self)
+        key = (rule, id(tensor), *(each._place for each in tape.scorers))
+        if key not in tape.gradients:
+            tape.rectifiers.rule = rule
+            with torch.enable_grad():
+                potentials = [
+                    each.target.potential(tape.logits[place, None], self.model.output)
+                    for place, each in enumerate(tape.scorers)
+                ]
+                (tape.gradients[key],) = torch.autograd.grad(
+                    torch.cat(potentials).sum(), tensor, retain_graph=True, allow_unused=True
+                )
+        gradient = tape.gradients[key]
         self.backwards += 1
-        return gradient if gradient is None else self._scale(gradient, tape.logits)
+        return gradient if gradient is None else self._scale(gradient[row, None], tape.logits[row, None])
 
     @property
     def interception(self) -> Interception:
@@ -279,8 +321,8 @@ class Scorer:
         return tape.rectifiers.seen(tape.logits)
 
     def release(self) -> None:
-        """Free the graph of the photo's forward pass, and the scores of images."""
-        self._tape = None
+        """Free the graph of the photo's forward pass, and the scores of images; share no further pass."""
+        self._tape, self._together = None, ()
         self._scored.clear()
 
     @property
@@ -304,7 +346,7 @@ class Scorer:
     def _logits(self) -> Tensor:
         """The photo's logits, (K,), float64 on the CPU; taken from the recorded pass if there is one."""
         if self._tape:
-            return _double(self._tape.logits)[0]
+            return _double(self._tape.logits)[self._tape.scorers.index(self)]
         self.forwards += 1
         logits = self._forward(self.x[None])
         return _double(logits if self._settle(logits) else self._forward(self.x[None]))[0]

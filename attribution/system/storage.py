@@ -13,6 +13,11 @@ from attribution.refusal import Refusal
 from attribution.system.files import store, whole_file
 
 
+def absolute(place: str) -> str:
+    """Return a path independent of the current folder; a URL remains as it is."""
+    return place if "://" in place else str(Path(place).absolute())
+
+
 class Storage:
     """A folder by its path or URL, such as `out` or `s3://bucket/out`.
 
@@ -98,4 +103,6 @@ class Storage:
             raise
         except Exception as error:  # every file system has errors of its own
             path = Path(name).name or self.place
-            raise Refusal(f"{path} in {self.place} cannot be read or written: {error or type(error).__name__}.") from error
+            raise Refusal(
+                f"{path} in {self.place} cannot be read or written: {error or type(error).__name__}."
+            ) from error

@@ -14,7 +14,7 @@ from attribution.photo.preprocessing import Box, Preprocessing
 from attribution.photo.samples import SAMPLES, open_sample, sample_title
 from attribution.refusal import Refusal
 from attribution.ui.crop.crop import show_crop
-from attribution.ui.reload import keep, remove
+from attribution.ui.reload import keep, remove, uploader_key
 from attribution.ui.session import Upload, session
 from attribution.work.cache import PHOTO_STORE, Recent
 from attribution.work.shared import GONE, LIFETIME, SHARED_PHOTOS, Preparations, Prepared
@@ -99,7 +99,7 @@ def choose_photo() -> Photo | None:
             "Upload a photo",
             type=["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "heic", "heif"],
             max_upload_size=MAX_BYTES // 1_000_000,
-            key="upload",
+            key=uploader_key("upload"),
             help="Up to 30 MB and 40 megapixels. Kept in this server's memory only; previews and maps stay there until "
             "newer ones replace them.",
             on_change=_replaced,

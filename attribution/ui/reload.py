@@ -5,11 +5,13 @@ browser has left; `BoundedUploads` in door.py limits them. A reload makes a new 
 the earlier one if its browser knows that one's random number. Links do not contain the number.
 """
 
+import uuid
 from typing import Any
 
 import streamlit as st
 from starlette.exceptions import HTTPException
 from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.runtime.uploaded_file_manager import UploadedFileRec
 
 from attribution.ui.session import earlier, session
 
@@ -46,6 +48,32 @@ def remove(source: str) -> None:
         manager.remove_file(context.session_id, file)
 
 
+def uploader_key(key: str) -> str:
+    """Return the widget key of an uploader, which is another one each time that it has been emptied."""
+    count = session().uploaders.get(key, 0)
+    return f"{key}-{count}" if count else key
+
+
+def empty(key: str) -> None:
+    """Empty an uploader: its files are forgotten by the page; those in the server's memory are not removed."""
+    session().uploaders[key] = session().uploaders.get(key, 0) + 1
+
+
+def put(source: str, content: bytes) -> None:
+    """Store a file as if it had been uploaded for a source, in place of the earlier one.
+
+    Raises:
+        HTTPException: If the server's memory for uploads is full.
+    """
+    if context := get_script_run_ctx():
+        remove(source)
+        empty(source.lower())
+        file = UploadedFileRec(uuid.uuid4().hex, "photo.png", "image/png", content)
+        manager: Any = context.uploaded_file_mgr
+        manager.add_file(context.session_id, file)
+        session().files[source] = file.file_id
+
+
 def claim(tab: str) -> None:
     """Take over the files of the tab's earlier sessions, and set the number of this session's tab."""
     state, context = session(), get_script_run_ctx()
@@ -64,3 +92,4 @@ def claim(tab: str) -> None:
                 except HTTPException:
                     state.sentences.append("The server's memory for photos is full; upload yours again.")
         state.shares |= other.shares  # to delete them
+        state.sent, state.batch = state.sent or other.sent, state.batch or other.batch

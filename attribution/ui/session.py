@@ -78,6 +78,11 @@ class Session:
         reading: Name of the open dialog of the lesson; empty while none is open.
         asked_figure: Key of the last figure that was asked for by a click.
         added: Key of a model that was added and is to be chosen; empty if there is none.
+        sent: Photos that were uploaded for batches; None before the first.
+        batch: The last batch; None before the first.
+        batch_sentences: What was refused or left out of the last upload or batch.
+        uploaders: How often each uploader was emptied, by its key.
+        opening: True if the next run opens Explore.
     """
 
     owner: str = field(default_factory=lambda: uuid.uuid4().hex)
@@ -119,6 +124,11 @@ class Session:
     reading: str = ""
     asked_figure: str = ""
     added: str = ""
+    sent: Any = None
+    batch: Any = None
+    batch_sentences: list[str] = field(default_factory=list)
+    uploaders: dict[str, int] = field(default_factory=dict)
+    opening: bool = False
 
 
 _sessions: WeakValueDictionary[str, Session] = WeakValueDictionary()  # by owner; entries vanish with their sessions

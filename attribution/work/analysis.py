@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from threading import Condition
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -481,12 +481,24 @@ def layers(model: ModelRecord, device: str) -> tuple[str, ...]:
     return known.known_layers if known else ()
 
 
-def loaded(analysis: PreparedAnalysis, job: Job[Any], report: Callable[[float, str, None], None]) -> Model:
-    """Return the model of an analysis, loading it if necessary; report downloads.
+class Loadable(Protocol):
+    """What names a model and its device."""
+
+    @property
+    def record(self) -> ModelRecord:
+        """Record of the model."""
+
+    @property
+    def device(self) -> str:
+        """Device, as for `attribution.load_model`."""
+
+
+def loaded(asked: Loadable, job: Job[Any], report: Callable[[float, str, None], None]) -> Model:
+    """Return a model, loading it if necessary; report downloads.
 
     Its file is read while other jobs have the device. A model is loaded once: other jobs that need it wait.
     """
-    record, device = analysis.record, analysis.device
+    record, device = asked.record, asked.device
     name, key = record.title, (record.identity, device)
     report(0.0, f"Loading {name}", None)
 
