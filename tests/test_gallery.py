@@ -1,5 +1,7 @@
 """Prototypes, mean maps and the gallery: known answers, foreign text, and the file opened from a disk in Chromium."""
 
+import base64
+import io
 import json
 import re
 from pathlib import Path
@@ -129,6 +131,36 @@ def test_foreign_text_stays_text() -> None:
     assert EVIL in json.loads(data[1])["texts"]
 
 
+def test_mean_maps_are_drawn_as_maps_are_and_clear_where_nothing_is_known() -> None:
+    signed = np.zeros(784)
+    signed[[14 * 28 + 3, 14 * 28 + 24]] = 1, -1
+    corner = {"box_left": 0.0, "box_top": 0.0, "box_right": 0.5, "box_bottom": 0.5}
+    beside = {**corner, "box_right": 0.1, "box_bottom": 0.1, "target": 0, "target_class": "dog"}
+    rows = [
+        row(0, cells=signed.tolist(), **corner),
+        row(0, "gradient", cells=np.abs(signed).tolist(), **corner),
+        row(1, cells=signed.tolist(), **beside),
+    ]
+    page = gallery(table(rows), "Photos", FACTS, LEADING)
+    data = json.loads(page.partition('id="data">')[2].partition("</script>")[0])
+
+    def pixels(url: str) -> Any:
+        return np.asarray(Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))))
+
+    assert [each["signed"] for each in data["methods"]] == [True, False]
+    orange, grey = data["classes"][0]["means"]
+    red, _, blue = pixels(orange["photo"]).astype(int).transpose(2, 0, 1)
+    assert red[14, 3] > blue[14, 3]
+    assert red[14, 24] < blue[14, 24]
+    assert np.ptp(pixels(grey["photo"]).astype(int), axis=2).max() == 0
+    (white,) = data["classes"][1]["means"]
+    assert pixels(white["box"])[14:, 14:, :3].min() > 200  # zeros are neither for nor against
+    clear = pixels(grey["box"])[..., 3] == 0
+    assert clear[:7].all()  # the margin above and left of a box in the corner is outside the photo
+    assert clear[:, :7].all()
+    assert not clear[7:, 7:].any()
+
+
 @pytest.mark.parametrize(
     "rows",
     [
@@ -151,8 +183,8 @@ def written(folder: Path) -> Path:
     for number in range(69):
         place = folder / f"photos/{number:06}"
         place.mkdir(parents=True)
-        Image.new("RGB", (56, 56), (number * 3, 90, 120)).save(place / "photo.jpg")
-        Image.new("RGB", (56, 56), "white").save(place / "integrated_gradients.png")
+        Image.new("RGB", (60, 60), (number * 3, 90, 120)).save(place / "photo.jpg")
+        Image.new("RGB", (60, 60), "white").save(place / "integrated_gradients.png")
     (folder / "gallery.html").write_text(gallery(table(rows), "Photos of many", FACTS, LEADING))
     return folder / "gallery.html"
 
@@ -169,14 +201,23 @@ def test_the_gallery_opens_from_a_disk(browser: Browser, tmp_path: Path) -> None
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("requestfailed", lambda request: problems.append(request.url))
     page.goto(file.as_uri())
-    assert "Covering it costs 0.42" in page.locator("#prototypes li").first.inner_text()
-    assert page.locator("#prototypes li").first.locator(".patch img").first.evaluate("each => each.naturalWidth") == 56
+    first = page.locator("#prototypes li").first
+    assert "Covering it costs 0.420 ± 0.004 of the score on average\n\n10 photos, 25%" in first.inner_text()
+    patch = first.locator(".patch img").first
+    page.wait_for_function("each => each.naturalWidth === 60 && each.complete", arg=patch.element_handle())
+    cut = patch.evaluate("({ style }) => [style.width, style.height, style.left, style.top].map(parseFloat)")
+    # Of 60 pixels, columns 3 to 9 of the cells are pixels 7 to 21, and rows 14 to 20 are pixels 30 to 44.
+    np.testing.assert_allclose(cut, [400, 400, -100 * 7 / 15, -200], atol=1e-3)
     assert len(names(page)) == 60
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     page.get_by_role("button", name="Show 10 more").click()
     assert len(names(page)) == 70
     page.locator("#sort").select_option("agreement")
     assert names(page)[0] == "68.jpg"  # where methods disagree most
+    page.get_by_label("Reversed").check()
+    assert names(page)[0] == "0.jpg"
+    assert "69.jpg" not in names(page)  # without an agreement, it is the last in both directions
+    page.get_by_label("Reversed").uncheck()
     page.get_by_label("File name contains").fill("3.jpg")
     assert names(page) == ["63.jpg", "53.jpg", "43.jpg", "33.jpg", "23.jpg", "13.jpg", "3.jpg"]
     page.get_by_label("At most").fill("0.7")

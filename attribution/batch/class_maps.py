@@ -1,6 +1,5 @@
 """Mean maps of a class, in the frame of the photo and in that of the box."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +11,7 @@ from attribution.batch.prototypes import Key, by_class
 from attribution.photo.cells import GRID
 
 MARGIN = 0.5  # around the box on each side, as a share of its own side
+BOX = ("box_left", "box_top", "box_right", "box_bottom")  # columns
 CHUNK = 512  # maps that are resampled at once
 
 Floats = NDArray[np.float64]
@@ -49,40 +49,35 @@ def mean_maps(table: pa.Table) -> dict[Key, dict[str, MeanMap]]:
     found: dict[Key, dict[str, MeanMap]] = {}
     for method in pc.unique(table["method"].drop_null()).to_pylist():
         chosen = pc.and_(pc.fill_null(pc.equal(table["method"], method), False), pc.is_valid(table["cells"]))
-        for key, rows in by_class(table, chosen):
-            if (mean := _mean(table, rows)) is not None:
+        part = table.select(["target", "target_class", "cells", *BOX]).filter(chosen)
+        cells = part["cells"].combine_chunks().flatten().to_numpy().reshape(-1, GRID, GRID)
+        boxes = np.stack([part[side].to_numpy() for side in BOX], 1).astype(np.float64)  # null becomes NaN
+        for key, rows in by_class(part):
+            if (mean := _mean(cells[rows], boxes[rows])) is not None:
                 found.setdefault(key, {})[method] = mean
     return found
 
 
-def _mean(table: pa.Table, rows: NDArray[np.int64]) -> MeanMap | None:
+def _mean(maps: NDArray[np.float32], boxes: Floats) -> MeanMap | None:
+    """Return the mean of maps, (N, 28, 28), whose boxes, (N, 4), are NaN where there is none; None without any."""
     total, count = np.zeros((GRID, GRID)), 0
-    seen, boxed, boxes = np.zeros((GRID, GRID)), np.zeros((GRID, GRID)), 0
-    for cells, box in _normalised(table, rows):
+    seen, boxed, box_count = np.zeros((GRID, GRID)), np.zeros((GRID, GRID)), 0
+    for start in range(0, len(maps), CHUNK):
+        cells, box = maps[start : start + CHUNK].astype(np.float64), boxes[start : start + CHUNK]
+        size = np.abs(cells).sum((1, 2))
+        good = np.isfinite(size) & (size > 0)
+        cells, box = cells[good] / size[good, None, None], box[good]
         total += cells.sum(0)
         count += len(cells)
-        inside = (box[:, 2] > box[:, 0]) & (box[:, 3] > box[:, 1])  # False without a box, whose sides are NaN
+        inside = (box[:, 2] > box[:, 0]) & (box[:, 3] > box[:, 1])
         values, known = around(cells[inside], box[inside])
         boxed += values.sum(0)
         seen += known.sum(0)
-        boxes += int(inside.sum())
+        box_count += int(inside.sum())
     if count == 0:
         return None
     with np.errstate(invalid="ignore"):
-        return MeanMap(total / count, count, boxed / seen if boxes else None, boxes)
-
-
-def _normalised(table: pa.Table, rows: NDArray[np.int64]) -> Iterator[tuple[Floats, Floats]]:
-    """Yield maps, (N, 28, 28), each with a sum of absolute values of 1, and their boxes, (N, 4), in chunks."""
-    for start in range(0, len(rows), CHUNK):
-        part = table.take(rows[start : start + CHUNK])
-        cells = part["cells"].combine_chunks().flatten().to_numpy(zero_copy_only=False).astype(np.float64)
-        cells = cells.reshape(-1, GRID, GRID)
-        sides = [part[f"box_{side}"].to_numpy() for side in ("left", "top", "right", "bottom")]
-        box = np.stack(sides, 1).astype(np.float64)  # null becomes NaN
-        size = np.abs(cells).sum((1, 2), keepdims=True)
-        good = np.isfinite(size[:, 0, 0]) & (size[:, 0, 0] > 0)
-        yield cells[good] / size[good], box[good]
+        return MeanMap(total / count, count, boxed / seen if box_count else None, box_count)
 
 
 def around(cells: Floats, box: Floats) -> tuple[Floats, NDArray[np.bool_]]:

@@ -16,10 +16,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from PIL import Image
 
-from attribution.batch.class_maps import MeanMap, mean_maps
+from attribution.batch.class_maps import BOX, MeanMap, mean_maps
 from attribution.batch.measures import WINDOW
 from attribution.batch.prototypes import Key, prototypes
-from attribution.drawing.heatmap import colour, span, unit
+from attribution.drawing.heatmap import colour, is_blank, span, unit
 from attribution.drawing.view import View
 from attribution.methods import METHODS
 from attribution.photo.cells import GRID
@@ -33,7 +33,6 @@ FOLDER = "photos/{:06}/"  # of a photo, by its number
 # What the page needs of every photo, and of every map; numbers are rounded to DIGITS.
 PHOTO = ("number", "photo", "probability", "score")
 MAP = ("delta", "relative_delta", "concentration", "agreement", "box_share", "loss", "window_left", "window_top")
-BOX = ("box_left", "box_top", "box_right", "box_bottom")
 DIGITS = 4
 
 
@@ -182,7 +181,9 @@ def _picture(cells: NDArray[np.float64], signed: bool) -> str:
     known = np.isfinite(cells)
     heat = np.where(known, cells, 0.0)
     view = View().of(signed)
-    ends = span(heat[known], view.clip, view.signed) if known.any() else (0.0, 0.0)
+    scales = (span(heat[known], clip, view.signed) for clip in (view.clip, 100.0) if known.any())
+    # A few cells may have all there is, beyond the percentile; zeros alone have the middle of signed colours.
+    ends = next((each for each in scales if not is_blank(each)), (-1.0, 1.0) if view.signed else (0.0, 1.0))
     rgb = colour(unit(heat, ends), view.palette)
     if known.all():
         return data_url(rgb)

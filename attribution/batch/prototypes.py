@@ -57,19 +57,22 @@ def prototypes(table: pa.Table) -> dict[Key, tuple[Prototype, ...]]:
         Prototypes by class, the classes in the order of the table. The first prototype has the largest sum of losses.
     """
     known = pc.and_(pc.is_valid(table["features"]), pc.fill_null(pc.is_finite(table["loss"]), False))
+    features, losses = table["features"].filter(known).combine_chunks(), table["loss"].to_numpy()
+    kept = np.flatnonzero(known.to_numpy())  # rows of the features
     return {
-        key: _of_class(rows, unit_vectors(table["features"].take(rows)), table["loss"].take(rows).to_numpy())
+        key: _of_class(rows, unit_vectors(features.take(np.searchsorted(kept, rows))), losses[rows])
         for key, rows in by_class(table, known)
     }
 
 
-def by_class(table: pa.Table, chosen: pa.ChunkedArray) -> Iterator[tuple[Key, NDArray[np.int64]]]:
-    """Yield the chosen rows of every explained class, in the order of the table.
+def by_class(table: pa.Table, chosen: pa.ChunkedArray | None = None) -> Iterator[tuple[Key, NDArray[np.int64]]]:
+    """Yield the rows of every explained class, in the order of the table.
 
     Args:
         table: Columns as in `batch.table`.
-        chosen: One boolean a row.
+        chosen: One boolean a row: the rows that count. Default: all.
     """
+    chosen = pa.repeat(True, len(table)) if chosen is None else chosen
     found: dict[Key, list[int]] = {}
     columns = (chosen.to_pylist(), table["target"].to_pylist(), table["target_class"].to_pylist())
     for row, (is_chosen, target, name) in enumerate(zip(*columns, strict=True)):
@@ -79,10 +82,10 @@ def by_class(table: pa.Table, chosen: pa.ChunkedArray) -> Iterator[tuple[Key, ND
         yield key, np.array(rows)
 
 
-def unit_vectors(features: pa.ChunkedArray) -> Floats:
+def unit_vectors(features: pa.Array) -> Floats:
     """Return feature vectors of length 1, (photos, features); zeros stay zeros, and what is not finite becomes zero."""
     vectors: Floats = np.nan_to_num(
-        features.combine_chunks().flatten().to_numpy().astype(np.float64).reshape(len(features), -1), posinf=0, neginf=0
+        features.flatten().to_numpy().astype(np.float64).reshape(len(features), -1), posinf=0, neginf=0
     )
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     vectors /= np.where(lengths > 0, lengths, 1)
