@@ -15,8 +15,15 @@ maps.photo.forEach((photo, row) => {
 // Numbers and words
 const number = (value) =>
   value === null ? "–" : String(Number(value.toPrecision(3))).replace(/^-/, "−");
-const percent = (value) => (value === null ? "–" : `${number(100 * value)}%`);
+const percent = (value) => (value === null ? "–" : `${number(Number((100 * value).toPrecision(2)))}%`);
+const correlation = (value) => value.toFixed(2).replace(/^-(?=.*[1-9])/, "−").replace(/^-/, "");
 const counted = (count, word = "photo") => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
+// A mean with its standard error, both rounded to the error's first digit.
+function measured(value, error) {
+  if (error === null || error === 0) return number(Number(value.toPrecision(2)));
+  const decimals = Math.min(Math.max(-Math.floor(Math.log10(error)), 0), 12);
+  return `${value.toFixed(decimals)} ± ${error.toFixed(decimals)}`;
+}
 const known = (values) => values.filter((value) => value !== null);
 const mean = (values) => (values.length ? values.reduce((sum, value) => sum + value, 0) / values.length : null);
 
@@ -26,7 +33,7 @@ function make(tag, attributes = {}, ...children) {
     if (name === "onclick") element.addEventListener("click", value);
     else if (value !== null && value !== false) element.setAttribute(name, value === true ? "" : value);
   }
-  element.append(...children.filter((child) => child !== null && child !== ""));
+  element.append(...children.filter(Boolean));
   return element;
 }
 
@@ -44,6 +51,9 @@ const ofLeading = (name) => (photo) => {
   const rows = mapsOf[photo].filter((row) => data.leading === null || maps.method[row] === data.leading);
   return known(rows.map((row) => maps[name][row]))[0] ?? null;
 };
+const twice = new Set(classes.map((each) => each.name).filter((name, place, names) => names.indexOf(name) !== place));
+const shortNames = new Map(classes.map((each) => [each.key, twice.has(each.name) ? each.key : each.name]));
+const shortName = (key) => shortNames.get(key);
 const className = (photo) => (photos.class[photo] === null ? null : texts[photos.class[photo]]);
 const largestDelta = (photo) => {
   const found = known(mapsOf[photo].map((row) => maps.relative_delta[row]));
@@ -51,6 +61,7 @@ const largestDelta = (photo) => {
 };
 const agreement = (photo) => mean(known(mapsOf[photo].map((row) => maps.agreement[row])));
 const isNumber = !photos.counts.includes(true) && photos.predicted.some((place) => place !== null);
+const ORANGE = isNumber ? "orange is for a larger number, blue for a smaller one" : "orange is for the class, blue against it";
 const quantity = isNumber ? "Value" : "Probability";
 const SORTS = {
   batch: ["Order of the batch", (photo) => photo, 1],
@@ -130,7 +141,6 @@ function patch(row) {
 function prototype(each, place) {
   const count = each.maps.length;
   const verb = each.loss < 0 ? "adds" : "costs";
-  const error = each.error === null ? "" : ` ± ${Number(each.error.toPrecision(2))}`;
   const average = count === 1 ? "" : " on average";
   const patches = make("div", { class: "patches" }, ...each.maps.slice(0, PATCHES).map(patch));
   const rest = each.maps.slice(PATCHES);
@@ -151,8 +161,8 @@ function prototype(each, place) {
   return make(
     "li",
     {},
-    make("h4", {}, `${place + 1}. Covering it ${verb} ${number(Math.abs(each.loss))}${error} of the score${average}`),
-    make("p", {}, `${counted(count)}, ${percent(Number(each.share.toPrecision(2)))}`),
+    make("h4", {}, `${place + 1}. Covering it ${verb} ${measured(Math.abs(each.loss), each.error)} of the score${average}`),
+    make("p", {}, `${counted(count)}, ${percent(each.share)}`),
     patches,
     more,
   );
@@ -160,23 +170,23 @@ function prototype(each, place) {
 
 function meanMaps(each) {
   const { title, settings, signed } = methods[each.method];
-  const colours = signed ? "orange for the class, blue against it" : "the darker, the stronger";
-  const framed = (source, where, box) =>
+  const colours = signed ? ORANGE : "the darker, the stronger";
+  const framed = (source, where, count, box) =>
     make(
       "figure",
       {},
-      make("span", { class: "frame mean" }, picture(source, `Mean map of ${title} ${where}, ${colours}`), box),
-      make("figcaption", {}, where[0].toUpperCase() + where.slice(1)),
+      make("span", { class: "frame mean" }, picture(source, `Mean map of ${title} ${where}, ${counted(count)}: ${colours}`), box),
+      make("figcaption", {}, `${where[0].toUpperCase()}${where.slice(1)} (${count.toLocaleString("en")})`),
     );
   return make(
     "div",
     {},
-    make("h4", {}, title, settings && make("span", { class: "settings" }, ` ${settings}`)),
+    make("h4", {}, title, settings && make("span", { class: "settings" }, settings)),
     make(
       "div",
       { class: "pair" },
-      framed(each.photo, `in the photo (${counted(each.count)})`, null),
-      each.box && framed(each.box, `around the box (${counted(each.boxes)})`, mark("box", [0.25, 0.25, 0.75, 0.75])),
+      framed(each.photo, "in the photo", each.count, null),
+      each.box && framed(each.box, "around the box", each.boxes, mark("box", [0.25, 0.25, 0.75, 0.75])),
     ),
   );
 }
@@ -195,13 +205,13 @@ function showClass() {
   const means = chosen.means ?? [];
   const boxed = means.some((each) => each.box);
   const colours = [
-    means.some((each) => methods[each.method].signed) && "Orange is for the class, blue against it.",
+    means.some((each) => methods[each.method].signed) && `${ORANGE[0].toUpperCase()}${ORANGE.slice(1)}.`,
     means.some((each) => !methods[each.method].signed) && "In the others, the darker, the stronger.",
   ].filter(Boolean);
   const reading = colours.length === 1 ? colours[0].replace("In the others, the", "The") : colours.join(" ");
   const missing = chosen.means ? "There are no maps of this class." : "Mean maps are drawn for the classes with the most photos only.";
   at("means-note").textContent = means.length
-    ? `Every photo counts alike. ${reading}${boxed ? " Around the box, it fills the dashed square; no photo has values where it is hatched." : ""}`
+    ? `Each is of the photos in parentheses, which count alike. ${reading}${boxed ? " Around the box, it fills the dashed square; no photo has values where it is hatched." : ""}`
     : missing;
   at("means").className = boxed ? "" : "alone";
   at("means").replaceChildren(...means.map(meanMaps));
@@ -215,9 +225,15 @@ const predicted = (photo) => {
   return photos.counts[photo] ? `${name}, probability ${value}` : `${name}: ${value}`;
 };
 const explained = (photo) =>
-  className(photo) === null ? "" : `Explained: ${className(photo)}, score ${number(photos.score[photo])}`;
+  className(photo) === null ? "" : `Explained: ${shortName(className(photo))}, score ${number(photos.score[photo])}`;
+const seen = (photo) => className(photo) !== null; // otherwise it could not be read
 const drawn = (photo) => mapsOf[photo].filter((row) => maps.picture[row] !== null);
 const sentences = (photo) => [...new Set(errorsOf[photo])].map((place) => make("p", { class: "error" }, texts[place]));
+function refused(photo) {
+  const rows = mapsOf[photo].filter((row) => maps.refusal[row] !== null);
+  if (rows.length < errorsOf[photo].length) return sentences(photo); // the photo itself
+  return rows.length ? [make("p", { class: "error" }, `No map: ${rows.map((row) => methods[maps.method[row]].title).join(", ")}`)] : [];
+}
 
 function photoFrame(photo, opens, ...marks) {
   const box = photos.box[photo];
@@ -231,17 +247,16 @@ const mapPicture = (row, photo) =>
 
 function card(photo) {
   const rows = drawn(photo);
-  const seen = rows.length > 0 || className(photo) !== null;
   const values = [
     ["Delta", percent, largestDelta(photo)],
-    ["Agreement", number, agreement(photo)],
+    ["Agreement", correlation, agreement(photo)],
     ["In the box", percent, SORTS.box[1](photo)],
     ["Loss", number, SORTS.loss[1](photo)],
   ].filter(([, , value]) => value !== null);
   const tiles = rows.map((row) =>
     make("figure", {}, make("span", { class: "frame" }, mapPicture(row, photo)), make("figcaption", {}, methods[maps.method[row]].title)),
   );
-  const grid = seen ? make("div", { class: tiles.length === 1 ? "tiles one" : "tiles" }, photoFrame(photo, true), ...tiles) : null;
+  const grid = seen(photo) ? make("div", { class: tiles.length === 1 ? "tiles one" : "tiles" }, photoFrame(photo, true), ...tiles) : null;
   grid?.style.setProperty("--columns", tiles.length === 2 ? 3 : 4);
   return make(
     "article",
@@ -251,7 +266,7 @@ function card(photo) {
     predicted(photo) && make("p", {}, predicted(photo)),
     explained(photo) && make("p", {}, explained(photo)),
     values.length ? make("p", { class: "numbers" }, ...values.map(([name, shown, value]) => make("span", {}, `${name} ${shown(value)}`))) : null,
-    ...sentences(photo),
+    ...refused(photo),
   );
 }
 
@@ -290,7 +305,7 @@ function showMore() {
   at("more").hidden = !left;
   at("more").textContent = `Show ${Math.min(left, AT_ONCE)} more`;
   const all = current.length === every.length ? counted(every.length) : `${counted(current.length)} of ${every.length.toLocaleString("en")}`;
-  at("status").textContent = current.length ? `${all}${left ? `, the first ${shown} shown` : ""}` : "No photo matches; clear a filter.";
+  at("status").textContent = current.length ? `${all}${left ? `, the first ${shown} shown` : ""}` : every.length ? "No photo matches; clear a filter." : "There are no photos yet.";
   return added[0];
 }
 
@@ -307,7 +322,7 @@ function listErrors() {
   at("sentences").firstElementChild.textContent = `Errors in ${counted(failed)}`;
   at("sentences").open = every.every((photo) => !drawn(photo).length);
   at("sentences").lastElementChild.replaceChildren(
-    ...[...found].map(([place, among]) =>
+    ...[...found].sort(([, one], [, other]) => one.size - other.size).map(([place, among]) =>
       make("li", {}, texts[place], make("span", { class: "settings" }, among.size > 1 ? ` (${counted(among.size)})` : "")),
     ),
   );
@@ -318,22 +333,17 @@ function large(row, photo) {
   const method = methods[maps.method[row]];
   const facts = [
     ["Delta", percent, maps.relative_delta[row]],
-    ["Agreement", number, maps.agreement[row]],
+    ["Agreement", correlation, maps.agreement[row]],
     ["Concentration", percent, maps.concentration[row]],
     ["In the box", percent, maps.box_share[row]],
-    ["Loss when covered", number, maps.loss[row]],
+    ["Loss", number, maps.loss[row]],
   ].filter(([, , value]) => value !== null);
   const box = photos.box[photo];
-  const frame =
-    maps.picture[row] === null
-      ? make("span", { class: "frame missing" }, "No map")
-      : make("span", { class: "frame" }, mapPicture(row, photo), box && mark("box", box), windowMark(row));
   return make(
     "figure",
     {},
-    frame,
+    make("span", { class: "frame" }, mapPicture(row, photo), box && mark("box", box), windowMark(row)),
     make("figcaption", {}, make("b", {}, method.title), method.settings && ` ${method.settings}`),
-    maps.refusal[row] === null ? null : make("p", { class: "error" }, texts[maps.refusal[row]]),
     make("dl", {}, ...facts.flatMap(([name, shown, value]) => [make("dt", {}, name), make("dd", {}, shown(value))])),
   );
 }
@@ -352,8 +362,15 @@ function showOne() {
     return make("button", { type: "button", disabled: to === undefined, "data-step": by, onclick: () => open(to) }, text);
   };
   const box = photos.box[photo];
-  const rows = mapsOf[photo];
+  const rows = drawn(photo);
+  const leading = rows.find((row) => maps.method[row] === data.leading);
   const focused = dialog.contains(document.activeElement) ? document.activeElement.dataset.step : undefined;
+  const whole = make(
+    "figure",
+    {},
+    photoFrame(photo, false, leading === undefined ? null : windowMark(leading)),
+    make("figcaption", {}, make("b", {}, "Photo"), " as the network sees it"),
+  );
   dialog.replaceChildren(
     make(
       "div",
@@ -365,9 +382,9 @@ function showOne() {
     make("h2", { id: "one-name" }, photos.photo[photo]),
     make("p", {}, predicted(photo)),
     make("p", {}, explained(photo)),
+    ...sentences(photo),
     rows.length ? make("p", { class: "note" }, `Outlined: the strongest part of each map${box ? "; dashed, the box" : ""}.`) : null,
-    make("div", { class: "large" }, className(photo) === null ? null : make("figure", {}, photoFrame(photo, false), make("figcaption", {}, make("b", {}, "Photo"), " as the network sees it")), ...rows.map((row) => large(row, photo))),
-    ...(rows.length ? [] : sentences(photo)),
+    make("div", { class: "large" }, seen(photo) ? whole : null, ...rows.map((row) => large(row, photo))),
   );
   if (!dialog.open) dialog.showModal();
   const again = focused && dialog.querySelector(`[data-step="${focused}"]:not(:disabled)`);
@@ -376,8 +393,7 @@ function showOne() {
 
 // Set up
 const option = (value, text) => make("option", { value }, text);
-const twice = new Set(classes.map((each) => each.name).filter((name, place, names) => names.indexOf(name) !== place));
-const named = classes.map((each) => option(each.key, `${twice.has(each.name) ? each.key : each.name} (${each.count.toLocaleString("en")})`));
+const named = classes.map((each) => option(each.key, `${shortName(each.key)} (${each.count.toLocaleString("en")})`));
 at("class").append(...named);
 at("of").append(option("", "All"), ...named.map((each) => each.cloneNode(true)));
 at("sort").append(
@@ -386,6 +402,9 @@ at("sort").append(
     .map(([key, [label]]) => option(key, label)),
 );
 at("range").textContent = quantity;
+at("filters").hidden = !every.length;
+at("class-field").hidden = at("of").parentElement.hidden = classes.length < 2;
+if (classes.length === 1) at("drives-heading").textContent = `What drives ${classes[0].name}`;
 listErrors();
 
 at("class").addEventListener("change", () => {
