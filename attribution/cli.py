@@ -40,7 +40,7 @@ from attribution.system.storage import Storage, absolute
 
 PREDICTED, LISTED = "predicted", "column"  # targets of a batch
 INTERRUPTED = 130  # exit status after Ctrl-C
-ENGINES = ("local", "ray")
+ENGINES = ("local", "ray")  # as in `batch.run`, which is imported late
 
 
 class _Parser(argparse.ArgumentParser):

@@ -169,12 +169,12 @@ def begin(samples: bool) -> None:
     try:
         photos = Photos.of_samples() if samples else state.sent or Photos()
         state.batch = Batch(photos, state.chosen, find_model(state.chosen.model), st.session_state.device)
-        go_on()
+        submit()
     except Refusal as refusal:
         state.batch_sentences = [str(refusal)]
 
 
-def go_on() -> None:
+def submit() -> None:
     """Explain the photos of the batch that are not done."""
     batch: Batch = session().batch
     task = BatchTask(batch, owner())
@@ -183,6 +183,11 @@ def go_on() -> None:
         batch.job = JOBS.submit(task.device, task.key, owner(), task.compute, about, address())
     except Refusal as refusal:
         session().batch_sentences = [str(refusal)]
+
+
+def go_on() -> None:
+    """Explain the photos that are not done; for callbacks."""
+    submit()
     rerun_page()
 
 
@@ -313,7 +318,8 @@ def show_gallery(batch: Batch, items: Sequence[Item]) -> None:
             with st.container(border=True, key=f"batch-card-{item.first['number']}", gap="xsmall"):
                 show_card(batch, item)
     if pages > 1:
-        st.session_state["batch-page"] = page
+        if st.session_state.get("batch-page", page) != page:
+            st.session_state["batch-page"] = page
         st.pagination(pages, key="batch-page")
 
 
