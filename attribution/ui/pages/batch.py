@@ -169,12 +169,12 @@ def begin(samples: bool) -> None:
     try:
         photos = Photos.of_samples() if samples else state.sent or Photos()
         state.batch = Batch(photos, state.chosen, find_model(state.chosen.model), st.session_state.device)
-        go_on()
+        submit()
     except Refusal as refusal:
         state.batch_sentences = [str(refusal)]
 
 
-def go_on() -> None:
+def submit() -> None:
     """Explain the photos of the batch that are not done."""
     batch: Batch = session().batch
     task = BatchTask(batch, owner())
@@ -183,6 +183,11 @@ def go_on() -> None:
         batch.job = JOBS.submit(task.device, task.key, owner(), task.compute, about, address())
     except Refusal as refusal:
         session().batch_sentences = [str(refusal)]
+
+
+def go_on() -> None:
+    """Explain the photos that are not done; for callbacks."""
+    submit()
     rerun_page()
 
 
@@ -313,7 +318,8 @@ def show_gallery(batch: Batch, items: Sequence[Item]) -> None:
             with st.container(border=True, key=f"batch-card-{item.first['number']}", gap="xsmall"):
                 show_card(batch, item)
     if pages > 1:
-        st.session_state["batch-page"] = page
+        if st.session_state.get("batch-page", page) != page:
+            st.session_state["batch-page"] = page
         st.pagination(pages, key="batch-page")
 
 
@@ -469,6 +475,17 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
+def settle() -> None:
+    """Let the page ask for the number of the tab, by which a reload finds the batch again, after the first run.
+
+    An event during the first run interrupts it, and the browser then resets the lists of the sidebar.
+    """
+    session().settled += 1
+    if session().settled > 1:
+        st.rerun()
+    poll_again(0, POLL_INTERVAL / 2, key="poll-settled")
+
+
 if session().opening:
     session().opening = False
     st.switch_page(EXPLORE)
@@ -476,3 +493,5 @@ show_heading("Explain many photos")
 show_choice()
 if session().batch:
     st.fragment(show_batch)(session().batch.job is not None and session().batch.job.active)
+if session().settled < 2:
+    st.fragment(settle)()
