@@ -482,7 +482,7 @@ def layers(model: ModelRecord, device: str) -> tuple[str, ...]:
 
 
 class Loadable(Protocol):
-    """What names a model and its device."""
+    """A choice of a model and its device."""
 
     @property
     def record(self) -> ModelRecord:

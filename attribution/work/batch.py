@@ -251,7 +251,7 @@ def _plain(name: str) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Driven:
-    """What drives the classes of a batch.
+    """The causes of the classes of a batch: prototypes and mean maps.
 
     Attributes:
         places: Number of the photo and place of the window, by row.
