@@ -78,20 +78,22 @@ class Run:
 
         _engine(engine).run(model, self.plan, missing, self.storage, finished, workers)
 
-    def collect(self) -> int:
+    def collect(self, name: str = "") -> int:
         """Write `table.parquet`, `table.csv` and `gallery.html` from the rows so far.
+
+        Args:
+            name: Name of the photos, for the gallery. Default: that of the collection.
 
         Returns:
             The number of rows without a map.
         """
         refused = collect(self.storage)
-        page = gallery(rows(self.storage), self._heading, self._facts(), write(self.plan.leading))
+        page = gallery(rows(self.storage), self._heading(name), self._facts(), write(self.plan.leading))
         self.storage.write(GALLERY, page.encode(errors="replace"))
         return refused
 
-    @property
-    def _heading(self) -> str:
-        return f"Photos of {PurePath(self.plan.collection).name}"
+    def _heading(self, name: str) -> str:
+        return f"Photos of {name or PurePath(self.plan.collection).name}"
 
     def _facts(self) -> dict[str, str]:
         analysis, done = self.plan.analysis, self.photos_done

@@ -82,6 +82,7 @@ class Session:
         batch: The last batch; None before the first.
         batch_sentences: What was refused or left out of the last upload or batch.
         uploaders: How often each uploader was emptied, by its key.
+        settled: 2 once the batch page has been shown and its run has ended; 1 after that run.
         opening: True if the next run opens Explore.
     """
 
@@ -128,6 +129,7 @@ class Session:
     batch: Any = None
     batch_sentences: list[str] = field(default_factory=list)
     uploaders: dict[str, int] = field(default_factory=dict)
+    settled: int = 0
     opening: bool = False
 
 
@@ -154,10 +156,12 @@ def earlier(tab: str) -> list[Session]:
 
 def is_connected(owner: str) -> bool:
     """True if a browser is connected to a session."""
-    if not st.runtime.exists():  # in tests without a server
+    try:
+        runtime = st.runtime.get_instance()
+    except RuntimeError:  # in tests without a server
         return True
     found = _sessions.get(owner.partition(":")[0])
-    return found is not None and st.runtime.get_instance().is_active_session(found.server_id)
+    return found is not None and runtime.is_active_session(found.server_id)
 
 
 def address() -> str:

@@ -23,7 +23,6 @@ from attribution.work.shared import SHARED_PHOTOS, Preparations, shares_photos
 
 INCLUDE_KEY = "share-photo"
 MAX_SHARES = 10  # photos of one session
-BATCH_PAGE = "batch"  # URL path
 UPLOAD_NOTE = "The link does not contain your photo."
 LOCAL_NOTE = "The link works on this machine only; to share it in your network, start with make run SHARE=1."
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
@@ -37,7 +36,7 @@ def show_link(analysis: Analysis, page: str) -> None:
         page: URL path of the open page.
     """
     state = session()
-    asks_tab = (analysis.photo in UPLOAD_SOURCES or page == BATCH_PAGE) and not state.tab
+    asks_tab = (analysis.photo in UPLOAD_SOURCES or state.settled > 1) and not state.tab
     packed = pack_link(GROUP, state.view, state.window, query(analysis), page, state.restorations, asks_tab)
     panels.show(packed, "link")
     if state.share and not (state.export or state.adding):  # Streamlit shows one dialog at a time

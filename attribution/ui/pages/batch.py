@@ -475,6 +475,17 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
+def settle() -> None:
+    """Let the page ask for the number of the tab, by which a reload finds the batch again, after the first run.
+
+    An event during the first run interrupts it, and the browser then resets the lists of the sidebar.
+    """
+    session().settled += 1
+    if session().settled > 1:
+        st.rerun()
+    poll_again(0, POLL_INTERVAL / 2, key="poll-settled")
+
+
 if session().opening:
     session().opening = False
     st.switch_page(EXPLORE)
@@ -482,3 +493,5 @@ show_heading("Explain many photos")
 show_choice()
 if session().batch:
     st.fragment(show_batch)(session().batch.job is not None and session().batch.job.active)
+if session().settled < 2:
+    st.fragment(settle)()
