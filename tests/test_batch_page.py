@@ -187,7 +187,7 @@ def test_uploads_fill_the_gallery_in_the_browser_and_come_back_after_a_reload(
         page.get_by_role("button", name="Download").click()
     download.value.save_as(tmp_path / "all.zip")
     with zipfile.ZipFile(tmp_path / "all.zip") as packed:
-        assert {"table.csv", "table.parquet", "plan.json", "photos/000003/gradient.png"} <= set(packed.namelist())
+        assert {"table.csv", "gallery.html", "plan.json", "photos/000003/gradient.png"} <= set(packed.namelist())
     page.reload()
     expect(page.get_by_role("img", name="Gradient map of photo 4")).to_be_visible()
     page.set_viewport_size(PHONE)

@@ -125,3 +125,11 @@ def test_one_pixel_that_differs_is_not_blank() -> None:
     assert not is_blank(span(heat))
     assert grey(heat)[2, 3].tolist() == [0, 0, 0]
     assert (grey(heat) == 255).sum() == 3 * 19
+
+
+def test_a_signed_map_of_zeros_has_the_colour_of_zero() -> None:
+    grey = np.full((4, 4, 3), 128, np.uint8)
+    (drawn,) = View("signed").draw([np.zeros((3, 4, 4))], grey, [True])
+    (sparse,) = View("signed", clip=100).draw([np.eye(4)[None].repeat(3, 0)], grey, [True])
+    assert drawn.blank
+    assert (drawn.rgb[0, 0] == sparse.rgb[0, 1]).all()

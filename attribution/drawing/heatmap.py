@@ -83,7 +83,7 @@ def unit(heat: Heat, ends: Span) -> Heat:
     """Return the positions of values in a span, in [0, 1]; in a blank span 0, or 0.5 if it is signed."""
     low, high = ends
     if is_blank(ends):
-        return np.full(heat.shape, 0.5 if low < 0 else 0.0)
+        return np.full(heat.shape, 0.5 if np.signbit(low) else 0.0)  # also of -0.0, from zeros
     return np.clip((heat - low) / (high - low), 0.0, 1.0)
 
 

@@ -61,7 +61,7 @@ export function clipped(heat, [low, high]) {
 
 /** The position of a value in a span, in [0, 1]; in a blank span 0, or 0.5 if it is signed. */
 export function unit(value, [low, high]) {
-  if (!(high > low)) return low < 0 ? 0.5 : 0;
+  if (!(high > low)) return low < 0 || Object.is(low, -0) ? 0.5 : 0;
   return Math.min(1, Math.max(0, (value - low) / (high - low)));
 }
 

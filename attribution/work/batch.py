@@ -323,15 +323,19 @@ class Batch:
             self._driven = count, Driven(table.select(PLACES), prototypes(table), mean_maps(table))
         return self._driven[1]
 
+    @property
+    def _source(self) -> str:
+        return "samples" if self.photos.samples else "uploads"
+
     def archive(self, file: IO[bytes]) -> None:
         """Write all results so far into a ZIP; no path of this server is in it."""
         with self._collecting:
-            Run(stored(self.storage), self.storage).collect()
+            Run(stored(self.storage), self.storage).collect(self._source)
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as packed:  # pictures and Parquet are compressed
             for name in self.storage.names():
                 content = self.storage.read(name)
                 if name == PLAN:
-                    facts = json.loads(content) | {"collection": "samples" if self.photos.samples else "uploads"}
+                    facts = json.loads(content) | {"collection": self._source}
                     content = (json.dumps(facts, indent=2) + "\n").encode()
                 if not name.startswith("rows/"):  # they are in the table
                     packed.writestr(name, content, zipfile.ZIP_DEFLATED if name.endswith(TEXTS) else None)
