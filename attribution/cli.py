@@ -29,6 +29,7 @@ from attribution.methods import METHODS
 from attribution.models import MODELS, load_model
 from attribution.models.served import serve as serve_model
 from attribution.network.model import Model
+from attribution.network.scorer import CHUNK_SIZES
 from attribution.photo.decode import open_image
 from attribution.refusal import Refusal, first_line
 from attribution.result import VERSION, Attribution, Results
@@ -397,7 +398,14 @@ def _run_batch(options: argparse.Namespace) -> int:
     keep_freed_memory()
     fill: Baseline = Blur() if options.fill is None else read(options.fill, FILLS)
     plan = batch.Plan(
-        absolute(options.collection), asked, listed, fill, options.raw, threads=options.threads, weights=model.weights
+        absolute(options.collection),
+        asked,
+        listed,
+        fill,
+        options.raw,
+        CHUNK_SIZES[model.device.type],
+        options.threads,
+        model.weights,
     )
     run = batch.Run(plan, Storage(options.out))
     bar = _Pace(len(run.photos), run.photos_done)

@@ -196,7 +196,9 @@ def test_a_folder_a_zip_and_a_list_are_the_same_photos(tmp_path: Path, net: str)
     assert len(set(hashes[0])) == 5
 
 
-def test_a_list_names_targets_and_boxes_and_what_is_wrong_with_it(tmp_path: Path, net: str) -> None:
+def test_a_list_names_targets_and_boxes_and_what_is_wrong_with_it(
+    tmp_path: Path, net: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     write_photos(tmp_path / "photos", 3)
     (tmp_path / "list.csv").write_text(
         "photo,target,left,top,right,bottom\nphotos/00.png,dog,10,5,30,25\nphotos/01.png,,,,,\nphotos/02.png,cow,,,,\n"
@@ -215,6 +217,9 @@ def test_a_list_names_targets_and_boxes_and_what_is_wrong_with_it(tmp_path: Path
     assert dog["box_area"] == pytest.approx((20 / 35) ** 2)
     assert 0 < dog["box_share"] < 1
     assert predicted["box_share"] is None
+    (tmp_path / "list.csv").write_text((tmp_path / "list.csv").read_text().replace("dog", "cat"))
+    assert main([*arguments, "--target", "column"]) == 2
+    assert "photos/00.png has another target or box than when" in capsys.readouterr().err
     for text, sentence in (
         ("file\na.png\n", "no column photo, only file"),
         ("photo,left,top,right,bottom\na.png,1,2,1,3\n", "Line 2 of .* has the box 1/2/1/3"),
@@ -395,3 +400,19 @@ def test_what_is_no_collection_is_refused_in_a_sentence(
 
 def test_cells_of_the_table_are_the_grid() -> None:
     assert COLUMNS.field("cells").type.list_size == GRID * GRID
+
+
+def test_a_number_is_no_class(tmp_path: Path) -> None:
+    write_photos(tmp_path / "photos", 2)
+    net = randomise(
+        nn.Sequential(nn.Conv2d(3, 4, 5), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 1))
+    )
+    model = at.Model("years", net, (SIDE, SIDE), (0.5,) * 3, (1,) * 3, ["age"], device="cpu", output="number")
+    analysis = at.Analysis(score="value", methods=(at.Gradient(),))
+    run = Run(Plan(str(tmp_path / "photos"), analysis), Storage(str(tmp_path / "out")))
+    run.go(model, "local", None, lambda count: None)
+    assert run.collect() == 0
+    for row in table(tmp_path / "out"):
+        assert (row["predicted"], row["target"], row["target_class"]) == (None, None, "age")
+        assert row["score"] == row["probability"] != 0
+        assert row["loss"] is not None

@@ -145,7 +145,7 @@ def _store(model: Model, plan: Plan, prepared: _Prepared, results: Results, stor
             rows.append({**row, "refusal": str(result)})
             continue
         file = f"{folder}/{names[id(result)]}"
-        row |= {**_measured(result, prepared.box), "agreement": agreements[id(result)], "picture": f"{file}.png"}
+        row |= {**_measured(model, result, prepared.box), "agreement": agreements[id(result)], "picture": f"{file}.png"}
         if method == plan.leading:
             row["loss"], row["features"] = _covered(model, plan, prepared.x, result, row)
         storage.write(f"{file}.png", png(result.draw()))
@@ -157,17 +157,17 @@ def _store(model: Model, plan: Plan, prepared: _Prepared, results: Results, stor
     return rows
 
 
-def _measured(result: Attribution, box: Box | None) -> Row:
-    """Return the columns of a map."""
+def _measured(model: Model, result: Attribution, box: Box | None) -> Row:
+    """Return the columns of a map; a number that a network returns has a name, but is no class."""
     cells = measures.on_cells(result)
     left, top = measures.strongest(cells)
     predicted, name, probability = result.prediction[0]
     index = result.target.index or 0
     return {
-        "predicted": predicted,
+        "predicted": predicted if model.output.has_shares else None,
         "predicted_class": name,
         "probability": probability,
-        "target": index,
+        "target": index if model.output.has_shares else None,
         "target_class": next(each for place, each, _ in result.prediction if place == index),
         "score": result.score,
         "baseline_score": result.baseline_score,

@@ -111,21 +111,26 @@ class Plan:
         New photos of the collection follow those of the earlier run.
 
         Raises:
-            Refusal: If the folder contains a batch with other settings, or the collection cannot be read.
+            Refusal: If the folder contains a batch with other settings, targets or boxes, or the collection cannot be
+            read.
         """
         earlier: list[Photo] = []
         if storage.has(PLAN):
             self._compare(json.loads(storage.read(PLAN)), storage.place)
             earlier = photos(storage) if storage.has(PHOTOS) else []
-        known = {photo.entry.name for photo in earlier}
-        new = [entry for entry in Collection(self.collection).entries() if entry.name not in known]
+        known = {photo.entry.name: photo.entry for photo in earlier}
+        entries = _once(Collection(self.collection).entries())
+        for entry in entries:
+            if known.get(entry.name, entry) != entry:
+                raise Refusal(
+                    f"{entry.name} has another target or box than when {storage.place} was begun; choose another "
+                    "folder."
+                )
+        new = [entry for entry in entries if entry.name not in known]
         first = earlier[-1].group + 1 if earlier else 0
         found = [
             *earlier,
-            *(
-                Photo(len(earlier) + place, first + place // self.group, entry)
-                for place, entry in enumerate(_once(new))
-            ),
+            *(Photo(len(earlier) + place, first + place // self.group, entry) for place, entry in enumerate(new)),
         ]
         storage.write(PHOTOS, _sheet(found))
         storage.write(PLAN, (json.dumps(self.facts(), indent=2) + "\n").encode())

@@ -19,10 +19,10 @@ COLUMNS = pa.schema(
         ("photo", pa.string()),  # path below the collection
         ("sha256", pa.string()),  # of the file
         ("method", pa.string()),  # text form with settings; null if the photo cannot be explained at all
-        ("predicted", pa.int64()),  # index of the most probable class
+        ("predicted", pa.int64()),  # index of the most probable class; null if the network returns a number
         ("predicted_class", pa.string()),
         ("probability", pa.float64()),  # of that class; the number itself if the network returns one
-        ("target", pa.int64()),  # index of the explained class
+        ("target", pa.int64()),  # index of the explained class; null as above
         ("target_class", pa.string()),
         ("score", pa.float64()),  # of the photo, in the unit of the plan's score
         ("baseline_score", pa.float64()),
