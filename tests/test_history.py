@@ -82,6 +82,7 @@ def test_a_reload_and_back_keep_an_upload_until_it_is_removed(page: Page, sample
     expect(page.locator(".st-key-map-gradient")).to_contain_text("tabby")
     idle(page)
     page.go_back()
+    idle(page)
     page.go_back()
     expect(page.locator(".st-key-map-gradient")).to_contain_text("giant panda")
     other = page.context.new_page()
