@@ -73,10 +73,10 @@ def test_hundreds_of_forged_states_end_in_nothing(server: tuple[str, int, Path])
         await libraries.close()
         chance = random.Random(0)
         for page in PAGES:
-            await attack(page, chance, 24)  # fills the caches and loads the libraries of every page
+            await attack(page, chance, 14)  # fills the caches and loads the libraries of every page
         held = memory(process)
         for page in PAGES:
-            await attack(page, chance, 16)
+            await attack(page, chance, 10)
         for page in PAGES:  # freed memory is returned to the system at the end of a job; a leak is not
             if memory(process) - held < 80:
                 break
