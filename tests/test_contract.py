@@ -95,7 +95,9 @@ def serves_or_refuses(model: at.Model, x: Tensor, method: Method) -> None:
 
 
 # Deep networks with random weights would need many more steps: their values cancel, and the sum is far smaller.
-@pytest.mark.parametrize("model", ["resnet18", "convnext_tiny", "vit"], indirect=True)
+@pytest.mark.parametrize(
+    "model", ["resnet18", pytest.param("convnext_tiny", marks=pytest.mark.slow), "vit"], indirect=True
+)
 @pytest.mark.parametrize("key", [key for key, method in at.METHODS.items() if method.complete])
 def test_a_complete_method_accounts_for_the_score_difference(model: at.Model, key: str) -> None:
     patient = at.METHODS[key](steps=100)
