@@ -193,8 +193,8 @@ def _photos(commands: Any, name: str, does: str, serve: Serve) -> argparse.Argum
     return command
 
 
-def _analysis(command: argparse.ArgumentParser) -> None:
-    """Add the options of an analysis, except the photo."""
+def _analysis(command: argparse.ArgumentParser, targets: str = "") -> None:
+    """Add the options of an analysis, except the photo; `targets` are further values of the target, for its help."""
     for setting, kind in described(Analysis).items():
         names, extra = [f"--{setting}"], dict[str, Any]()
         if setting == "photo" or not kind.shown:
@@ -205,7 +205,8 @@ def _analysis(command: argparse.ArgumentParser) -> None:
             text = f"{kind.help} Example: gradient integrated_gradients:steps=50. Default: {usual}."
             extra = {"nargs": "+", "help": text}
         elif isinstance(kind, Index):
-            extra = {"help": f"{kind.help} A class index or an exact class name."}
+            more = targets if setting == "target" else ""
+            extra = {"help": f"{kind.help} A class index or an exact class name{more}."}
         _flag(command, names, kind, default(Analysis, setting), **extra)
     _device(command)
 
@@ -220,7 +221,7 @@ def _batch(commands: Any) -> None:
         help="a folder, a ZIP, or a CSV file with a column photo and, if known, the columns target and left, top, "
         "right, bottom (a box in pixels); or the URL of one",
     )
-    _analysis(command)
+    _analysis(command, f", or {LISTED} for the column target of a CSV file")
     command.add_argument("--out", default="out", metavar="DIR", help="output folder or its URL; default: out")
     _flag(command, ["--fill"], Part("Image that covers the strongest part of a map.", FILLS), Blur())
     command.add_argument("--raw", action="store_true", help="also write the raw values of every map")
