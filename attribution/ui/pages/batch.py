@@ -342,7 +342,7 @@ def show_card(batch: Batch, item: Item) -> None:
     repeats = is_predicted and counts and score == "probability" and batch.analysis.versus is None
     numbers = [] if repeats else [f"{SCORES[score].title.lower()} {first['score']:.3g}"]
     if item.delta is not None:
-        numbers.append(f"delta {item.delta:+.1%}")
+        numbers.append(f"delta {item.delta:.1%}")
     if (agreement := item.mean("agreement")) is not None:
         numbers.append(f"agreement {agreement:.2f}")
     refused = "".join(f"\n{row['refusal']}" for row in item.rows if row["refusal"])
