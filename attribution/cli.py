@@ -142,6 +142,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Refusal as refusal:
         _complain(refusal)
         return 2
+    except KeyboardInterrupt:
+        _complain("Interrupted.")
+        return INTERRUPTED
 
 
 def _parser() -> argparse.ArgumentParser:

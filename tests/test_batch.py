@@ -297,8 +297,9 @@ def test_another_setting_is_refused_and_a_new_photo_is_appended(tmp_path: Path, 
     assert [row["number"] for row in table(tmp_path / "out")] == list(range(7))
 
 
+@pytest.mark.parametrize("failure", [RuntimeError, ValueError])
 def test_a_network_that_fails_for_one_photo_fails_for_that_one_only(
-    tmp_path: Path, net: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, net: str, monkeypatch: pytest.MonkeyPatch, failure: type[Exception]
 ) -> None:
     write_photos(tmp_path / "photos", 4)
     model, storage = at.load_model(net), Storage(str(tmp_path / "out"))
@@ -307,7 +308,7 @@ def test_a_network_that_fails_for_one_photo_fails_for_that_one_only(
 
     def failing(images: Tensor) -> Tensor:
         if any(torch.equal(image.detach(), bad) for image in images):
-            raise RuntimeError("no such kernel")
+            raise failure("no such kernel")
         return logits(images)
 
     monkeypatch.setattr(model, "logits", failing)
@@ -416,3 +417,51 @@ def test_a_number_is_no_class(tmp_path: Path) -> None:
         assert (row["predicted"], row["target"], row["target_class"]) == (None, None, "age")
         assert row["score"] == row["probability"] != 0
         assert row["loss"] is not None
+
+
+def test_a_rerun_does_not_explain_its_own_pictures(
+    tmp_path: Path, net: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_photos(tmp_path / "photos", 2)
+    monkeypatch.chdir(tmp_path / "photos")
+    arguments = ["batch", ".", "--model", net, "--methods", "gradient"]
+    assert main(arguments) == main(arguments) == 0
+    assert [row["photo"] for row in table(tmp_path / "photos" / "out")] == ["00.png", "01.png"]
+    assert main([*arguments, "--out", "."]) == 2
+    assert "cannot be stored among the photos" in capsys.readouterr().err
+    (tmp_path / "list.csv").write_text("photo\na.png\na.png\n")
+    with pytest.raises(Refusal, match=r"Line 3 of .* repeats a\.png"):
+        Collection(str(tmp_path / "list.csv")).entries()
+    (tmp_path / "list.csv").write_text('photo\n"' + "a" * 200_000)
+    with pytest.raises(Refusal, match="is not a CSV file"):
+        Collection(str(tmp_path / "list.csv")).entries()
+
+
+def test_the_loss_is_of_the_network_that_was_explained_and_may_fail_alone(
+    tmp_path: Path, net: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_photos(tmp_path / "photos", 2)
+    model = at.load_model(net)
+    given = model.given_logits
+    monkeypatch.setattr(model, "agrees", lambda x, logits: False)
+    monkeypatch.setattr(model, "given_logits", lambda images: 10 * given(images))
+    analysis = at.Analysis(model=net, methods=(at.Gradient(),), score="logit", target=1)
+    run = Run(Plan(str(tmp_path / "photos"), analysis), Storage(str(tmp_path / "out")))
+    run.go(model, "local", None, lambda count: None)
+    assert run.collect() == 0
+    for row in table(tmp_path / "out"):
+        x = model.prepare(at.open_image(tmp_path / "photos" / row["photo"]))
+        covered = at.baselines.Covered(measures.window(row["window_left"], row["window_top"])).image(x)
+        assert row["loss"] == pytest.approx(row["score"] - float(10 * given(covered[None])[0, 1]), rel=1e-4, abs=1e-5)
+    pair = model.given_logits
+
+    def failing(images: Tensor) -> Tensor:
+        if len(images) == 2 and not torch.is_grad_enabled():
+            raise IndexError("two")
+        return pair(images)
+
+    monkeypatch.setattr(model, "given_logits", failing)
+    run = Run(Plan(str(tmp_path / "photos"), analysis), Storage(str(tmp_path / "other")))
+    run.go(model, "local", None, lambda count: None)
+    assert run.collect() == 0
+    assert [(row["loss"], row["map_sha256"] is None) for row in table(tmp_path / "other")] == [(None, False)] * 2

@@ -1,5 +1,6 @@
 """One group of photos: read, explained together, measured, and stored."""
 
+import contextlib
 import hashlib
 import io
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from attribution.engine import OnProgress, compare_photos
 from attribution.export.maps import named
 from attribution.network.layers import outputs
 from attribution.network.model import Model
+from attribution.network.scorer import Scorer
 from attribution.photo.collection import Collection
 from attribution.photo.decode import open_image
 from attribution.photo.encode import eight_bit, png
@@ -120,17 +122,30 @@ def _explained(
     """Explain photos together; if the network fails, one at a time, so that only those that it fails for have none."""
     if not prepared:
         return []
+    stopped = False
+
+    def report(fraction: float, partial: Attribution | None) -> None:
+        nonlocal stopped
+        stopped = True  # unless it returns
+        if on_progress:
+            on_progress(fraction, partial)
+        stopped = False
+
     try:
         xs, targets = [each.x for each in prepared], [each.target for each in prepared]
-        return [*compare_photos(model, xs, plan.methods, targets, on_progress=on_progress)]
-    except Refusal as refusal:
-        failure = refusal
-    except (RuntimeError, MemoryError) as error:
-        what = "memory ran out" if exhausted(error) else f"the network failed ({first_line(error)})"
-        failure = Refusal(f"{prepared[0].photo.entry.name}: {what}; try another model or device.")
+        return [*compare_photos(model, xs, plan.methods, targets, on_progress=report)]
+    except Exception as error:  # a network of one's own may raise any type
+        if stopped:
+            raise
+        failure = error if isinstance(error, Refusal) else _failure(prepared[0].photo, error)
     if len(prepared) == 1:
         return [failure]
     return [found for each in prepared for found in _explained(model, plan, [each], on_progress)]
+
+
+def _failure(photo: Photo, error: Exception) -> Refusal:
+    what = "memory ran out" if exhausted(error) else f"the network failed ({first_line(error) or type(error).__name__})"
+    return Refusal(f"{photo.entry.name}: {what}; try another model or device.")
 
 
 def _store(model: Model, plan: Plan, prepared: _Prepared, results: Results, storage: Storage) -> list[Row]:
@@ -147,7 +162,8 @@ def _store(model: Model, plan: Plan, prepared: _Prepared, results: Results, stor
         file = f"{folder}/{names[id(result)]}"
         row |= {**_measured(model, result, prepared.box), "agreement": agreements[id(result)], "picture": f"{file}.png"}
         if method == plan.leading:
-            row["loss"], row["features"] = _covered(model, plan, prepared.x, result, row)
+            with contextlib.suppress(Exception):  # the map remains, without what covering its window costs
+                row |= _covered(model, plan, prepared.x, result, row)
         storage.write(f"{file}.png", png(result.draw()))
         if plan.raw:
             storage.write(f"{file}.npz", result.encode())
@@ -184,7 +200,7 @@ def _measured(model: Model, result: Attribution, box: Box | None) -> Row:
     }
 
 
-def _covered(model: Model, plan: Plan, x: Tensor, result: Attribution, row: Row) -> tuple[float, list[float]]:
+def _covered(model: Model, plan: Plan, x: Tensor, result: Attribution, row: Row) -> Row:
     """Return what the score loses when the map's strongest window is covered, and the network's features of the window.
 
     As in ACE (Ghorbani et al. 2019), the window is resized to the network's input, so that its features do not depend
@@ -193,13 +209,17 @@ def _covered(model: Model, plan: Plan, x: Tensor, result: Attribution, row: Row)
     place = row["window_left"], row["window_top"]
     covered = Covered(measures.window(*place), plan.fill).image(x)
     images = torch.stack([covered, measures.cut(x, *place)]).to(model.device, model.dtype)
-    layer = next(iter(model.stages), None)
+    layer, target = next(iter(model.stages), None), result.target
+    given = Scorer(model, x, target).known.uses_given
     with torch.no_grad(), outputs(only={layer.name} if layer else ()) as found:
-        logits = model.logits(images)
-    target = result.target
+        logits = (model.given_logits if given else model.logits)(images)
     score = target.value(target.potential(logits[:1].cpu().double(), model.output))
-    features = layer.maps(found[layer.name].tensor).mean((2, 3)) if layer and layer.name in found else logits
-    return result.score - float(score), features[1].cpu().float().tolist()
+    found_row: Row = {"loss": result.score - float(score)}
+    if layer is None:
+        found_row["features"] = logits[1].cpu().float().tolist()
+    elif layer.name in found:
+        found_row["features"] = layer.maps(found[layer.name].tensor)[1].mean((1, 2)).cpu().float().tolist()
+    return found_row
 
 
 def _jpeg(x: Tensor) -> bytes:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from pathlib import PurePath
 from typing import Any
 
 from attribution.analysis import Analysis
@@ -18,7 +19,7 @@ from attribution.network.scorer import CHUNK_SIZES
 from attribution.photo.collection import BOX, Collection, Entry, box_of
 from attribution.refusal import Refusal
 from attribution.settings import plain, read, restore, write
-from attribution.system.storage import Storage
+from attribution.system.storage import Storage, absolute
 from attribution.targets.target import Target
 
 PLAN, PHOTOS = "plan.json", "photos.csv"
@@ -119,7 +120,7 @@ class Plan:
             self._compare(json.loads(storage.read(PLAN)), storage.place)
             earlier = photos(storage) if storage.has(PHOTOS) else []
         known = {photo.entry.name: photo.entry for photo in earlier}
-        entries = _once(Collection(self.collection).entries())
+        entries = self._entries(storage)
         for entry in entries:
             if known.get(entry.name, entry) != entry:
                 raise Refusal(
@@ -135,6 +136,17 @@ class Plan:
         storage.write(PHOTOS, _sheet(found))
         storage.write(PLAN, (json.dumps(self.facts(), indent=2) + "\n").encode())
         return found
+
+    def _entries(self, storage: Storage) -> list[Entry]:
+        """Return the photos of the collection, without the pictures of a batch that is stored inside it."""
+        root, out = PurePath(absolute(self.collection)), PurePath(absolute(storage.place))
+        entries = Collection(self.collection).entries()
+        if not out.is_relative_to(root):
+            return entries
+        if out == root:
+            raise Refusal(f"The results cannot be stored among the photos in {storage.place}; choose another folder.")
+        inside = out.relative_to(root)
+        return [entry for entry in entries if not PurePath(entry.name).is_relative_to(inside)]
 
     def _compare(self, earlier: Mapping[str, Any], place: str) -> None:
         before = _flat(earlier)
@@ -174,11 +186,6 @@ def stored(storage: Storage) -> Plan:
 
 def _flat(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {**facts["analysis"], **facts, "analysis": None, "collection": None}  # which may have moved
-
-
-def _once(entries: Sequence[Entry]) -> list[Entry]:
-    """Return the first entry of each name."""
-    return list({entry.name: entry for entry in reversed(entries)}.values())[::-1]
 
 
 def _sheet(found: Sequence[Photo]) -> bytes:

@@ -5,12 +5,13 @@ from collections.abc import Callable, Sequence
 from pathlib import PurePath
 from typing import Protocol, cast
 
+from attribution.analysis import Analysis
 from attribution.batch.gallery import gallery
 from attribution.batch.plan import Photo, Plan, groups
 from attribution.batch.table import collect, done, rows
 from attribution.network.model import Model
 from attribution.refusal import Refusal
-from attribution.settings import write
+from attribution.settings import plain, write
 from attribution.system.storage import Storage
 from attribution.targets.target import SCORES
 
@@ -97,11 +98,15 @@ class Run:
 
     def _facts(self) -> dict[str, str]:
         analysis, done = self.plan.analysis, self.photos_done
+        asked = plain(analysis)
+        further = {"Class": "target", "Against class": "versus", "Crop": "crop"}
+        default = plain(Analysis())
         return {
             "Model": analysis.model,
             "Photos": f"{done}" if done == len(self.photos) else f"{done} of {len(self.photos)}",
             "Score": SCORES[analysis.score].title.lower(),
-            "Covered with": self.plan.fill.title.lower(),
+            **{name: str(asked[key]) for name, key in further.items() if asked[key] != default[key]},
+            "Covered with": write(self.plan.fill),
         }
 
 

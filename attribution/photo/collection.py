@@ -56,7 +56,7 @@ class Collection:
             ending = PurePosixPath(self._root).suffix.lower()
             if not self._fs.exists(self._root):
                 raise Refusal(f"{place} does not exist; name a folder, a ZIP or a CSV file.")
-            self._is_list = ending == ".csv"
+            self._is_list = ending == ".csv" and not self._fs.isdir(self._root)
             if ending == ".zip" and not self._fs.isdir(self._root):
                 self._fs, self._root = fsspec.filesystem("zip", fo=self._fs.open(self._root)), ""
             elif not self._is_list and not self._fs.isdir(self._root):
@@ -104,20 +104,25 @@ class Collection:
     def _listed(self) -> list[Entry]:
         try:
             with self._fs.open(self._root, "rb") as file:
-                text = file.read(MAX_LIST_BYTES).decode("utf-8-sig")
+                content = file.read(MAX_LIST_BYTES + 1)
+            if len(content) > MAX_LIST_BYTES:
+                raise Refusal(f"{self.place} has more than {MAX_LIST_BYTES / 1e6:.0f} MB; split it.")
+            lines = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""))
+            columns, rows = lines.fieldnames or [], list(enumerate(lines, 2))
         except UnicodeDecodeError as error:
             raise Refusal(f"{self.place} is not UTF-8; save it as a CSV file in UTF-8.") from error
-        lines = csv.DictReader(io.StringIO(text, newline=""))
-        columns = lines.fieldnames or []
+        except csv.Error as error:
+            raise Refusal(f"{self.place} is not a CSV file: {error}; look for a quote that is not closed.") from error
         if "photo" not in columns:
-            raise Refusal(
-                f"{self.place} has no column photo, only {', '.join(columns) or 'nothing'}; add one of paths."
-            )
-        return [
-            Entry(line["photo"].strip(), (line.get("target") or "").strip(), self._box(line, number))
-            for number, line in enumerate(lines, 2)
-            if (line["photo"] or "").strip()
-        ]
+            raise Refusal(f"{self.place} has no column photo, only {', '.join(columns)}; add one of paths.")
+        found: dict[str, Entry] = {}
+        for number, line in rows:
+            name = (line["photo"] or "").strip()
+            if name in found:
+                raise Refusal(f"Line {number} of {self.place} repeats {name}; name each photo once, with one box.")
+            if name:
+                found[name] = Entry(name, (line.get("target") or "").strip(), self._box(line, number))
+        return list(found.values())
 
     def _box(self, line: Mapping[str, str], number: int) -> Box | None:
         try:

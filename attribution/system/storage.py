@@ -15,7 +15,7 @@ from attribution.system.files import store, whole_file
 
 def absolute(place: str) -> str:
     """Return a path independent of the current folder; a URL remains as it is."""
-    return place if "://" in place else str(Path(place).absolute())
+    return place if "://" in place else str(Path(place).resolve())
 
 
 class Storage:

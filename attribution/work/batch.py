@@ -1,6 +1,7 @@
 """A batch of one session: its photos and results in temporary folders, and the task that explains them."""
 
 import contextlib
+import csv
 import io
 import json
 import os
@@ -9,6 +10,7 @@ import shutil
 import tempfile
 import threading
 import time
+import uuid
 import weakref
 import zipfile
 from collections.abc import Callable, Sequence
@@ -296,6 +298,9 @@ class Batch:
         each = 3 * height * width + ROW_BYTES  # of a picture at most, since PNG and JPEG are smaller
         self._folder = Folder()
         self._folder.reserve(self.count * (1 + len(self.analysis.methods)) * each)
+        self._list = photos.folder.path / f"{uuid.uuid4().hex}.csv"  # photos may be added for the next batch
+        with self._list.open("w", newline="") as file:
+            csv.writer(file).writerows([["photo"], *([name] for name in photos.names)])
         self.storage, self._collecting = Storage(str(self._folder.path)), threading.Lock()
 
     @cached_property
@@ -306,7 +311,7 @@ class Batch:
     @property
     def plan(self) -> Plan:
         """The plan; all cores share a pass, as in the other jobs of the server."""
-        return Plan(str(self.photos.folder.path), self.analysis, threads=torch.get_num_threads())
+        return Plan(str(self._list), self.analysis, threads=torch.get_num_threads())
 
     def photo(self, name: str) -> bytes:
         """Read a photo as it was sent.

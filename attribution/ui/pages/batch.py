@@ -257,6 +257,8 @@ def show_state(batch: Batch, job: Job[Explained], active: bool, found: Explained
     analysis = batch.analysis
     classes = batch.record.facts().classes
     target = "predicted class" if analysis.target is None else classes[analysis.target]
+    if analysis.versus is not None:
+        target += f" against {classes[analysis.versus]}"
     st.text(
         f"{batch.record.title}, {target}, {SCORES[analysis.score].title.lower()}: "
         + ", ".join(method.title for method in analysis.methods)
@@ -270,7 +272,9 @@ def show_state(batch: Batch, job: Job[Explained], active: bool, found: Explained
             st.progress(job.fraction, text=waits + time + others)
             st.button("Stop", icon=":material/stop:", on_click=stop)
         elif found.finished:
-            st.text(f"{_photos(batch.count)} explained.")
+            explained = len({row["number"] for row in found.rows if row["picture"]})
+            some = "" if explained == batch.count else f"{explained} of "
+            st.text(f"{some}{_photos(batch.count)} explained.")
         else:
             why = job.sentence if job.state == "failed" else "Stopped."
             st.text(f"{why} {found.done} of {batch.count} photos are done.")
@@ -417,9 +421,11 @@ def show_prototype(batch: Batch, driven: Driven, prototype: Prototype, number: i
     """Show the most typical patches of a prototype."""
     error = f" \u00b1 {prototype.error:.2g}" if prototype.error is not None else ""
     st.subheader(f"Prototype {number}")
+    moves = "raises" if prototype.loss < 0 else "lowers"
+    average = " on average" if len(prototype.rows) > 1 else ""
     st.text(
-        f"{prototype.share:.0%} of the photos; covering the patch lowers the score by {prototype.loss:.2g}{error} "
-        "on average."
+        f"{prototype.share:.0%} of the photos; covering the patch {moves} the score by "
+        f"{abs(prototype.loss):.2g}{error}{average}."
     )
     pictures = []
     for row in prototype.rows[:PATCHES]:
