@@ -297,6 +297,12 @@ def _archived(batch: Batch) -> bytes:
     return file.getvalue()
 
 
+def show_first_page() -> None:
+    """Return to the first photos, since their order has changed."""
+    if "batch-page" in st.session_state:
+        st.session_state["batch-page"] = 1
+
+
 def show_gallery(batch: Batch, items: Sequence[Item]) -> None:
     """Show the photos with their maps, sorted and filtered."""
     classes: dict[str, int] = {}
@@ -308,8 +314,10 @@ def show_gallery(batch: Batch, items: Sequence[Item]) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", key="batch-controls"):
         if st.session_state.get("batch-shown") not in options:
             st.session_state["batch-shown"] = EVERY
-        shown = st.selectbox("Show", options, key="batch-shown", width=260)
-        order = st.selectbox("Sort by", list(SORTS), key="batch-order", persist_state="session", width=260)
+        shown = st.selectbox("Show", options, key="batch-shown", width=260, on_change=show_first_page)
+        order = st.selectbox(
+            "Sort by", list(SORTS), key="batch-order", persist_state="session", width=260, on_change=show_first_page
+        )
     chosen = [item for item in items if shown in (EVERY, FAILED if item.failed else _class(item))]
     value, falls = SORTS[order]
     unknown = math.inf
