@@ -28,10 +28,13 @@ from attribution.engine import compare as compare
 from attribution.export.notebook import show as show
 from attribution.methods import METHODS as METHODS
 from attribution.methods import read_method as read_method
+from attribution.methods.activations.finer_cam import FinerCAM as FinerCAM
 from attribution.methods.activations.grad_cam import GradCAM as GradCAM
+from attribution.methods.activations.grad_cam_plus_plus import GradCAMPlusPlus as GradCAMPlusPlus
 from attribution.methods.activations.guided_grad_cam import GuidedGradCAM as GuidedGradCAM
 from attribution.methods.activations.hires_cam import HiResCAM as HiResCAM
 from attribution.methods.activations.layer_cam import LayerCAM as LayerCAM
+from attribution.methods.activations.score_cam import ScoreCAM as ScoreCAM
 from attribution.methods.gradients.gradient import Gradient as Gradient
 from attribution.methods.gradients.guided_backprop import GuidedBackprop as GuidedBackprop
 from attribution.methods.gradients.input_x_gradient import InputXGradient as InputXGradient

@@ -25,6 +25,7 @@ CHUNK_SIZES = {"cpu": 4, "cuda": 32, "mps": 8}  # maximum images per chunk, by t
 CHUNKS_PER_LANE = 2  # in a piece of work, so that a lane on a busy core gets fewer of them
 
 T = TypeVar("T")
+Mixture = Callable[["Scorer"], Sequence[tuple[float, Target]]]
 
 
 @dataclass(frozen=True)
@@ -270,41 +271,70 @@ class Scorer:
         gradient = self._back(tape, tape.x, rule)
         return torch.zeros_like(self.x) if gradient is None else gradient[0]
 
-    def features(self, layer: Layer, *, as_given: bool = False) -> tuple[Tensor, Tensor]:
+    def maps(self, layer: Layer, *, as_given: bool = False) -> Tensor:
+        """Return a layer's output for the photo, (C, h, w).
+
+        Args:
+            layer: The layer.
+            as_given: As for `features`.
+
+        Raises:
+            Refusal: If the layer does not run for this photo.
+        """
+        tape, output = self._output(layer, as_given)
+        return layer.maps(output.detach())[tape.scorers.index(self)]
+
+    def features(
+        self, layer: Layer, *, as_given: bool = False, mixture: Mixture | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Return a layer's output for the photo and the score's gradient with respect to it, both (C, h, w).
 
         Args:
             layer: The layer.
             as_given: True for the output of this very module in the given network, in a pass of its own. Default:
                 False; a batch norm may be folded into the module, or an operator in place may follow it.
+            mixture: A function of a scorer that returns targets and their weights; the gradient is that of the weighted
+                sum of their scores. Default: the score of the current target.
 
         Raises:
             Refusal: If the layer does not run for this photo, or does not affect its logits.
         """
-        tape = self._taped(self.model.given_logits, layer.name) if as_given else self.record()
-        self.forwards += as_given
-        if layer.name not in tape.outputs:
-            raise Refusal(f"The layer {layer.name!r} does not run for this photo; name another layer.")
-        output = tape.outputs[layer.name].tensor
-        gradient = self._back(tape, output, "gradient")
+        tape, output = self._output(layer, as_given)
+        gradient = self._back(tape, output, "gradient", mixture)
         if gradient is None:
             raise Refusal(f"The layer {layer.name!r} does not affect the logits of this photo; name another layer.")
         row = tape.scorers.index(self)
         return layer.maps(output.detach())[row], layer.maps(gradient)[0]
 
-    def _back(self, tape: Tape, tensor: Tensor, rule: str) -> Tensor | None:
+    def _output(self, layer: Layer, as_given: bool) -> tuple[Tape, Tensor]:
+        """Return a layer's output, and the recorded pass in which it was computed."""
+        tape = self._taped(self.model.given_logits, layer.name) if as_given else self.record()
+        self.forwards += as_given
+        if layer.name not in tape.outputs:
+            raise Refusal(f"The layer {layer.name!r} does not run for this photo; name another layer.")
+        return tape, tape.outputs[layer.name].tensor
+
+    def rivals(self, count: int) -> list[int]:
+        """Return the classes with the highest logits beside the target's class, at most `count`."""
+        order = self._logits.argsort(descending=True, stable=True).tolist()
+        return [index for index in order if index != self.target.index][:count]
+
+    def _back(self, tape: Tape, tensor: Tensor, rule: str, mixture: Mixture | None = None) -> Tensor | None:
         """Backpropagate the score to a tensor of a recorded pass, (N, ...), and return this photo's part, (1, ...).
 
         The scores of all its photos are backpropagated at once, since each depends on its own photo only. None if the
         logits do not depend on the tensor.
         """
         row = tape.scorers.index(self)
-        key = (rule, id(tensor), *(each._place for each in tape.scorers))
+        mixed = None if mixture is None else tuple(tuple(mixture(each)) for each in tape.scorers)
+        key = (rule, id(tensor), mixed, *(each._place for each in tape.scorers))
         if key not in tape.gradients:
             tape.rectifiers.rule = rule
             with torch.enable_grad():
                 potentials = [
-                    each.target.potential(tape.logits[place, None], self.model.output)
+                    each._mixed(tape.logits[place, None], mixed[place])
+                    if mixed
+                    else each.target.potential(tape.logits[place, None], self.model.output)
                     for place, each in enumerate(tape.scorers)
                 ]
                 (tape.gradients[key],) = torch.autograd.grad(
@@ -312,7 +342,16 @@ class Scorer:
                 )
         gradient = tape.gradients[key]
         self.backwards += 1
-        return gradient if gradient is None else self._scale(gradient[row, None], tape.logits[row, None])
+        if gradient is None or mixed:
+            return gradient if gradient is None else gradient[row, None]
+        return self._scale(gradient[row, None], tape.logits[row, None])
+
+    def _mixed(self, logits: Tensor, mixture: Sequence[tuple[float, Target]]) -> Tensor:
+        """Return a number, (1,), whose gradient is that of the weighted sum of the scores of logits, (1, K)."""
+        potentials = [target.potential(logits, self.model.output) for _, target in mixture]
+        slopes = [target.slope(target.potential(_double(logits), self.model.output)) for _, target in mixture]
+        terms = zip(mixture, potentials, slopes, strict=True)
+        return torch.stack([weight * slope.to(each) * each for (weight, _), each, slope in terms]).sum(0)
 
     @property
     def interception(self) -> Interception:

@@ -1,4 +1,4 @@
-"""Base class of the class activation maps: the feature maps of one layer, weighted by their gradients."""
+"""Base class of the class activation maps: a weighted sum of the feature maps of one layer."""
 
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import ClassVar
 from torch import Tensor
 from torch.nn import functional
 
-from attribution.methods.method import Computed, Cost, Method, Tick, per_pixel
+from attribution.methods.method import Computed, Method, Tick, per_pixel
 from attribution.network.layer import Layer
 from attribution.network.model import Model
 from attribution.network.scorer import Scorer
@@ -31,8 +31,6 @@ class ClassActivation(Method):
     """
 
     group: ClassVar[str] = "activations"
-    shares_forward: ClassVar[bool] = True
-    deviation: ClassVar[str] = "The paper uses the gradient of the logit; here it is the gradient of the chosen score."
 
     stage: int = setting(STAGE_SETTING, 0)
     negative: str = setting(
@@ -45,13 +43,9 @@ class ClassActivation(Method):
         """True if negative values are kept."""
         return self.negative == "kept"
 
-    @staticmethod
     @abstractmethod
-    def weigh(maps: Tensor, gradient: Tensor) -> Tensor:
-        """Return the map, (h, w), from the layer's feature maps and their gradients, both (C, h, w)."""
-
-    def cost(self, size: tuple[int, int]) -> Cost:
-        return Cost(int(bool(self.layer)), 1)
+    def cells(self, scorer: Scorer, layer: Layer, tick: Tick) -> Tensor:
+        """Return the weighted sum of the layer's feature maps, (h, w), signed."""
 
     def refusal(self, model: Model) -> str | None:
         try:
@@ -79,8 +73,15 @@ class ClassActivation(Method):
 
     def compute(self, scorer: Scorer, tick: Tick) -> Computed:
         layer = self.layer_of(scorer.model, (scorer.x.shape[1], scorer.x.shape[2]))
-        maps, gradient = scorer.features(layer, as_given=bool(self.layer))  # (C, h, w)
-        cells = self.weigh(maps, gradient)
+        heat = self.heat(self.cells(scorer, layer, tick), scorer)
+        return Computed(heat, notes=(f"Layer {layer}.", *self.notes(scorer)))
+
+    def heat(self, cells: Tensor, scorer: Scorer) -> Tensor:
+        """Return a sum of feature maps, (h, w), at the size of the photo, (3, H, W)."""
         cells = cells.clamp(min=0) if self.negative == "cut" else cells
-        heat = functional.interpolate(cells[None, None], scorer.x.shape[1:], mode="bilinear")[0, 0]
-        return Computed(per_pixel(heat), notes=(f"Layer {layer}.",))
+        return per_pixel(functional.interpolate(cells[None, None], scorer.x.shape[1:], mode="bilinear")[0, 0])
+
+    def notes(self, scorer: Scorer) -> tuple[str, ...]:
+        """Return sentences about the map of the scorer's photo; none by default."""
+        del scorer
+        return ()

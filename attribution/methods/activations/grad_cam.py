@@ -5,12 +5,12 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from attribution.methods.activations.class_activation import ClassActivation
+from attribution.methods.activations.gradient_activation import GradientActivation
 from attribution.methods.citation import Citation
 
 
 @dataclass(frozen=True)
-class GradCAM(ClassActivation):
+class GradCAM(GradientActivation):
     """The feature maps of a layer, each weighted by its mean gradient."""
 
     key: ClassVar[str] = "grad_cam"

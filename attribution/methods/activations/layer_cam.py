@@ -5,12 +5,12 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from attribution.methods.activations.class_activation import ClassActivation
+from attribution.methods.activations.gradient_activation import GradientActivation
 from attribution.methods.citation import Citation
 
 
 @dataclass(frozen=True)
-class LayerCAM(ClassActivation):
+class LayerCAM(GradientActivation):
     """The elementwise product of a layer's feature maps and their positive gradients, summed over features."""
 
     key: ClassVar[str] = "layer_cam"

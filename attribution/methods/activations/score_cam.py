@@ -1,0 +1,103 @@
+"""Score-CAM."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from attribution.baselines import BASELINES
+from attribution.baselines.baseline import Baseline
+from attribution.baselines.constant import Black
+from attribution.methods.activations.class_activation import ClassActivation
+from attribution.methods.citation import Citation
+from attribution.methods.method import Cost, Tick
+from attribution.network.layer import Layer
+from attribution.network.scorer import Scorer
+from attribution.settings import Part, setting
+
+USUAL_CHANNELS = 512  # of the last layer: 512 to 2048 in most networks
+
+
+@dataclass(frozen=True)
+class ScoreCAM(ClassActivation):
+    """The feature maps of a layer, each weighted by the score of the photo that is masked by it.
+
+    Attributes:
+        baseline: Image shown where the photo is masked; the weights of several are averaged. Default: black.
+    """
+
+    key: ClassVar[str] = "score_cam"
+    title: ClassVar[str] = "Score-CAM"
+    idea: ClassVar[str] = (
+        "Each feature map, rescaled to [0, 1], serves as a mask that shows the photo where the feature is strong. The "
+        "maps are summed, weighted by how much of the score the masked photos have: a softmax over the features."
+    )
+    formula: ClassVar[str] = (
+        r"\max\Big(0,\ \sum_k w_k A^k\Big),\quad w = \operatorname{softmax}_k\big(F(b + H^k \odot (x - b)) - F(b)\big)"
+    )
+    shows: ClassVar[str] = "The image region whose features alone are enough for the class. No gradient is needed."
+    cannot: ClassVar[str] = (
+        "Evidence against the class, since every weight is positive; detail finer than one cell of the layer."
+    )
+    passes: ClassVar[str] = "Equal scores weight all features alike. A constant feature map masks everything."
+    fails: ClassVar[str] = (
+        "Probabilities differ by at most 1, so their softmax weights differ by at most a factor of 2.7: the map is "
+        "nearly the mean of all feature maps, for every class. Choose the logit. Masked photos are out of distribution."
+    )
+    deviation: ClassVar[str] = (
+        "The paper masks the normalised photo, whose zero is the mean colour; here the baseline is chosen. As in the "
+        "paper, the weights are a softmax over the features, which the authors' code leaves out."
+    )
+    source: ClassVar[Citation] = Citation(
+        (
+            "Haofan Wang",
+            "Zifan Wang",
+            "Mengnan Du",
+            "Fan Yang",
+            "Zijian Zhang",
+            "Sirui Ding",
+            "Piotr Mardziel",
+            "Xia Hu",
+        ),
+        2020,
+        "Score-CAM: Score-Weighted Visual Explanations for Convolutional Neural Networks",
+        "1910.01279",
+        "CVPR Workshops",
+    )
+
+    baseline: Baseline = setting(
+        Part("Image shown where the photo is masked; the scores of several are averaged.", BASELINES), Black()
+    )
+
+    def cost(self, size: tuple[int, int]) -> Cost:
+        return Cost((1 + USUAL_CHANNELS) * self.baseline.count + 1, 0)
+
+    def cells(self, scorer: Scorer, layer: Layer, tick: Tick) -> Tensor:
+        maps = scorer.maps(layer, as_given=bool(self.layer))  # (C, h, w)
+        scorer.release()  # the graph of the pass, which no gradient needs
+        fillers = self.baseline.images(scorer.x)  # (K, 3, H, W)
+        gains = scorer.x.new_zeros(len(maps), dtype=torch.float64)
+        seen = torch.as_tensor([bool(each.amax() > each.amin()) for each in maps])  # a constant one masks everything
+        order = seen.nonzero()[:, 0]
+        empty = scorer.scores(fillers)
+
+        def weighted() -> Tensor:
+            return (gains.softmax(0).to(maps)[:, None, None] * maps).sum(0)
+
+        for piece in scorer.pieces(len(order)):
+            part = order[piece.start : piece.stop]
+            masks = _masks(maps[part.to(maps.device)], scorer.x)
+            for filler, score in zip(fillers, empty, strict=True):
+                scores = torch.from_numpy(scorer.scores(torch.lerp(filler, scorer.x, masks)))
+                gains[part.to(gains.device)] += ((scores - score) / len(fillers)).to(gains)
+            tick(piece.stop / len(order), lambda: self.heat(weighted(), scorer))
+        return weighted()
+
+
+def _masks(maps: Tensor, x: Tensor) -> Tensor:
+    """Rescale feature maps, (N, h, w), to the photo's size and to [0, 1], (N, 1, H, W)."""
+    large = functional.interpolate(maps[:, None], x.shape[1:], mode="bilinear")
+    low, high = large.amin((2, 3), keepdim=True), large.amax((2, 3), keepdim=True)
+    return (large - low) / (high - low)
