@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from captum.attr import GuidedGradCam, LayerGradCam
-from pytorch_grad_cam import GradCAM, HiResCAM, LayerCAM
+from pytorch_grad_cam import FinerCAM, GradCAM, GradCAMPlusPlus, HiResCAM, LayerCAM, ScoreCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from test_contract import NETS
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ import attribution as at
 from attribution.network.layers import Layer
 
 SIDE = 64
-MAPS = [at.GradCAM, at.HiResCAM, at.LayerCAM]
+MAPS = [at.GradCAM, at.HiResCAM, at.LayerCAM, at.GradCAMPlusPlus]
 
 
 class Pooled(nn.Module):
@@ -47,7 +47,12 @@ def test_grad_cam_before_a_mean_and_a_linear_head_is_cam() -> None:
     np.testing.assert_allclose(cut, positive, atol=1e-12)
 
 
-PEERS = {at.GradCAM: GradCAM, at.HiResCAM: HiResCAM, at.LayerCAM: LayerCAM}
+PEERS = {
+    at.GradCAM: GradCAM,
+    at.HiResCAM: HiResCAM,
+    at.LayerCAM: LayerCAM,
+    at.GradCAMPlusPlus: GradCAMPlusPlus,
+}
 
 
 @pytest.mark.parametrize("ours", MAPS)
@@ -189,3 +194,131 @@ def test_grad_cam_follows_the_class_on_a_dog_over_a_cat(squeezenet: at.Model, sa
         share[name] = heat[:113].sum() / heat.sum()
     assert share["German shepherd"] > 0.6, share
     assert share["tabby"] < 0.4, share
+
+
+def rescaled(heat: np.ndarray) -> np.ndarray:
+    return (heat - heat.min()) / (heat.max() - heat.min())
+
+
+class Constant(nn.Module):
+    """Two feature maps, whose gradients are the same everywhere: -0.5 and `slope` for logit 1."""
+
+    def __init__(self, slope: float) -> None:
+        super().__init__()
+        self.features = nn.Conv2d(3, 2, 1, bias=False)
+        self.register_buffer("weights", torch.tensor([[0.0, 0.0], [-0.5, slope], [1.0, 1.0]], dtype=torch.float64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.features(x).sum((2, 3)) @ self.weights.T
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_grad_cam_plus_plus_with_a_constant_gradient(sign: float) -> None:
+    net, slope = Constant(0.7).double(), 0.7
+    net.features.weight.data = torch.tensor([[1.0, 0.0, 0.0], [0.0, sign, 0.0]], dtype=torch.float64)[..., None, None]
+    x = noise(3, 4, 4, dtype=torch.float64)
+    found = at.attribute(model_of(net, (4, 4), 3), x, at.GradCAMPlusPlus(negative="kept"), at.Target(1, "logit"))
+    maps = sign * x[1].numpy()  # the other feature's gradient is negative
+    alpha = 1 / (2 + slope * max(0.0, maps.sum()))
+    np.testing.assert_allclose(found.values.sum(0), 16 * alpha * slope * maps, rtol=1e-12)
+
+
+def test_score_cam_with_equal_scores_weights_all_channels_alike() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
+
+    class Fixed(nn.Module):
+        """Features that the logits need, but only by a factor of zero."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.features = randomise(net).double()
+
+        def forward(self, x: Tensor) -> Tensor:
+            means = self.features(x).mean((2, 3))
+            return torch.stack([means.sum(1).sign(), means.sum(1).sign() + 1e-300 * means[:, 0]], 1)
+
+    twin, x = Fixed(), noise(3, 6, 6, dtype=torch.float64)
+    model = model_of(twin, (6, 6), 2)
+    found = at.attribute(model, x, at.ScoreCAM(negative="kept", layer="features"), at.Target(0, "logit"))
+    mean = twin.features(x[None])[0].mean(0).detach()
+    large = nn.functional.interpolate(mean[None, None], (6, 6), mode="bilinear")[0, 0].numpy()
+    np.testing.assert_allclose(found.values.sum(0), large, rtol=1e-9)
+
+
+@pytest.mark.parametrize("score", ["logit", "probability"])
+def test_score_cam_equals_its_definition_also_with_a_constant_channel(score: str) -> None:
+    net, x = randomise(Pooled()).double(), noise(3, 15, 15, dtype=torch.float64)
+    net.features[0].weight.data[3] = 0  # a constant channel, whose map masks everything
+    net.features[0].bias.data[3] = 1
+    model, baseline = model_of(net, (15, 15), 3), at.baselines.Grey()
+    target = at.Target(2, score)
+    found = at.attribute(model, x, at.ScoreCAM(baseline=baseline, negative="kept"), target)
+    maps, filler = net.features(x[None])[0].detach(), torch.full_like(x, 0.5)
+    gains = []
+    for each in maps:
+        large = nn.functional.interpolate(each[None, None], (15, 15), mode="bilinear")[0, 0]
+        mask = torch.zeros_like(large)
+        if each.max() > each.min():
+            mask = (large - large.min()) / (large.max() - large.min())
+        logits = torch.stack([net((filler + mask * (x - filler))[None])[0], net(filler[None])[0]]).detach()
+        scores = logits if score == "logit" else logits.softmax(1)
+        gains.append(float(scores[0, 2] - scores[1, 2]))
+    weights = np.exp(gains) / np.exp(gains).sum()
+    cells = torch.tensordot(torch.from_numpy(weights), maps, dims=1)
+    large = nn.functional.interpolate(cells[None, None], (15, 15), mode="bilinear")[0, 0].numpy()
+    np.testing.assert_allclose(found.values.sum(0), large, rtol=1e-9)
+    assert found.forwards <= 1 + 1 + 6  # the photo, the baseline, and a channel that is not constant
+    assert found.backwards == 0
+
+
+def test_score_cam_equals_that_of_pytorch_grad_cam_where_no_map_is_upsampled() -> None:
+    net, x = randomise(Pooled()), noise(3, 16, 16)
+    net.features = randomise(nn.Sequential(nn.Conv2d(3, 7, 3, padding=1), nn.ReLU()))  # theirs aligns the corners
+    net.head.weight.data *= 20  # so that the weights differ
+    with ScoreCAM(net, [net.features]) as peer:
+        expected = peer(x[None], [ClassifierOutputTarget(1)])[0]
+    mine = at.attribute(model_of(net, (16, 16), 3), x, at.ScoreCAM(), at.Target(1, "logit")).values.sum(0)
+    np.testing.assert_allclose(rescaled(mine), expected, atol=1e-4)
+
+
+def test_finer_cam_without_rivals_is_grad_cam(squeezenet: at.Model, shepherd: Tensor) -> None:
+    for score in ("probability", "logit"):
+        maps = at.compare(squeezenet, shepherd, [at.FinerCAM(gamma=0.0), at.GradCAM()], at.Target(235, score)).maps
+        np.testing.assert_allclose(maps[0].values, maps[1].values, rtol=1e-4, atol=1e-6 * abs(maps[1].values).max())
+
+
+def test_finer_cam_against_one_rival_is_grad_cam_of_the_difference() -> None:
+    model, x = model_of(zoo_net("resnet18", 5).double(), (SIDE, SIDE), 5), noise(3, SIDE, SIDE, dtype=torch.float64)
+    order = [index for index, _, _ in model.predict(x, k=5)]
+    difference = at.attribute(model, x, at.GradCAM(negative="kept"), at.Target(order[0], "logit", versus=order[1]))
+    for target in (at.Target(order[0], "logit"), at.Target(order[0], "logit", versus=order[1])):
+        finer = at.attribute(model, x, at.FinerCAM(gamma=1.0, rivals=1, negative="kept"), target)
+        np.testing.assert_allclose(finer.values, difference.values, rtol=1e-9, atol=1e-15)
+        assert f"Compared with class {order[1]}." in finer.notes
+    far = at.attribute(model, x, at.FinerCAM(gamma=1.0, negative="kept"), at.Target(order[0], "logit", versus=order[4]))
+    assert not np.allclose(far.values, difference.values)
+
+
+def test_finer_cam_is_the_weighted_sum_of_grad_cams() -> None:
+    model, x = model_of(zoo_net("resnet18", 5).double(), (SIDE, SIDE), 5), noise(3, SIDE, SIDE, dtype=torch.float64)
+    finer = at.attribute(model, x, at.FinerCAM(gamma=0.4, rivals=3, negative="kept"), at.Target(2))
+    rivals = [index for index, _, _ in model.predict(x, k=5) if index != 2][:3]
+    maps = [at.attribute(model, x, at.GradCAM(negative="kept"), at.Target(index)).values for index in (2, *rivals)]
+    np.testing.assert_allclose(finer.values, maps[0] - 0.4 * np.mean(maps[1:], 0), rtol=1e-9, atol=1e-15)
+
+
+def test_finer_cam_of_one_rival_equals_that_of_pytorch_grad_cam() -> None:
+    net, x = zoo_net("resnet18", 5), noise(3, SIDE, SIDE)
+    model = model_of(net, (SIDE, SIDE), 5)
+    order = net(x[None])[0].argsort(descending=True).tolist()
+    finer = at.attribute(model, x, at.FinerCAM(gamma=0.6, rivals=1), at.Target(order[0], "logit")).values.sum(0)
+    with FinerCAM(net, [net.layer4]) as peer:
+        expected = peer(x[None], alpha=0.6, comparison_categories=[1])[0]
+    np.testing.assert_allclose(rescaled(finer), expected, atol=0.02)
+
+
+def test_finer_cam_needs_rivals() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 1))
+    model = at.Model("one", randomise(net), (9, 9), (0,) * 3, (1,) * 3, ("no", "yes"), output="binary", device="cpu")
+    with pytest.raises(at.Refusal, match=r"compares classes, but one has no logit for each; choose Grad-CAM instead"):
+        at.attribute(model, noise(3, 9, 9), at.FinerCAM())

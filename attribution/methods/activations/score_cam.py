@@ -17,6 +17,7 @@ from attribution.network.layer import Layer
 from attribution.network.scorer import Scorer
 from attribution.settings import Part, setting
 
+CONSTANT = 1e-5  # range of a feature map, relative to its largest value, below which it is rounding
 USUAL_CHANNELS = 512  # of the last layer: 512 to 2048 in most networks
 
 
@@ -76,11 +77,10 @@ class ScoreCAM(ClassActivation):
 
     def cells(self, scorer: Scorer, layer: Layer, tick: Tick) -> Tensor:
         maps = scorer.maps(layer, as_given=bool(self.layer))  # (C, h, w)
-        scorer.release()  # the graph of the pass, which no gradient needs
         fillers = self.baseline.images(scorer.x)  # (K, 3, H, W)
-        gains = scorer.x.new_zeros(len(maps), dtype=torch.float64)
-        seen = torch.as_tensor([bool(each.amax() > each.amin()) for each in maps])  # a constant one masks everything
-        order = seen.nonzero()[:, 0]
+        gains = torch.zeros(len(maps), dtype=torch.float64)
+        ranges = maps.amax((1, 2)) - maps.amin((1, 2))
+        order = (ranges > CONSTANT * maps.abs().amax((1, 2))).nonzero()[:, 0].cpu()  # a constant map masks everything
         empty = scorer.scores(fillers)
 
         def weighted() -> Tensor:
@@ -88,10 +88,10 @@ class ScoreCAM(ClassActivation):
 
         for piece in scorer.pieces(len(order)):
             part = order[piece.start : piece.stop]
-            masks = _masks(maps[part.to(maps.device)], scorer.x)
+            masks = _masks(maps[part], scorer.x)
             for filler, score in zip(fillers, empty, strict=True):
                 scores = torch.from_numpy(scorer.scores(torch.lerp(filler, scorer.x, masks)))
-                gains[part.to(gains.device)] += ((scores - score) / len(fillers)).to(gains)
+                gains[part] += (scores - score) / len(fillers)
             tick(piece.stop / len(order), lambda: self.heat(weighted(), scorer))
         return weighted()
 
@@ -100,4 +100,4 @@ def _masks(maps: Tensor, x: Tensor) -> Tensor:
     """Rescale feature maps, (N, h, w), to the photo's size and to [0, 1], (N, 1, H, W)."""
     large = functional.interpolate(maps[:, None], x.shape[1:], mode="bilinear")
     low, high = large.amin((2, 3), keepdim=True), large.amax((2, 3), keepdim=True)
-    return (large - low) / (high - low)
+    return (large - low) / (high - low).clamp(min=torch.finfo(x.dtype).tiny)
