@@ -358,9 +358,10 @@ def test_the_sanity_page_takes_the_network_apart(app: AppTest) -> None:
 def test_the_faithfulness_page_tries_the_maps(app: AppTest) -> None:
     show(app, ["gradient", "grad_cam"])
     app.session_state["grad_cam.stage"] = 9  # there is no such layer, so one of two methods refuses
-    for name, number in (("steps", 5), ("samples", 3), ("moves", 1)):
+    for name, number in (("steps", 5), ("samples", 3), ("moves", 1), ("road_steps", 2)):
         app.session_state[f"faithfulness.{name}"] = number
     page_done(app, "faithfulness")
+    assert "ROAD, area" in texts(app)
     tested = app.session_state["session"].watches["faithfulness"].outcome
     assert tested.finished
     assert [each.name for each in tested.found.findings[: tested.found.count]] == ["Gradient"]

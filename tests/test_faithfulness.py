@@ -2,10 +2,13 @@
 
 import dataclasses
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor, nn
 from toys import model_of, noise, randomise
 
@@ -13,6 +16,7 @@ import attribution as at
 from attribution.checks import controls
 from attribution.checks.faithfulness import measure
 from attribution.checks.findings import Faithfulness, Findings
+from attribution.checks.imputation import impute
 from attribution.checks.perturbation_curves import Change, Curve, changed, curves, ranks
 from attribution.checks.sensitivity import (
     correlation,
@@ -414,5 +418,65 @@ def test_a_sentence_needs_a_lead_and_a_filler_with_a_score_is_told() -> None:
     assert found(0.3, 0.5, 0.305).sentence(0) == "map 0 beats map 1 at deletion, and no control at insertion."
     assert found(0.3, 0.5, 0.4).sentence(0) == "map 0 beats every control at deletion, and no control at insertion."
     assert found(0.3, 0.5, sensitivity=0.1).sentence(0).endswith("Its sensitivity-n is no better than chance.")
+    with_road = found(0.3, 0.5, 0.305)
+    curves = {"map 0": with_road.findings[0].deletion, "map 2": with_road.findings[0].deletion}
+    findings = [
+        replace(each, road=curves.get(each.name, with_road.findings[1].deletion)) for each in with_road.findings
+    ]
+    assert replace(with_road, findings=tuple(findings)).sentence(0) == (
+        "map 0 beats map 1 at deletion and at ROAD, and no control at insertion."
+    )
     assert found(0.3, 0.5).warning == ""
     assert found(0.3, 0.5, last=0.6).warning.startswith("The filler alone scores 0.6 (photo: 1), so deletion")
+
+
+@given(st.integers(0, 10_000), st.floats(0.1, 0.9), st.integers(3, 9), st.integers(3, 9))
+@settings(max_examples=20, deadline=None)
+def test_imputation_is_the_papers_linear_system(seed: int, share: float, height: int, width: int) -> None:
+    random = np.random.default_rng(seed)
+    image, removed = random.random((2, height, width)), random.random((height, width)) < share
+    removed[0, 0] = False  # something is known
+    found = impute(image, removed, noise=0.0)
+    np.testing.assert_array_equal(found[:, ~removed], image[:, ~removed])
+    for row, column in zip(*np.nonzero(removed), strict=True):
+        around = [
+            (found[:, i, j], 1 / 6 if i == row or j == column else 1 / 12)
+            for i in range(max(0, row - 1), min(height, row + 2))
+            for j in range(max(0, column - 1), min(width, column + 2))
+            if (i, j) != (row, column)
+        ]
+        mean = sum(pixels * weight for pixels, weight in around) / sum(weight for _, weight in around)
+        np.testing.assert_allclose(found[:, row, column], mean, atol=1e-12)
+
+
+def test_a_linear_ramp_is_imputed_exactly_without_noise() -> None:
+    rows, columns = np.indices((12, 15)) / 15
+    image = np.stack([columns, rows, 0.3 * rows - 0.2 * columns + 0.1])
+    removed = np.zeros((12, 15), bool)
+    removed[1:-1, 1:-1] = np.random.default_rng(0).random((10, 13)) < 0.8
+    np.testing.assert_allclose(impute(image, removed, noise=0.0), image, atol=1e-13)
+    noisy = impute(image, removed, noise=0.01)
+    assert 0.005 < (noisy - image)[:, removed].std() < 0.02
+    np.testing.assert_array_equal(noisy[:, ~removed], image[:, ~removed])
+
+
+def test_without_a_known_pixel_the_mean_colour_is_left() -> None:
+    image = np.random.default_rng(0).random((3, 4, 5))
+    found = impute(image, np.ones((4, 5), bool), noise=0.0)
+    np.testing.assert_allclose(found, np.broadcast_to(image.mean((1, 2), keepdims=True), image.shape))
+
+
+def test_road_scores_imputed_photos(squeezenet: at.Model, shepherd: Tensor) -> None:
+    result = at.attribute(squeezenet, shepherd, at.Gradient())
+    found = measure(squeezenet, [result], Trial(steps=2, road_steps=4, tolerance=0.0, samples=0, moves=0))
+    order = ranks(result.values)
+    for each in found.findings:
+        assert each.road is not None
+        assert each.road.counts.tolist() == [0, 12_883, 25_766, 38_649, order.size]
+        assert each.road.scores[0] == pytest.approx(result.score, abs=1e-6)
+        assert each.road.scores[-1] == found.findings[0].road.scores[-1]
+    image = torch.from_numpy(impute(shepherd.numpy(), order < 25_766)).float()
+    expected = Scorer(squeezenet, image, result.target).score
+    assert found.findings[0].road.scores[2] == pytest.approx(expected, abs=1e-6)
+    torch.testing.assert_close(found.image("ROAD", found.findings[0], 25_766 / order.size), image)
+    assert found.findings[0].curves.keys() == {"deletion", "insertion", "ROAD"}

@@ -1,6 +1,7 @@
 """Faithfulness: does the score depend on the pixels that a map highlights?
 
-Deletion, insertion, sensitivity-n, infidelity and max-sensitivity, for several maps of one photo and for controls.
+Deletion, insertion, ROAD, sensitivity-n, infidelity and max-sensitivity, for several maps of one photo and for
+controls.
 
 None of them proves that a map is correct. Photos with replaced pixels are out of distribution for the network, and the
 ranking of methods depends on the filler and on the number of pixels replaced at a time (Tomsett et al. 2020,
@@ -22,7 +23,7 @@ from torch import Tensor
 
 from attribution.checks import controls
 from attribution.checks.findings import Faithfulness, Findings
-from attribution.checks.perturbation_curves import Change, Curve, OnFraction, curves, ranks
+from attribution.checks.perturbation_curves import Change, Curve, Imputation, OnFraction, curves, imputed, ranks
 from attribution.checks.sensitivity import (
     ACCEPTED_ERROR,
     MIN_SAMPLES,
@@ -180,7 +181,7 @@ class _Work:
         self.sampled = 0
         self.done = 0.0  # passes
         self.left = {  # passes, at most
-            "curves": 2.0 * trial.steps * len(candidates),
+            "curves": (2.0 * trial.steps + trial.road_steps) * len(candidates),
             "samples": trial.samples * (len(SET_SIZES) + 1.0),
             "moves": trial.moves * float(sum(self.costs)),
         }
@@ -191,23 +192,30 @@ class _Work:
         self.on_progress(min(1.0, self.done / (self.done + sum(self.left.values()) or 1.0)))
 
     def curves(self) -> Iterator[list[Fields]]:
-        """Measure deletion and insertion."""
+        """Measure deletion, insertion and ROAD."""
         trial, scorer = self.trial, self.scorer
         photo, filler, start = (
             each.to(scorer.x) for each in (self.x, trial.deleted_to.image(self.x), trial.inserted_into.image(self.x))
         )
         orders = [self._order(each) for each in self.candidates]
         flat = [bool(np.ptp(reduce(each.values, trial.ranked_by)) == 0) for each in self.candidates]
-        changes = [
-            change
-            for order in orders
-            for change in (Change(photo, filler, order, trial.steps), Change(start, photo, order, trial.steps))
+        made: dict[str, Callable[[NDArray[np.int64]], Change]] = {  # by field of the findings
+            "deletion": lambda order: Change(photo, filler, order, trial.steps),
+            "insertion": lambda order: Change(start, photo, order, trial.steps),
+        }
+        begun = [
+            (write(trial.deleted_to, full=True), trial.steps),
+            (write(trial.inserted_into, full=True), trial.steps),
         ]
-        begun = (write(trial.deleted_to, full=True), write(trial.inserted_into, full=True))
+        if trial.road_steps:
+            end = imputed(photo, orders[0], 1.0, trial.seed)  # the same for every order
+            made["road"] = lambda order: Imputation(photo, end, order, trial.road_steps, trial.seed)
+            begun.append(("", trial.road_steps))
+        changes = [make(order) for order in orders for make in made.values()]
         keys = [
-            digest("curve", each.digest, trial.ranked_by, trial.seed, trial.steps, trial.tolerance, name, other)
+            digest("curve", each.digest, trial.ranked_by, trial.seed, steps, trial.tolerance, name, other)
             for each in self.candidates
-            for name, other in zip(("deletion", "insertion"), begun, strict=True)
+            for name, (other, steps) in zip(made, begun, strict=True)
         ]
         before: list[Curve | None] = [self.kept.get(key) for key in keys]
         tolerance = trial.tolerance / 100
@@ -223,8 +231,8 @@ class _Work:
                     if change.wanted(curve, tolerance)
                 )
             )
-            pairs = zip(orders, found[::2], found[1::2], flat, strict=True)
-            yield [dict(zip(("ranks", "deletion", "insertion", "flat"), each, strict=True)) for each in pairs]
+            rows = zip(orders, flat, *(found[place :: len(made)] for place in range(len(made))), strict=True)
+            yield [dict(zip(("ranks", "flat", *made), each, strict=True)) for each in rows]
 
     def _order(self, candidate: _Candidate) -> NDArray[np.int64]:
         trial = self.trial

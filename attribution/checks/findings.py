@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from attribution.checks.perturbation_curves import Curve, changed
+from attribution.checks.perturbation_curves import Curve, changed, imputed
 from attribution.checks.trial import SET_SIZES, Trial
 from attribution.targets.target import Target
 
+BETTER_DIRECTION = {"deletion": "lower is better", "insertion": "higher is better", "ROAD": "lower is better"}
 MIN_LEAD = 0.01  # lead in area, as a share of the curve's score range, above which a map beats a control
 CLEAR_ERRORS = 2.0  # standard errors of a difference above which it is not due to the steps left out
 MAX_FILLER_SCORE = 0.2  # score of the filler, relative to the photo's, above which deletion is not informative
@@ -37,6 +38,7 @@ class Findings:
         max_sensitivity: Largest change of the map relative to its norm, both L2, among the perturbed photos: a lower
             bound of the largest possible one. None for controls, and if it was not measured.
         moves: Number of perturbed photos.
+        road: Curve from the photo by noisy linear imputation; lower is better. None if it was not measured.
     """
 
     name: str
@@ -52,6 +54,13 @@ class Findings:
     scaled_infidelity_error: float | None = None
     max_sensitivity: float | None = None
     moves: int = 0
+    road: Curve | None = None
+
+    @property
+    def curves(self) -> dict[str, Curve]:
+        """The measured curves by name, as in BETTER_DIRECTION."""
+        found = dict(zip(BETTER_DIRECTION, (self.deletion, self.insertion, self.road), strict=True))
+        return {name: curve for name, curve in found.items() if curve is not None}
 
     @property
     def mean_sensitivity_n(self) -> float | None:
@@ -80,25 +89,36 @@ class Faithfulness:
     count: int
     samples: int = 0
 
-    def deleted(self, findings: Findings, share: float) -> Tensor:
-        """Return the photo with a share of its pixels replaced by the filler, (3, H, W)."""
-        return changed(self.x, self.trial.deleted_to.image(self.x), findings.ranks, share)
+    def image(self, name: str, findings: Findings, share: float) -> Tensor:
+        """Return an image of a curve, (3, H, W).
 
-    def inserted(self, findings: Findings, share: float) -> Tensor:
-        """Return the start image of insertion with a share of the photo's pixels inserted, (3, H, W)."""
-        return changed(self.trial.inserted_into.image(self.x), self.x, findings.ranks, share)
+        Args:
+            name: A key of BETTER_DIRECTION.
+            findings: The findings about the map that orders the pixels.
+            share: Share of replaced pixels.
+        """
+        if name == "deletion":
+            return changed(self.x, self.trial.deleted_to.image(self.x), findings.ranks, share)
+        if name == "insertion":
+            return changed(self.trial.inserted_into.image(self.x), self.x, findings.ranks, share)
+        return imputed(self.x, findings.ranks, share, self.trial.seed)
 
     def sentence(self, place: int) -> str:
         """Summarise the findings about one map."""
         this, blind = self.findings[place], self.findings[self.count :]
         if this.flat:
             return f"{this.name}: the map is constant, so the order of its pixels is random."
-        deletion = [each.name for each in blind if self._leads(each.deletion, this.deletion, this)]
-        insertion = [each.name for each in blind if self._leads(this.insertion, each.insertion, this)]
-        beaten = [_names(names, len(blind)) for names in (deletion, insertion)]
-        said = f"{this.name} beats {beaten[0]} at deletion, and {beaten[1]} at insertion."
-        if beaten[0] == beaten[1]:
-            said = f"{this.name} beats {beaten[0]} at deletion and at insertion."
+        beaten: dict[str, list[str]] = {}  # names of curves by the controls that are beaten
+        for name, curve in this.curves.items():
+            pairs = [(each.name, each.curves[name]) for each in blind]
+            lower = BETTER_DIRECTION[name].startswith("lower")
+            names = [
+                control
+                for control, other in pairs
+                if (self._leads(other, curve, this) if lower else self._leads(curve, other, this))
+            ]
+            beaten.setdefault(_names(names, len(blind)), []).append(f"at {name}")
+        said = f"{this.name} beats {_listed([f'{who} {_listed(at)}' for who, at in beaten.items()], ', and ')}."
         if this.mean_sensitivity_n is not None and this.mean_sensitivity_n < self.chance:
             said += " Its sensitivity-n is no better than chance."
         return said
@@ -128,4 +148,9 @@ class Faithfulness:
 def _names(names: Sequence[str], of: int) -> str:
     if len(names) in (0, of):
         return "every control" if names else "no control"
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+    return _listed(names)
+
+
+def _listed(words: Sequence[str], last: str = " and ") -> str:
+    """Join words by commas, the last one by another conjunction."""
+    return last.join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

@@ -1,7 +1,7 @@
-"""Deletion and insertion: the score while pixels are replaced in the order of a map.
+"""Deletion, insertion and ROAD: the score while pixels are replaced in the order of a map.
 
-Petsiuk et al. 2018, arXiv:1806.07421. The strongest pixels are replaced first. Their evaluation scores an image after
-every step; here a few are scored first, and more where the curve bends.
+Petsiuk et al. 2018, arXiv:1806.07421; Rong et al. 2022, arXiv:2202.00449. The strongest pixels are replaced first.
+Their evaluations score an image after every step; here a few are scored first, and more where the curve bends.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from attribution.checks.imputation import impute
 from attribution.drawing.heatmap import reduce
 from attribution.network.scorer import Scorer
 
@@ -141,6 +142,20 @@ class Change:
         return [int(self.counts[(places[cell] + places[cell + 1]) // 2]) for cell in cells]
 
 
+@dataclass(frozen=True, eq=False)
+class Imputation(Change):
+    """A photo whose pixels are replaced by noisy linear imputation, as in ROAD.
+
+    Attributes:
+        seed: Random seed of the noise.
+    """
+
+    seed: int
+
+    def image(self, count: int) -> Tensor:
+        return imputed(self.start, self.ranks, count / self.ranks.size, self.seed)
+
+
 def ranks(values: NDArray[np.floating], reduction: str = "sum_of_absolutes", seed: int = 0) -> NDArray[np.int64]:
     """Return the rank of each pixel in a map.
 
@@ -162,6 +177,12 @@ def ranks(values: NDArray[np.floating], reduction: str = "sum_of_absolutes", see
 def changed(start: Tensor, end: Tensor, ranks: NDArray[np.int64], share: float) -> Tensor:
     """Return the start image with a share of its pixels replaced by those of the end image, (3, H, W)."""
     return torch.where(torch.from_numpy(ranks < round(share * ranks.size)).to(start.device), end, start)
+
+
+def imputed(photo: Tensor, ranks: NDArray[np.int64], share: float, seed: int) -> Tensor:
+    """Return the photo with a share of its pixels replaced by noisy linear imputation, (3, H, W)."""
+    found = impute(photo.cpu().numpy(), ranks < round(share * ranks.size), seed=seed)
+    return torch.from_numpy(found).to(photo)
 
 
 def curves(

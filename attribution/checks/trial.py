@@ -27,6 +27,8 @@ class Trial(Configurable):
         inserted_into: Start image of insertion. Default: the photo, blurred more than in the paper.
         removed_to: Filler for sensitivity-n and infidelity. Default: the mean colour of ImageNet.
         steps: Maximum number of deletion and insertion steps, each of the same number of pixels. Default: 50.
+        road_steps: Maximum number of steps of ROAD; 0 skips it, since every image takes as long as several passes.
+            Default: 0.
         tolerance: Accepted standard error of the area under a curve, in percent of the curve's score range; steps
             where the curve hardly bends are then left out. 0 measures every step. Default: 0.5.
         ranked_by: Reduction of the channels before ranking, a key of `heatmap.REDUCTIONS`. Default: sum_of_absolutes.
@@ -45,6 +47,12 @@ class Trial(Configurable):
         Part("Filler for sensitivity-n and infidelity; the first of several.", BASELINES), ImageNetMean()
     )
     steps: int = setting(Number("Maximum number of deletion and insertion steps.", 2, 500), 50)
+    road_steps: int = setting(
+        Number(
+            "Maximum number of steps of ROAD, in which noisy linear imputation replaces the pixels; 0 skips it.", 0, 500
+        ),
+        0,
+    )
     tolerance: float = setting(
         Number("Accepted error of an area, in percent of the score range; 0 measures every step.", 0.0, 10.0), TOLERANCE
     )

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from attribution.checks.findings import Faithfulness
+from attribution.checks.findings import BETTER_DIRECTION, Faithfulness
 from attribution.checks.likeness import Likeness
+from attribution.checks.perturbation_curves import Curve
 from attribution.checks.sanity import Sanity
 from attribution.checks.trial import SET_SIZES
 from attribution.export.folder import UNCLIPPED
@@ -49,7 +50,7 @@ def faithfulness(found: Faithfulness, folder: Path) -> None:
     numbers = [
         [
             *(each.name, "map" if place < found.count else "control"),
-            *(each.deletion.area, each.deletion.error, each.insertion.area, each.insertion.error),
+            *(number for name in BETTER_DIRECTION for number in _area(each.curves.get(name))),
             *(each.sensitivity_n or [None] * len(SET_SIZES)),
             *(each.mean_sensitivity_n, each.sensitivity_n_error, each.infidelity, each.infidelity_error),
             *(each.scaled_infidelity, each.scaled_infidelity_error, found.samples),
@@ -59,13 +60,14 @@ def faithfulness(found: Faithfulness, folder: Path) -> None:
         for place, each in enumerate(found.findings)
     ]
     sizes = [f"sensitivity_{size:g}" for size in SET_SIZES]
-    header = ["name", "kind", "deletion_area", "deletion_error", "insertion_area", "insertion_error", *sizes]
+    areas = [f"{name.lower()}_{number}" for name in BETTER_DIRECTION for number in ("area", "error")]
+    header = ["name", "kind", *areas, *sizes]
     header += ["mean_sensitivity_n", "sensitivity_n_error", "infidelity", "infidelity_error", "scaled_infidelity"]
     header += ["scaled_infidelity_error", "samples", "max_sensitivity", "moves", "class", "score", "trial"]
     points = [
         [each.name, name, int(count), count / each.ranks.size, score]
         for each in found.findings
-        for name, curve in (("deletion", each.deletion), ("insertion", each.insertion))
+        for name, curve in each.curves.items()
         for count, score in zip(curve.counts, curve.scores, strict=True)
     ]
     contents = {
@@ -74,6 +76,10 @@ def faithfulness(found: Faithfulness, folder: Path) -> None:
         "faithfulness.png": _faithfulness_picture(found),
     }
     store_all(folder, contents)
+
+
+def _area(curve: Curve | None) -> tuple[float | None, float | None]:
+    return (None, None) if curve is None else (curve.area, curve.error)
 
 
 def _explained(result: Attribution | Refusal | None) -> list[Any]:
@@ -129,19 +135,20 @@ def _sanity_picture(found: Sanity) -> bytes:
 def _faithfulness_picture(found: Faithfulness) -> bytes:
     from matplotlib.figure import Figure
 
-    sheet = Figure((11, 4.6), layout="constrained")
-    axes = sheet.subplots(1, 3, width_ratios=[1, 2, 2])
+    names = list(found.findings[0].curves)
+    sheet = Figure((2.2 + 4.4 * len(names), 4.6), layout="constrained")
+    axes = sheet.subplots(1, 1 + len(names), width_ratios=[1, *[2] * len(names)])
     axes[0].imshow(eight_bit(found.x.numpy()))
     axes[0].set_axis_off()
-    for axis, name in zip(axes[1:], ("deletion", "insertion"), strict=True):
+    for axis, name in zip(axes[1:], names, strict=True):
         for place, each in enumerate(found.findings):
-            curve = getattr(each, name)
+            curve = each.curves[name]
             line = "-" if place < found.count else ":"
             label = f"{each.name}, area {curve.area:.3f}"
             colour = LINE_COLOURS[place % len(LINE_COLOURS)]
             axis.plot(curve.counts / each.ranks.size, curve.scores, line, color=colour, label=label)
-        axis.set_title({"deletion": "Deletion: lower is better", "insertion": "Insertion: higher is better"}[name])
-        axis.set_xlabel(f"share of pixels {'replaced' if name == 'deletion' else 'inserted'}")
+        axis.set_title(f"{name[0].upper()}{name[1:]}: {BETTER_DIRECTION[name]}")
+        axis.set_xlabel(f"share of pixels {'inserted' if name == 'insertion' else 'replaced'}")
         axis.set_ylabel(found.target.axis)
         axis.legend(fontsize=6)
     return _png(sheet)

@@ -15,7 +15,7 @@ from attribution.methods.citation import Citation
 from attribution.methods.method import Cost, Tick
 from attribution.network.layer import Layer
 from attribution.network.scorer import Scorer
-from attribution.settings import Part, setting
+from attribution.settings import Number, Part, setting
 
 CONSTANT = 1e-5  # range of a feature map, relative to its largest value, below which it is rounding
 USUAL_CHANNELS = 512  # of the last layer: 512 to 2048 in most networks
@@ -26,7 +26,8 @@ class ScoreCAM(ClassActivation):
     """The feature maps of a layer, each weighted by the score of the photo that is masked by it.
 
     Attributes:
-        baseline: Image shown where the photo is masked; the weights of several are averaged. Default: black.
+        channels: Largest number of feature maps, those that vary most over the photo; 0 takes all. Default: 0.
+        baseline: Image shown where the photo is masked; the scores of several are averaged. Default: black.
     """
 
     key: ClassVar[str] = "score_cam"
@@ -68,15 +69,18 @@ class ScoreCAM(ClassActivation):
         "CVPR Workshops",
     )
 
+    channels: int = setting(
+        Number("Largest number of feature maps: those that vary most over the photo; 0 takes all.", 0, 10_000), 0
+    )
     baseline: Baseline = setting(
         Part("Image shown where the photo is masked; the scores of several are averaged.", BASELINES), Black()
     )
 
     def cost(self, size: tuple[int, int]) -> Cost:
-        return Cost((1 + USUAL_CHANNELS) * self.baseline.count + 1, 0)
+        return Cost((1 + (self.channels or USUAL_CHANNELS)) * self.baseline.count, 0)
 
     def cells(self, scorer: Scorer, layer: Layer, tick: Tick) -> Tensor:
-        maps = scorer.maps(layer, as_given=bool(self.layer))  # (C, h, w)
+        maps = self._strongest(scorer.maps(layer, as_given=bool(self.layer)))  # (C, h, w)
         fillers = self.baseline.images(scorer.x)  # (K, 3, H, W)
         gains = torch.zeros(len(maps), dtype=torch.float64)
         ranges = maps.amax((1, 2)) - maps.amin((1, 2))
@@ -94,6 +98,13 @@ class ScoreCAM(ClassActivation):
                 gains[part] += (scores - score) / len(fillers)
             tick(piece.stop / len(order), lambda: self.heat(weighted(), scorer))
         return weighted()
+
+    def _strongest(self, maps: Tensor) -> Tensor:
+        """Return the feature maps with the largest variance, in their order."""
+        if not 0 < self.channels < len(maps):
+            return maps
+        chosen = maps.flatten(1).var(1).argsort(descending=True, stable=True)[: self.channels]
+        return maps[chosen.sort().values]
 
 
 def _masks(maps: Tensor, x: Tensor) -> Tensor:

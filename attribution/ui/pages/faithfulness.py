@@ -4,7 +4,7 @@ from html import escape
 
 import streamlit as st
 
-from attribution.checks.findings import Faithfulness, Findings
+from attribution.checks.findings import BETTER_DIRECTION, Faithfulness, Findings
 from attribution.checks.trial import SET_SIZES, Trial
 from attribution.export.checks import LINE_COLOURS
 from attribution.photo.encode import data_url, eight_bit
@@ -19,9 +19,9 @@ from attribution.ui.watch import show
 from attribution.work.analysis import require_methods
 from attribution.work.faithfulness import Tested, TrialTask
 
-BETTER_DIRECTION = {"deletion": "lower is better", "insertion": "higher is better"}
-REPLACED = {"deletion": "replaced", "insertion": "inserted"}
+REPLACED = {"deletion": "replaced", "insertion": "inserted", "ROAD": "imputed"}
 HEIGHT = 380  # pixels of a chart with its legend
+MIN_CHART_WIDTH = 350  # pixels
 MAX_PLAIN_LEGEND = 9  # curves whose names fit below a chart on a phone
 ROUNDED = 0.0005  # share of the pixels within which the slider, of 0.1% steps, is at a measured point
 
@@ -37,8 +37,9 @@ def draw(tested: Tested) -> None:
     st.html(f'<ul class="verdicts">{said}</ul>')
     if found.warning:
         st.warning(found.warning, icon=":material/warning:")
-    for column, name in zip(st.columns(2), BETTER_DIRECTION, strict=True):
-        with column:
+    charts = st.grid(len(found.findings[0].curves), min_column_width=MIN_CHART_WIDTH)
+    for name in found.findings[0].curves:
+        with charts, st.container():
             show_curves(found, name)
     show_numbers(found)
     show_images(found)
@@ -47,14 +48,15 @@ def draw(tested: Tested) -> None:
         "deletion because they damage the whole photo, smooth maps do well at insertion, and the ranking of the "
         "methods depends on the filler (Tomsett et al. 2020, arXiv:1912.01451). A map that does not beat the controls "
         "shows no evidence of faithfulness; a map that does may still miss a lot. Curves: Petsiuk et al. 2018, "
-        "arXiv:1806.07421. Sensitivity-n: Ancona et al. 2018, arXiv:1711.06104. Infidelity and max-sensitivity: Yeh "
-        "et al. 2019, arXiv:1901.09392."
+        "arXiv:1806.07421. ROAD replaces pixels by the mean of their neighbours and a little noise, not by a filler; "
+        "set its number of steps to measure it: Rong et al. 2022, arXiv:2202.00449. Sensitivity-n: Ancona et al. 2018, "
+        "arXiv:1711.06104. Infidelity and max-sensitivity: Yeh et al. 2019, arXiv:1901.09392."
     )
 
 
 def show_curves(found: Faithfulness, name: str) -> None:
     """Plot the score against the share of replaced pixels; clicking a point shows its images below."""
-    curves = [getattr(each, name) for each in found.findings]
+    curves = [each.curves[name] for each in found.findings]
     colours = [LINE_COLOURS[place % len(LINE_COLOURS)] for place in range(len(curves))]
     series = [
         {
@@ -80,7 +82,7 @@ def show_curves(found: Faithfulness, name: str) -> None:
         "xAxis": {**axis(), "max": 100, "nameGap": 25, "name": f"pixels {REPLACED[name]} (%)"},
         "yAxis": {**axis(), "nameGap": 45, "name": found.target.axis},
     }
-    st.markdown(f"**{name.capitalize()}**, {BETTER_DIRECTION[name]}")
+    st.markdown(f"**{_title(name)}**, {BETTER_DIRECTION[name]}")
     spoken = ", ".join(
         f"{each.name} {_number(curve.area, '.3f', curve.error)}"
         for each, curve in zip(found.findings, curves, strict=True)
@@ -112,8 +114,12 @@ def show_numbers(found: Faithfulness) -> None:
     show_table(
         {
             "Map": [each.name for each in rows],
-            "Deletion, area": [_number(each.deletion.area, ".3f", each.deletion.error) for each in rows],
-            "Insertion, area": [_number(each.insertion.area, ".3f", each.insertion.error) for each in rows],
+            **{
+                f"{_title(name)}, area": [
+                    _number(each.curves[name].area, ".3f", each.curves[name].error) for each in rows
+                ]
+                for name in rows[0].curves
+            },
             "Sensitivity-n": [_number(each.mean_sensitivity_n, "+.2f", each.sensitivity_n_error) for each in rows],
             "Infidelity": [_square(each.infidelity, each.infidelity_error) for each in rows],
             "Scaled infidelity": [_square(each.scaled_infidelity, each.scaled_infidelity_error) for each in rows],
@@ -124,8 +130,8 @@ def show_numbers(found: Faithfulness) -> None:
     )
     trial, unit = found.trial, found.target.unit
     said = [
-        f"Deletion and insertion: area under the curve, that is, the mean score (unit: {unit}). \u00b1 estimated "
-        "standard error, since steps are left out where the curve hardly bends."
+        f"{', '.join(map(_title, rows[0].curves))}: area under the curve, that is, the mean score (unit: {unit}). "
+        "\u00b1 estimated standard error, since steps are left out where the curve hardly bends."
     ]
     if trial.samples:
         said += [
@@ -155,7 +161,7 @@ def show_images(found: Faithfulness) -> None:
     with left:
         st.session_state.setdefault("faithfulness-curve", "deletion")
         chosen = st.segmented_control(
-            "Curve", list(BETTER_DIRECTION), format_func=str.capitalize, key="faithfulness-curve"
+            "Curve", list(found.findings[0].curves), format_func=_title, key="faithfulness-curve"
         )
     with right:
         st.session_state.setdefault("faithfulness-share", 10.0)
@@ -168,11 +174,15 @@ def show_images(found: Faithfulness) -> None:
 
 def show_image(found: Faithfulness, findings: Findings, name: str, share: float) -> None:
     """Show the perturbed image of one map, and its score, which is interpolated where it was not measured."""
-    curve, count = getattr(findings, name), round(share * findings.ranks.size)
-    image = (found.deleted if name == "deletion" else found.inserted)(findings, share)
+    curve, count = findings.curves[name], round(share * findings.ranks.size)
+    image = found.image(name, findings, share)
     st.image(data_url(eight_bit(image.numpy())), width="stretch", alt=f"{findings.name}, {100 * share:.3g}% replaced")
     between = "" if abs(curve.counts - count).min() <= ROUNDED * findings.ranks.size else "about "
     st.caption(f"{findings.name}: {between}{found.target.quantity(curve.at(count))}")
+
+
+def _title(name: str) -> str:
+    return name[0].upper() + name[1:]
 
 
 def _number(value: float | None, form: str, error: float | None) -> str:
