@@ -57,7 +57,11 @@ class IntegratedGradients(FromBaseline):
     fails: ClassVar[str] = (
         "It depends on the baseline, and the factor x - b makes the photo itself visible in every map."
     )
-    deviation: ClassVar[str] = "The quadrature is a setting; its error, delta, is reported and never normalised away."
+    deviation: ClassVar[str] = (
+        "The quadrature is a setting; its error, delta, is reported and never normalised away. With several photos as "
+        "baselines, the mean of their maps is Expected gradients (Erion et al. 2021, arXiv:1906.10670), with a full "
+        "path from each photo instead of one random point on it."
+    )
     source: ClassVar[Citation] = Citation(
         ("Mukund Sundararajan", "Ankur Taly", "Qiqi Yan"),
         2017,
