@@ -19,7 +19,8 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 
-WAIT = 60.0  # seconds after which a test fails
+WAIT = 60.0  # seconds after which a test fails that waits for one thing
+WHOLE = 240.0  # seconds after which a visit fails, before the test itself would: its thread would be waited for forever
 
 
 @contextlib.asynccontextmanager
@@ -37,7 +38,7 @@ async def opening(sessions: Sequence["Session"]) -> AsyncIterator[None]:
 def run(visit: Coroutine[Any, Any, Any]) -> None:
     """Run a visit in a thread of its own: Playwright leaves a running event loop behind in the main thread."""
     with ThreadPoolExecutor(1) as pool:
-        pool.submit(asyncio.run, visit).result()
+        pool.submit(asyncio.run, asyncio.wait_for(visit, WHOLE)).result()
 
 
 @dataclass

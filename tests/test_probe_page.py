@@ -194,15 +194,14 @@ def test_the_page_answers_with_the_bits_of_python(address: str) -> None:
         while not session.mounted("board"):
             await asyncio.sleep(0.1)
             await session.run()
-        mounted = session.mounted("board")[-1]
-        facts = unpacked(mounted.bytes)[0]["facts"]
-        question = {"number": 7, "cells": BOX.text, "rests": True, "facts": facts}
-        session.tell(mounted, "ask", question)
-        await session.run(session.fragments[mounted.id])
-        while not (answer := unpacked(session.mounted("board")[-1].bytes)[0]["answer"]):
-            await asyncio.sleep(0.1)
+        asked = None
+        while not (header := unpacked((mounted := session.mounted("board")[-1]).bytes)[0])["answer"]:
+            if header["facts"] != asked:  # those of a board that is not yet there are obsolete: the browser asks again
+                asked = header["facts"]
+                session.tell(mounted, "ask", {"number": 7, "cells": BOX.text, "rests": True, "facts": asked})
             await session.run(session.fragments[mounted.id])
-        answers.append(answer)
+            await asyncio.sleep(0.1)
+        answers.append(header["answer"])
         await session.close()
 
     run(visit())
