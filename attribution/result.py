@@ -157,7 +157,7 @@ class Attribution:
         Args:
             view: View settings. Default: as the method asks for, signed or white to black.
         """
-        return (view or View()).draw([self.values], eight_bit(self.pixels), [self.signed])[0].rgb
+        return (view or View()).draw([self.values], eight_bit(self.pixels), [self.signed], [self.segments])[0].rgb
 
     def facts(self) -> dict[str, Any]:
         """Return all fields except the arrays, as JSON-compatible values."""
