@@ -57,7 +57,7 @@ class Attribution:
         remedies: Changes that the notes or the account recommend.
         error: Estimated L2 error of the map, relative to its L2 norm; None if the method does not estimate it.
         segments: (H, W), labels from 0 to M - 1 of segments with one value each; None without segments.
-        standard_error: (M,), standard error of each segment's sum of values; None without segments.
+        standard_error: (M,), of each segment's sum of values, due to the choice of masks; None without segments.
     """
 
     values: NDArray[Any]

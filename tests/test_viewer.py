@@ -263,7 +263,7 @@ VIEWS = [
 
 PAINTED = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 LABELS = {"view": "View", "reduction": "Channels", "clip": "Clip at percentile", "blend": "Opacity"}
-LABELS |= {"top": "Top pixels", "colours": "Colours", "scale": "Colour scale", "outlines": "Segments"}
+LABELS |= {"top": "Top pixels", "colours": "Colours", "scale": "Colour scale", "outlines": "Segment outlines"}
 
 
 def test_python_draws_what_the_viewer_draws(page: Page, results: dict[str, at.Attribution], shepherd: Any) -> None:

@@ -36,7 +36,6 @@ VIEWS = {
     "rgb": "RGB",
     "important": "Important pixels",
 }
-OUTLINES = {"shown": "Outlined", "hidden": "Not outlined"}
 SCALES = {"own": "Per map", "shared": "Shared"}
 UNIMPORTANT_GREY = 235  # grey level, from 0 to 255, of pixels that are not important
 
@@ -88,7 +87,7 @@ class View(Configurable):
     top: int = setting(Number("Percentage of the pixels that count as important.", 1, 50), 10)
     colours: str = setting(Choice("Colour map of the heatmap.", ("magma", "viridis", "cividis")), "magma")
     scale: str = setting(Choice("Colour scale: one per map, or shared.", tuple(SCALES), SCALES), "own")
-    outlines: str = setting(Choice("Outlines of the segments, if a map has some.", tuple(OUTLINES), OUTLINES), "shown")
+    outlines: str = setting(Choice("Outlines of the segments, if a map has some.", ("shown", "hidden")), "shown")
 
     @property
     def signed(self) -> bool:

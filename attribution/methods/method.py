@@ -52,7 +52,7 @@ class Computed:
         remedies: Changes that the notes recommend.
         error: Estimated L2 error of the values, relative to their L2 norm; None if it is not estimated.
         segments: (H, W), labels from 0 to M - 1 of segments with one value each; None without segments.
-        standard_error: (M,), standard error of each segment's sum of values; None without segments.
+        standard_error: (M,), of each segment's sum of values, due to the choice of masks; None without segments.
     """
 
     values: Tensor

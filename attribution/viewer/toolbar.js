@@ -62,7 +62,7 @@ export class Toolbar {
       this.slider("top", "Top pixels", 1, this.topText),
       this.slider("clip", "Clip at percentile", 0.5, this.clipText),
       this.select("scale", "Colour scale"),
-      this.select("outlines", "Segments"),
+      this.select("outlines", "Segment outlines"),
       this.select("size", "PNG size", { map: "Map", photo: "Photo" }),
     );
     const more = element("button", { type: "button", className: "more", textContent: "More" }); // on a phone

@@ -24,7 +24,8 @@ class LIME(Segmented):
         baseline: Image shown where a segment is hidden. Default: grey.
         seed: Random seed. Default: 0.
         width: Width of the kernel, in cosine distance from the whole photo. Default: 0.25, as in the authors' code.
-        ridge: Penalty of the squared coefficients. Default: 0, which is unbiased; the authors' code uses 1.
+        ridge: Penalty of the squared coefficients, which shrinks them; the standard errors leave this bias out.
+            Default: 0; the authors' code uses 1.
     """
 
     key: ClassVar[str] = "lime"
@@ -60,7 +61,9 @@ class LIME(Segmented):
     )
 
     width: float = setting(Number("Width of the kernel, in cosine distance from the whole photo.", 0.01, 10.0), 0.25)
-    ridge: float = setting(Number("Penalty of the squared coefficients; 0 is unbiased.", 0.0, 1000.0), 0.0)
+    ridge: float = setting(
+        Number("Penalty of the squared coefficients; standard errors do not include its bias.", 0.0, 1000.0), 0.0
+    )
 
     def draw(self, count: int, random: torch.Generator) -> NDArray[np.bool_]:
         if not self.ridge:
