@@ -38,8 +38,8 @@ class KernelSHAP(Segmented):
     title: ClassVar[str] = "Kernel SHAP"
     complete: ClassVar[bool] = True
     idea: ClassVar[str] = (
-        "The segments play a game whose gain is the score difference from the baseline. A segment's Shapley value is "
-        "the change of the score when it becomes visible, averaged over all orders in which segments can appear."
+        "The segments share the score difference from the baseline. A segment's Shapley value is the change of the "
+        "score when it appears, averaged over all orders in which the segments can appear."
     )
     formula: ClassVar[str] = (
         r"\operatorname*{arg\,min}_{\varphi} \sum_{z} \frac{M - 1}{\binom{M}{|z|}\, |z|\, (M - |z|)} "
@@ -55,8 +55,8 @@ class KernelSHAP(Segmented):
         "Photos with hidden segments are out of distribution, and the map depends on the segmentation and the baseline."
     )
     deviation: ClassVar[str] = (
-        "The whole photo and the baseline are constraints, not samples with a large weight; coalitions are drawn in "
-        f"pairs of complements; and no regularisation selects segments. {DIVIDED}."
+        "Coalitions are drawn in pairs of complements, and none twice. Unlike in the authors' code, no lasso selects "
+        f"segments. {DIVIDED}."
     )
     source: ClassVar[Citation] = Citation(
         ("Scott M. Lundberg", "Su-In Lee"),
