@@ -46,6 +46,8 @@ from attribution.methods.paths.blur_integrated_gradients import BlurIntegratedGr
 from attribution.methods.paths.guided_integrated_gradients import GuidedIntegratedGradients as GuidedIntegratedGradients
 from attribution.methods.paths.idgi import IDGI as IDGI
 from attribution.methods.paths.integrated_gradients import IntegratedGradients as IntegratedGradients
+from attribution.methods.perturbations.kernel_shap import KernelSHAP as KernelSHAP
+from attribution.methods.perturbations.lime import LIME as LIME
 from attribution.methods.perturbations.occlusion import Occlusion as Occlusion
 from attribution.methods.perturbations.rise import RISE as RISE
 from attribution.models import MODELS as MODELS

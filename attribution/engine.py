@@ -300,6 +300,8 @@ class _Run:
             converges=self.method.converges,
             signed=self.method.signed,
             error=computed.error,
+            segments=computed.segments,
+            standard_error=computed.standard_error,
             unit=self.method.unit.format(score=self.scorer.target.unit),
             versions={
                 **_VERSIONS,

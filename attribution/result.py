@@ -20,7 +20,7 @@ from attribution.system.files import storing, whole_file
 from attribution.targets.target import Target
 
 VERSION = "0.1.0"
-ARRAY_FIELDS = ("values", "pixels")
+ARRAY_FIELDS = ("values", "pixels", "segments", "standard_error")  # the last two may be missing
 NEGLIGIBLE_DIFFERENCE = 1e-3  # score difference from the baseline below which a relative delta is meaningless
 DOUBTFUL_DELTA = 0.05  # relative delta above which a map is marked as doubtful
 IMPROVABLE_DELTA = 0.01  # relative delta above which more steps are recommended
@@ -56,6 +56,8 @@ class Attribution:
         signed: True if the map is drawn in signed colours by default.
         remedies: Changes that the notes or the account recommend.
         error: Estimated L2 error of the map, relative to its L2 norm; None if the method does not estimate it.
+        segments: (H, W), labels from 0 to M - 1 of segments with one value each; None without segments.
+        standard_error: (M,), of each segment's sum of values, due to the choice of masks; None without segments.
     """
 
     values: NDArray[Any]
@@ -81,6 +83,8 @@ class Attribution:
     signed: bool = False
     remedies: tuple[Remedy, ...] = ()
     error: float | None = None
+    segments: NDArray[np.int64] | None = None
+    standard_error: NDArray[np.float64] | None = None
 
     @property
     def relative_delta(self) -> float | None:
@@ -153,7 +157,7 @@ class Attribution:
         Args:
             view: View settings. Default: as the method asks for, signed or white to black.
         """
-        return (view or View()).draw([self.values], eight_bit(self.pixels), [self.signed])[0].rgb
+        return (view or View()).draw([self.values], eight_bit(self.pixels), [self.signed], [self.segments])[0].rgb
 
     def facts(self) -> dict[str, Any]:
         """Return all fields except the arrays, as JSON-compatible values."""
@@ -205,7 +209,7 @@ class Attribution:
         return file.getvalue()
 
     def _write(self, file: BinaryIO) -> None:
-        arrays = {name: getattr(self, name) for name in ARRAY_FIELDS}
+        arrays = {name: array for name in ARRAY_FIELDS if (array := getattr(self, name)) is not None}
         np.savez_compressed(file, **arrays, facts=np.array(json.dumps(self.facts())))
 
 
@@ -232,7 +236,8 @@ def load(path: str | os.PathLike[str]) -> Attribution:
     try:
         # Opened here, since numpy does not close files that are not archives.
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays, facts = {name: archive[name] for name in ARRAY_FIELDS}, json.loads(str(archive["facts"]))
+            arrays = {name: archive[name] for name in ARRAY_FIELDS if name in archive}
+            facts = json.loads(str(archive["facts"]))
         seen = facts.pop("rectifiers")
         return Attribution(
             **arrays,

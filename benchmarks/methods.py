@@ -27,12 +27,13 @@ from verdict import Verdict
 
 import attribution as at
 from attribution.network.frozen import frozen_copy
+from attribution.photo.segments import segment
 
 PHOTO = Path(__file__).parents[1] / "assets" / "samples" / "german_shepherd_on_grass.jpg"
 TARGET = 235
 RUNS = 25
 LONG = 0.2  # seconds from which on a run is repeated five times only
-STEPS, SAMPLES, WINDOW, STRIDE = 25, 25, 32, 16
+STEPS, SAMPLES, WINDOW, STRIDE, MASKS = 25, 25, 32, 16, 100
 AIM, FLOOR = 2.0, 1 / 1.1  # never slower than 1.1 times the peer
 
 
@@ -93,6 +94,15 @@ def peers(net: Normalised, x: Tensor) -> dict[str, dict[str, Callable[[], Any]]]
             images, torch.zeros_like(images), TARGET, n_steps=STEPS, internal_batch_size=count
         )
 
+    def segmented(made: attr.Attribution) -> dict[str, Callable[[], Any]]:
+        given: dict[str, Any] = {"baselines": 0.5, "target": TARGET, "n_samples": MASKS}
+        given["feature_mask"] = torch.from_numpy(segment(x, at.LIME().segments, at.LIME().compactness))[None, None]
+
+        def run(count: int) -> Callable[[], Any]:
+            return lambda: made.attribute(images, perturbations_per_eval=count, **given)
+
+        return {"captum": run(1), "captum, 4 at a time": run(4)}
+
     return {
         "gradient": {"captum": lambda: attr.Saliency(net).attribute(images, TARGET, abs=False)},
         "guided_backprop": {"captum": lambda: attr.GuidedBackprop(net).attribute(images, TARGET)},
@@ -113,6 +123,8 @@ def peers(net: Normalised, x: Tensor) -> dict[str, dict[str, Callable[[], Any]]]
         "hires_cam": {"grad-cam": cam(HiResCAM)},
         "layer_cam": {"grad-cam": cam(LayerCAM)},
         "occlusion": {"captum": occlude(1), "captum, 4 at a time": occlude(4)},
+        "lime": segmented(attr.Lime(net)),
+        "kernel_shap": segmented(attr.KernelShap(net)),
     }
 
 
@@ -121,6 +133,8 @@ def ours(key: str) -> Any:
     special: dict[str, dict[str, Any]] = {
         "integrated_gradients": {"rule": "gauss_legendre"},
         "occlusion": {"window": WINDOW, "stride": STRIDE, "baseline": at.baselines.Grey()},
+        "lime": {"masks": MASKS},
+        "kernel_shap": {"masks": MASKS},
     }
     return at.METHODS[key](**special.get(key, {}))
 

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
-import { clipped, colour, percentile, rank, reduce, shared, span, unit } from "../attribution/viewer/heat.js";
+import { clipped, colour, outline, percentile, rank, reduce, shared, span, unit } from "../attribution/viewer/heat.js";
 
 const read = (path) => JSON.parse(readFileSync(new URL(path, import.meta.url)));
 const vectors = read("./heatmap_vectors.json");
@@ -38,6 +38,14 @@ for (const { name, channels, scale, expected } of vectors.maps) {
 
 test("colours lie between their anchors", () => {
   for (const { colours: name, place, rgb } of vectors.colours) assert.deepEqual(colour(colours[name], place), rgb);
+});
+
+test("segments are outlined", () => {
+  for (const { width, segments, rgb, expected } of vectors.outlines) {
+    const pixels = Uint8ClampedArray.from(rgb.flatMap((each) => [...each, 255]));
+    outline(pixels, Uint16Array.from(segments), width);
+    assert.deepEqual([...pixels], expected.flatMap((each) => [...each, 255]));
+  }
 });
 
 test("a shared span holds all spans", () => {

@@ -2,14 +2,21 @@
 
 `backward` walks the torch.fx graph of a network forward, keeps every value, and walks it back with the adjoint of each
 operator written out. `integrated_gradients` is the sum of the definition, one image at a time. No autograd anywhere.
+`shapley` and `lime` are sums over sets of players.
 """
 
 import copy
+import math
 import operator
+from collections.abc import Callable
+from itertools import combinations
+from math import factorial
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 
 RECTIFIERS: dict[Any, float] = {nn.ReLU: float("inf"), F.relu: float("inf"), torch.relu: float("inf"), nn.ReLU6: 6.0}
@@ -193,3 +200,28 @@ def logits_of(net: nn.Module, x: Tensor) -> Tensor:
     """The logits in float64, (K,)."""
     with torch.no_grad():
         return copy.deepcopy(net).double().eval()(x.double()[None])[0]
+
+
+def shapley(game: Callable[[frozenset[int]], float], players: int) -> list[float]:
+    """Shapley values: each player's gain on joining, averaged over all orders, counted by the set of earlier ones."""
+    values = []
+    for player in range(players):
+        others = [each for each in range(players) if each != player]
+        total = 0.0
+        for size in range(players):
+            share = factorial(size) * factorial(players - size - 1) / factorial(players)
+            for earlier in map(frozenset, combinations(others, size)):
+                total += share * (game(earlier | {player}) - game(earlier))
+        values.append(total)
+    return values
+
+
+def lime(masks: NDArray[np.bool_], scores: NDArray[np.float64], width: float, ridge: float) -> NDArray[np.float64]:
+    """The coefficients of LIME's linear model, by ordinary least squares of scaled and extended rows."""
+    ones = np.ones(masks.shape[1])
+    cosines = [(ones @ mask) / (np.linalg.norm(ones) * max(np.linalg.norm(mask), 1e-300)) for mask in masks * 1.0]
+    roots = [math.sqrt(math.sqrt(math.exp(-((1 - each) ** 2) / width**2))) for each in cosines]
+    rows = [[root, *(root * mask)] for root, mask in zip(roots, masks, strict=True)]
+    penalty = math.sqrt(ridge) * np.eye(1 + masks.shape[1])[1:]
+    targets = [*(root * score for root, score in zip(roots, scores, strict=True)), *np.zeros(masks.shape[1])]
+    return np.linalg.lstsq(np.vstack([rows, penalty]), np.array(targets), rcond=None)[0][1:]

@@ -18,6 +18,7 @@ from attribution.drawing.heatmap import (
     colour,
     colour_maps,
     is_blank,
+    outlined,
     reduce,
     shared,
     span,
@@ -58,6 +59,23 @@ def test_colours_and_shared_spans_follow_the_vectors() -> None:
         assert colour(np.array([[each["place"]]]), colour_maps()[each["colours"]])[0, 0].tolist() == each["rgb"]
     for each in VECTORS["shared"]:
         assert list(shared([tuple(ends) for ends in each["spans"]])) == each["expected"]
+
+
+def test_outlines_follow_the_vectors() -> None:
+    for each in VECTORS["outlines"]:
+        segments = np.array(each["segments"]).reshape(-1, each["width"])
+        rgb = np.array(each["rgb"], np.uint8).reshape(*segments.shape, 3)
+        np.testing.assert_array_equal(outlined(rgb, segments).reshape(-1, 3), each["expected"])
+
+
+def test_the_view_says_whether_segments_are_outlined() -> None:
+    values, photo, segments = np.ones((3, 4, 4)), np.zeros((4, 4, 3), np.uint8), np.arange(16).reshape(4, 4)
+    shown, plain = (
+        View(outlines=choice).draw([values], photo, [True], [segments])[0].rgb for choice in ("shown", "hidden")
+    )
+    np.testing.assert_array_equal(plain, View().draw([values], photo, [True])[0].rgb)
+    np.testing.assert_array_equal(shown, outlined(plain, segments))
+    assert (shown != plain).any()
 
 
 def test_channels_are_reduced_by_the_sum_of_their_absolutes() -> None:

@@ -15,7 +15,7 @@ from hypothesis import settings as hypothesis_settings
 
 import attribution as at
 from attribution.network.rectifiers import Interception
-from attribution.result import Results
+from attribution.result import ARRAY_FIELDS, Results
 
 patient = hypothesis_settings(deadline=None)
 
@@ -42,6 +42,8 @@ def full() -> at.Attribution:
         explained="German shepherd against golden retriever, log-odds",
         prediction=((235, "German shepherd", 1 / 7), (207, "golden retriever", 1e-300)),
         versions={"torch": "2.0", "attribution": at.VERSION},
+        segments=np.arange(35).reshape(5, 7) // 12,
+        standard_error=np.array([0.1, 1 / 3, 1e-300]),
     )
 
 
@@ -69,7 +71,7 @@ def check_same(found: at.Attribution, saved: at.Attribution) -> None:
     for field in dataclasses.fields(at.Attribution):
         left, right = getattr(found, field.name), getattr(saved, field.name)
         assert type(left) is type(right), field.name
-        if field.name in ("values", "pixels"):
+        if isinstance(left, np.ndarray):
             assert left.dtype == right.dtype
             np.testing.assert_array_equal(left, right)
         else:
@@ -104,7 +106,7 @@ def test_the_file_contains_no_pickle(full: at.Attribution, tmp_path: Path) -> No
     full.save(tmp_path / "map.npz")
     with np.load(tmp_path / "map.npz", allow_pickle=False) as archive:
         contents = dict(archive)
-    assert sorted(contents) == ["facts", "pixels", "values"]
+    assert sorted(contents) == ["facts", "pixels", "segments", "standard_error", "values"]
     assert not any(content.dtype.hasobject for content in contents.values())
     facts = json.loads(str(contents["facts"]))
     assert facts["target"] == {"index": 235, "score": "log_odds", "versus": 207, "value_unit": ""}
@@ -113,7 +115,7 @@ def test_the_file_contains_no_pickle(full: at.Attribution, tmp_path: Path) -> No
 
 def test_facts_can_be_written_as_json(full: at.Attribution, bare: at.Attribution) -> None:
     assert json.loads(json.dumps(full.facts()))["notes"] == list(full.notes)
-    assert full.facts().keys() == {field.name for field in dataclasses.fields(at.Attribution)} - {"values", "pixels"}
+    assert full.facts().keys() == {field.name for field in dataclasses.fields(at.Attribution)} - set(ARRAY_FIELDS)
     assert bare.facts()["rectifiers"] is None
 
 

@@ -263,7 +263,7 @@ VIEWS = [
 
 PAINTED = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 LABELS = {"view": "View", "reduction": "Channels", "clip": "Clip at percentile", "blend": "Opacity"}
-LABELS |= {"top": "Top pixels", "colours": "Colours", "scale": "Colour scale"}
+LABELS |= {"top": "Top pixels", "colours": "Colours", "scale": "Colour scale", "outlines": "Segment outlines"}
 
 
 def test_python_draws_what_the_viewer_draws(page: Page, results: dict[str, at.Attribution], shepherd: Any) -> None:
@@ -279,6 +279,31 @@ def test_python_draws_what_the_viewer_draws(page: Page, results: dict[str, at.At
             off = np.abs(saved_without_download(page, key) - drawing.rgb).max(-1)
             assert (off > 3).mean() < 0.001, view  # 16-bit values, and pixels just at a threshold
             assert np.abs(drawing.rgb.astype(int) - 255).max() > 100  # and something is drawn
+
+
+@pytest.mark.slow
+def test_segments_are_outlined_and_named_under_the_cursor(
+    page: Page, address: str, squeezenet: at.Model, shepherd: Any
+) -> None:
+    result = at.attribute(squeezenet, shepherd, at.LIME(masks=100))
+    photo = eight_bit(shepherd.numpy())
+    expect(page.get_by_label("Segment outlines")).to_be_hidden()  # no map has segments
+    page.goto(f"{address}/?methods=lime(masks=100)")
+    page.get_by_label("Segment outlines").wait_for(timeout=90_000)
+    idle(page)
+    for outlines in ("shown", "hidden"):
+        page.get_by_label("Segment outlines").select_option(outlines)
+        page.evaluate(PAINTED)
+        (drawn,) = at.View(outlines=outlines).draw([result.values], photo, [True], [result.segments])
+        off = np.abs(saved_without_download(page, "lime") - drawn.rgb).max(-1)
+        assert (off > 3).mean() < 0.001
+    for x, y in ((170, 40), (20, 200)):
+        hover(page, "lime", x, y)
+        label = result.segments[y, x]
+        expected = float(result.values.sum(0)[result.segments == label].sum()), float(result.standard_error[label])
+        shown = re.fullmatch(r"Segment: (\S+) \u00b1 (\S+)", readout(page, "lime"))
+        assert shown, readout(page, "lime")
+        assert [number(each) for each in shown.groups()] == pytest.approx(expected, rel=0.01)
 
 
 def test_the_keyboard_alone_moves_zooms_marks_and_resets(page: Page) -> None:

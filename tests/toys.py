@@ -50,7 +50,7 @@ def answer(model: at.Model, x: Tensor, method: object, features: int, score: str
 
 
 # Settings of methods that otherwise take long, or whose map can be zero everywhere.
-BRIEF = {"steps": 4, "samples": 3, "masks": 20, "channels": 6, "stride": 32, "negative": "kept"}
+BRIEF = {"steps": 4, "samples": 3, "masks": 20, "channels": 6, "segments": 8, "stride": 32, "negative": "kept"}
 
 
 def brief(method: type[Method]) -> Method:

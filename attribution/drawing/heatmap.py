@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 Heat = NDArray[np.float64]  # (H, W)
 Span = tuple[float, float]  # the values at the two ends of a colour scale
+OUTLINE = 0.4  # opacity of the lines between segments
 
 REDUCTION_LABELS = {"sum_of_absolutes": "Sum of absolute values", "absolute_of_sum": "Absolute value of sum"}
 REDUCTIONS: dict[str, Callable[[Heat], Heat]] = {  # (3, H, W) -> (H, W)
@@ -109,3 +110,21 @@ def channels(places: Heat) -> NDArray[np.uint8]:
     """Return positions in [0, 1] of three channels, (3, H, W), as red, green and blue, (H, W, 3), 8-bit RGB."""
     rgb: NDArray[np.uint8] = np.floor(255 * places.transpose(1, 2, 0) + 0.5).astype(np.uint8)
     return rgb
+
+
+def outlined(rgb: NDArray[np.uint8], segments: NDArray[Any]) -> NDArray[np.uint8]:
+    """Draw thin lines between segments, dark on bright pixels and bright on dark ones.
+
+    Args:
+        rgb: (H, W, 3), 8-bit RGB.
+        segments: (H, W), labels.
+
+    Returns:
+        (H, W, 3), 8-bit RGB; a pixel is on a line if the one below or to the right is of another segment.
+    """
+    line = np.zeros(segments.shape, dtype=bool)
+    line[:-1] |= segments[:-1] != segments[1:]
+    line[:, :-1] |= segments[:, :-1] != segments[:, 1:]
+    ends = np.where(rgb.sum(-1, dtype=int, keepdims=True) >= 384, 0, 255)
+    mixed = np.rint(rgb + OUTLINE * (ends - rgb.astype(int))).astype(np.uint8)
+    return np.where(line[..., None], mixed, rgb)

@@ -20,6 +20,7 @@ from attribution.drawing.heatmap import (
     colour,
     colour_maps,
     is_blank,
+    outlined,
     reduce,
     shared,
     span,
@@ -70,6 +71,7 @@ class View(Configurable):
         top: Percentage of the pixels that count as important. Default: 10.
         colours: Colour map of the heatmap. Default: magma.
         scale: One colour scale per map, "own" (default), or one for all, "shared".
+        outlines: Outlines of the segments of maps that have some, "shown" (default) or "hidden".
     """
 
     key: ClassVar[str] = "view"
@@ -85,6 +87,7 @@ class View(Configurable):
     top: int = setting(Number("Percentage of the pixels that count as important.", 1, 50), 10)
     colours: str = setting(Choice("Colour map of the heatmap.", ("magma", "viridis", "cividis")), "magma")
     scale: str = setting(Choice("Colour scale: one per map, or shared.", tuple(SCALES), SCALES), "own")
+    outlines: str = setting(Choice("Outlines of the segments, if a map has some.", ("shown", "hidden")), "shown")
 
     @property
     def signed(self) -> bool:
@@ -109,7 +112,11 @@ class View(Configurable):
         return replace(self, view="signed" if signed else "grey") if self.view == "method" else self
 
     def draw(
-        self, maps: Sequence[NDArray[Any]], photo: NDArray[np.uint8], signed: Sequence[bool] | None = None
+        self,
+        maps: Sequence[NDArray[Any]],
+        photo: NDArray[np.uint8],
+        signed: Sequence[bool] | None = None,
+        segments: Sequence[NDArray[Any] | None] | None = None,
     ) -> list[Drawing]:
         """Draw several maps of one photo.
 
@@ -117,6 +124,7 @@ class View(Configurable):
             maps: (3, H, W) each, signed.
             photo: (H, W, 3), 8-bit RGB.
             signed: As for `of`, one per map. Default: none is.
+            segments: Labels of the segments, (H, W), or None, one per map. Default: no map has segments.
         """
         views = [self.of(each) for each in signed or [False] * len(maps)]
         heats = [view._heat(values) for view, values in zip(views, maps, strict=True)]
@@ -126,8 +134,8 @@ class View(Configurable):
                 shared([ends for other, ends in zip(views, spans, strict=True) if other == view]) for view in views
             ]
         return [
-            Drawing(view._paint(heat, ends, photo), ends, clipped(heat, ends), is_blank(ends))
-            for view, heat, ends in zip(views, heats, spans, strict=True)
+            Drawing(view._outline(view._paint(heat, ends, photo), labels), ends, clipped(heat, ends), is_blank(ends))
+            for view, heat, ends, labels in zip(views, heats, spans, segments or [None] * len(maps), strict=True)
         ]
 
     def _heat(self, values: NDArray[Any]) -> Heat:
@@ -146,3 +154,6 @@ class View(Configurable):
         if self.view == "heat":
             return np.rint((1 - self.blend) * photo + self.blend * painted).astype(np.uint8)
         return painted
+
+    def _outline(self, rgb: NDArray[np.uint8], segments: NDArray[Any] | None) -> NDArray[np.uint8]:
+        return rgb if segments is None or self.outlines == "hidden" else outlined(rgb, segments)

@@ -71,7 +71,8 @@ def figure(
         heading = fill(group[0].statement, HEADING_LENGTH)
         row[0].text(0, 1, heading, fontsize=8, fontweight="bold", verticalalignment="top", parse_math=False)
     cells = [axis for row, group in zip(axes, groups, strict=True) for axis in row[1 : 1 + len(group)]]
-    drawings = view.draw([each.values for each in maps], photo, [each.signed for each in maps])
+    signed, segments = [each.signed for each in maps], [each.segments for each in maps]
+    drawings = view.draw([each.values for each in maps], photo, signed, segments)
     for axis, result, drawing in zip(cells, maps, drawings, strict=True):
         axis.imshow(drawing.rgb, interpolation="none")
         _title(axis, title(result), _below(result))

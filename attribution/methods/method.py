@@ -51,6 +51,8 @@ class Computed:
         notes: Warnings, as sentences.
         remedies: Changes that the notes recommend.
         error: Estimated L2 error of the values, relative to their L2 norm; None if it is not estimated.
+        segments: (H, W), labels from 0 to M - 1 of segments with one value each; None without segments.
+        standard_error: (M,), of each segment's sum of values, due to the choice of masks; None without segments.
     """
 
     values: Tensor
@@ -59,6 +61,8 @@ class Computed:
     notes: tuple[str, ...] = ()
     remedies: tuple[Remedy, ...] = ()
     error: float | None = None
+    segments: NDArray[np.int64] | None = None
+    standard_error: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)

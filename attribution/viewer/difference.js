@@ -20,6 +20,7 @@ export function difference(left, right) {
     label: `Difference of two maps: ${left.label}; ${right.label}`,
     file: `${left.file}-minus-${right.file}`,
     difference: true,
+    errors: null, // of segments, which the difference does not have
     meanings: ["less", "more"],
   };
   return { header, body: new Uint8Array(channels.buffer) };

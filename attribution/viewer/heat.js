@@ -71,3 +71,16 @@ export function colour(anchors, place) {
   const below = Math.min(Math.floor(x), anchors.length - 2);
   return anchors[below].map((from, i) => Math.round(from + (x - below) * (anchors[below + 1][i] - from)));
 }
+
+const OUTLINE = 0.4; // opacity of the lines between segments
+
+/** Draw thin lines between segments on RGBA pixels, dark on bright pixels and bright on dark ones. */
+export function outline(pixels, segments, width) {
+  for (let i = 0; i < segments.length; i++) {
+    const besides = (i + 1) % width > 0 && segments[i] !== segments[i + 1];
+    const below = i + width < segments.length && segments[i] !== segments[i + width];
+    if (!besides && !below) continue;
+    const end = pixels[4 * i] + pixels[4 * i + 1] + pixels[4 * i + 2] >= 384 ? 0 : 255;
+    for (let c = 0; c < 3; c++) pixels[4 * i + c] += OUTLINE * (end - pixels[4 * i + c]);
+  }
+}

@@ -183,26 +183,38 @@ class Signs:
 UNSIGNED = Signs()
 
 
-def pack_map(values: NDArray[Any], unit: str, place: Place, signs: Signs = UNSIGNED) -> bytes:
-    """Pack a finished map: three channels of 16 bits with one scale.
+def pack_map(
+    values: NDArray[Any],
+    unit: str,
+    place: Place,
+    signs: Signs = UNSIGNED,
+    segments: NDArray[Any] | None = None,
+    standard_error: NDArray[Any] | None = None,
+) -> bytes:
+    """Pack a finished map: three channels of 16 bits with one scale, and the labels of its segments in 16 bits.
 
     Args:
         values: (3, H, W), signed, finite.
         unit: Unit of the values.
         place: Place in the viewer.
         signs: Meaning of the signs. Default: none.
+        segments: (H, W), labels from 0. Default: no segments.
+        standard_error: (M,), of the values of the segments. Default: none.
     """
     values = values.astype(np.float64)  # in float32, the scale could underflow
     largest = float(np.abs(values).max())
     scale = largest / _MAX_INT16 if largest > 0 else 1.0
     channels = np.clip(np.rint(values / scale), -_MAX_INT16, _MAX_INT16).astype("<i2")
     header = {**place.header("map", values.shape[1:]), **signs.header(), "scale": scale, "unit": unit}
-    return pack(header, channels.tobytes())
+    if segments is None or standard_error is None:
+        return pack(header, channels.tobytes())
+    header["errors"] = standard_error.tolist()
+    return pack(header, channels.tobytes() + segments.astype("<u2").tobytes())
 
 
 def pack_result(result: Attribution, place: Place) -> bytes:
     """Pack the map of a result."""
-    return pack_map(result.values, result.unit, place, Signs.of(result))
+    return pack_map(result.values, result.unit, place, Signs.of(result), result.segments, result.standard_error)
 
 
 def pack_pending(size: tuple[int, int], place: Place) -> bytes:

@@ -3,7 +3,7 @@
 import { element, number } from "./elements.js";
 import { listen } from "./gestures.js";
 import { Group } from "./group.js";
-import { clipped, rank, reduce, span } from "./heat.js";
+import { clipped, outline, rank, reduce, span } from "./heat.js";
 import { drawOverlay } from "./overlay.js";
 import { colourTable, paintMap, paintPhoto, paintRamp } from "./paint.js";
 import { viewOf } from "./view.js";
@@ -49,7 +49,11 @@ export class Panel {
     if (this.group && this.id !== header.id) this.group.panels.delete(this.id);
     Object.assign(this, { ...header, header, group: Group.named(header.group) });
     this.group.panels.set(this.id, this);
-    this.channels = this.kind === "map" ? new Int16Array(body.buffer) : null;
+    const count = this.width * this.height;
+    this.channels = this.kind === "map" ? new Int16Array(body.buffer, 0, 3 * count) : null;
+    this.errors = header.errors ?? null; // standard errors, if the map has segments
+    this.segments = this.errors && new Uint16Array(body.buffer, 6 * count); // label of every pixel
+    this.sums = this.segments && this.summed();
     this.body = body; // pixels of the photo, or levels of a partial map
     this.heats = new Map(); // reduction -> {heat, sorted, absolutes}
     this.offscreen.width = this.width;
@@ -132,6 +136,7 @@ export class Panel {
       const { palette, view, reduction } = this.view;
       const table = colourTable(palette);
       paintMap(image.data, this.reduced(reduction), this.span, table, below, { ...this.group.settings, view });
+      if (this.segments && this.group.settings.outlines === "shown") outline(image.data, this.segments, this.width);
       this.legend(table);
     }
     context.putImageData(image, 0, 0);
@@ -221,8 +226,17 @@ export class Panel {
     if (this.kind === "photo") {
       return `x ${x}, y ${y}: RGB ${this.body[3 * i]}, ${this.body[3 * i + 1]}, ${this.body[3 * i + 2]}`;
     }
+    const label = this.segments?.[i];
+    if (label !== undefined) return `Segment: ${number(this.sums[label], true)} \u00b1 ${number(this.errors[label])}`;
     const { heat, absolutes } = this.heat;
     return `${number(this.value(i), true)}, larger than ${rank(absolutes, Math.abs(heat[i])).toFixed(1)}% of the pixels`;
+  }
+
+  /** The value of every segment: the sum of its pixels. */
+  summed() {
+    const sums = new Float64Array(this.errors.length);
+    this.segments.forEach((label, i) => (sums[label] += this.value(i)));
+    return sums;
   }
 
   /** The signed attribution of a pixel, summed over channels. Partial maps have no signs. */

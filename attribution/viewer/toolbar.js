@@ -35,6 +35,7 @@ export class Toolbar {
       top: view !== "important",
       clip: view === "important",
       scale: view === "important",
+      outlines: !maps.some((panel) => panel.segments),
       size: ![...this.group.panels.values()].some((panel) => panel.fullWidth > panel.width),
     };
     for (const [name, state] of Object.entries(hidden)) this.controls[name].parentElement.hidden = state;
@@ -61,6 +62,7 @@ export class Toolbar {
       this.slider("top", "Top pixels", 1, this.topText),
       this.slider("clip", "Clip at percentile", 0.5, this.clipText),
       this.select("scale", "Colour scale"),
+      this.select("outlines", "Segment outlines"),
       this.select("size", "PNG size", { map: "Map", photo: "Photo" }),
     );
     const more = element("button", { type: "button", className: "more", textContent: "More" }); // on a phone
