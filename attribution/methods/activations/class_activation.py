@@ -44,8 +44,8 @@ class ClassActivation(Method):
         return self.negative == "kept"
 
     @abstractmethod
-    def cells(self, scorer: Scorer, layer: Layer, tick: Tick) -> Tensor:
-        """Return the weighted sum of the layer's feature maps, (h, w), signed."""
+    def cells(self, scorer: Scorer, layer: Layer, tick: Tick) -> tuple[Tensor, tuple[str, ...]]:
+        """Return the weighted sum of the layer's feature maps, (h, w), signed, and notes about it."""
 
     def refusal(self, model: Model) -> str | None:
         try:
@@ -73,15 +73,10 @@ class ClassActivation(Method):
 
     def compute(self, scorer: Scorer, tick: Tick) -> Computed:
         layer = self.layer_of(scorer.model, (scorer.x.shape[1], scorer.x.shape[2]))
-        heat = self.heat(self.cells(scorer, layer, tick), scorer)
-        return Computed(heat, notes=(f"Layer {layer}.", *self.notes(scorer)))
+        cells, notes = self.cells(scorer, layer, tick)
+        return Computed(self.heat(cells, scorer), notes=(f"Layer {layer}.", *notes))
 
     def heat(self, cells: Tensor, scorer: Scorer) -> Tensor:
         """Return a sum of feature maps, (h, w), at the size of the photo, (3, H, W)."""
         cells = cells.clamp(min=0) if self.negative == "cut" else cells
         return per_pixel(functional.interpolate(cells[None, None], scorer.x.shape[1:], mode="bilinear")[0, 0])
-
-    def notes(self, scorer: Scorer) -> tuple[str, ...]:
-        """Return sentences about the map of the scorer's photo; none by default."""
-        del scorer
-        return ()

@@ -4,8 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from torch import Tensor
+
 from attribution.methods.activations.grad_cam import GradCAM
 from attribution.methods.citation import Citation
+from attribution.methods.method import Tick
+from attribution.network.layer import Layer
 from attribution.network.model import Model
 from attribution.network.scorer import Mixture, Scorer
 from attribution.settings import Number, setting
@@ -77,9 +81,9 @@ class FinerCAM(GradCAM):
             *((-self.gamma / len(rivals), replace(target, index=rival)) for rival in rivals),
         ]
 
-    def notes(self, scorer: Scorer) -> tuple[str, ...]:
+    def cells(self, scorer: Scorer, layer: Layer, tick: Tick) -> tuple[Tensor, tuple[str, ...]]:
         names = [scorer.model.classes[rival] for rival in self._rivals(scorer)]
-        return (f"Compared with {', '.join(names)}.",)
+        return super().cells(scorer, layer, tick)[0], (f"Compared with {', '.join(names)}.",)
 
     def _rivals(self, scorer: Scorer) -> list[int]:
         versus = scorer.target.versus

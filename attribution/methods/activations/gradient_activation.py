@@ -27,8 +27,8 @@ class GradientActivation(ClassActivation):
     def cost(self, size: tuple[int, int]) -> Cost:
         return Cost(int(bool(self.layer)), 1)
 
-    def cells(self, scorer: Scorer, layer: Layer, tick: Tick) -> Tensor:
-        return self.weigh(*scorer.features(layer, as_given=bool(self.layer), mixture=self.mixture))
+    def cells(self, scorer: Scorer, layer: Layer, tick: Tick) -> tuple[Tensor, tuple[str, ...]]:
+        return self.weigh(*scorer.features(layer, as_given=bool(self.layer), mixture=self.mixture)), ()
 
     @property
     def mixture(self) -> Mixture | None:

@@ -32,6 +32,8 @@ class ScoreCAM(ClassActivation):
 
     key: ClassVar[str] = "score_cam"
     title: ClassVar[str] = "Score-CAM"
+    unit: ClassVar[str] = "activation"
+    power: ClassVar[int] = 0
     idea: ClassVar[str] = (
         "Each feature map, rescaled to [0, 1], serves as a mask that shows the photo where the feature is strong. The "
         "maps are summed, weighted by how much of the score the masked photos have: a softmax over the features."
@@ -79,7 +81,7 @@ class ScoreCAM(ClassActivation):
     def cost(self, size: tuple[int, int]) -> Cost:
         return Cost((1 + (self.channels or USUAL_CHANNELS)) * self.baseline.count, 0)
 
-    def cells(self, scorer: Scorer, layer: Layer, tick: Tick) -> Tensor:
+    def cells(self, scorer: Scorer, layer: Layer, tick: Tick) -> tuple[Tensor, tuple[str, ...]]:
         maps = self._strongest(scorer.maps(layer, as_given=bool(self.layer)))  # (C, h, w)
         fillers = self.baseline.images(scorer.x)  # (K, 3, H, W)
         gains = torch.zeros(len(maps), dtype=torch.float64)
@@ -97,7 +99,10 @@ class ScoreCAM(ClassActivation):
                 scores = torch.from_numpy(scorer.scores(torch.lerp(filler, scorer.x, masks)))
                 gains[part] += (scores - score) / len(fillers)
             tick(piece.stop / len(order), lambda: self.heat(weighted(), scorer))
-        return weighted()
+        largest = float((gains.max() - gains.min()).exp())
+        return weighted(), (
+            f"{len(order)} feature maps served as masks; their weights differ by a factor of {largest:.2g}.",
+        )
 
     def _strongest(self, maps: Tensor) -> Tensor:
         """Return the feature maps with the largest variance, in their order."""
