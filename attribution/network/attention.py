@@ -175,7 +175,7 @@ class Attentions:
         count = self._found[0].weights.shape[2]
         layer = next((each for each in stages() if _count(each) == count), None)
         if layer is None:
-            raise self._refusal(f"whose {count} tokens form no known grid")
+            raise self._refusal(f"whose attention is among {count} tokens at a time, which are no layer's grid")
         signal = torch.randn(logits.shape[1], generator=torch.Generator().manual_seed(0)).to(logits)
         read = self.gradients(logits[:1] @ signal)[-1].abs().sum((0, 2)).nonzero().flatten().tolist()
         if not read:

@@ -71,8 +71,6 @@ class AttentionMap(Method):
     def notes(self, layers: Sequence[Weights], tokens: Tokens) -> tuple[str, ...]:
         """Return notes about the map: the layers, the tokens and what the logits read."""
         outputs, count = layers[-1].values.shape[1:]
-        read = (
-            f"{len(tokens.read)} of {count} tokens" if outputs == count else f"the last one, which pools {count} tokens"
-        )
+        read = f"{len(tokens.read)} of {count} tokens" if outputs == count else f"{count} tokens through the last one"
         grid = f"{tokens.layer.height} x {tokens.layer.width}"
         return (f"{len(layers)} layers of attention, {grid} tokens of the image; the logits read {read}.",)
