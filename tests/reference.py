@@ -271,9 +271,9 @@ def rollout(layers: list[Tensor]) -> Tensor:
 
 
 def relevance(layers: list[tuple[Tensor, Tensor]]) -> Tensor:
-    """R = I, then R + A R for every layer, with the mean over heads A of the positive products, (T, T)."""
+    """R - I, with R = I, then R + A R for every layer; A is the mean over heads of the positive products; (T, T)."""
     found = torch.eye(layers[0][0].shape[-1], dtype=torch.float64)
     for weights, gradients in layers:
         products = weights.double() * gradients.double()
         found = found + sum(torch.where(each > 0, each, 0.0) for each in products) / len(products) @ found
-    return found
+    return found - torch.eye(len(found), dtype=torch.float64)

@@ -230,19 +230,29 @@ def test_only_relevance_depends_on_the_class() -> None:
 
 
 @given(st.integers(1, 4), st.integers(1, 3), st.integers(2, 9), st.booleans(), st.integers(0, 2**16), st.data())
-def test_rollout_is_the_product_and_shares_sum_to_one(
+def test_both_are_the_literal_products_and_shares_sum_to_one(
     depth: int, heads: int, count: int, pooled: bool, seed: int, data: st.DataObject
 ) -> None:
     random = torch.Generator().manual_seed(seed)
-    layers = [torch.randn(heads, count, count, generator=random).softmax(-1) for _ in range(depth)]
-    pool = torch.randn(heads, 1, count, generator=random).softmax(-1)
+
+    def weights(outputs: int) -> Weights:
+        shape = (heads, outputs, count)
+        return Weights(torch.randn(shape, generator=random).softmax(-1), torch.randn(shape, generator=random))
+
+    layers, pool = [weights(count) for _ in range(depth)], weights(1)
     read = (0,) if pooled else tuple(sorted(data.draw(st.sets(st.integers(0, count - 1), min_size=1))))
     tokens = Tokens(Layer("", 1, 1, count, 0), read)
-    row = at.AttentionRollout().follow([Weights(each) for each in [*layers, pool][: depth + pooled]], tokens)
-    product = reference.rollout(layers)
-    expected = pool.double().mean(0)[0] @ product if pooled and count > 1 else product[list(read)].mean(0)
-    np.testing.assert_allclose(row, expected, atol=1e-6)
-    assert float(row.sum()) == pytest.approx(1, abs=1e-5)
+    shares, relevances = (each.follow([*layers, pool][: depth + pooled], tokens) for each in METHODS)
+    rollout = reference.rollout([each.values for each in layers])
+    relevance = reference.relevance([(each.values, each.gradient) for each in layers])
+    if pooled:
+        positive = (pool.values * pool.gradient).clamp(min=0).double().mean(0)[0]
+        expected = pool.values.double().mean(0)[0] @ rollout, positive @ relevance + positive
+    else:
+        expected = rollout[list(read)].mean(0), relevance[list(read)].mean(0)
+    np.testing.assert_allclose(shares, expected[0], atol=1e-6)
+    np.testing.assert_allclose(relevances, expected[1], rtol=1e-4, atol=1e-6)
+    assert float(shares.sum()) == pytest.approx(1, abs=1e-5)
 
 
 # The libraries' networks: how the weights are read from each, and the row of the literal rollout that is expected.

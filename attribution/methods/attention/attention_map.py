@@ -16,7 +16,7 @@ from attribution.refusal import Refusal
 
 
 class AttentionMap(Method):
-    """A product of matrices, one per layer, whose rows that the logits read are averaged and shown as an image.
+    """Matrices, one per layer, multiplied; the rows that the logits read are averaged and shown as an image.
 
     Attributes:
         needs_gradients: True if the matrices depend on the gradient of the score.
@@ -33,12 +33,13 @@ class AttentionMap(Method):
 
     @staticmethod
     @abstractmethod
-    def joined(row: Tensor, mixed: Tensor) -> Tensor:
-        """Return the share of each token below a layer and its skip connection, (T,).
+    def followed(row: Tensor, matrices: Sequence[Tensor]) -> Tensor:
+        """Return the share of each token below the first layer, (T,).
 
         Args:
-            row: (T,), the share of each token above it.
-            mixed: (T,), the row times the layer's matrix.
+            row: The share of each output of the last layer in what the logits read.
+            matrices: As returned by `mixed`, the last layer first. One that is not square pools the tokens: its queries
+                are no tokens, and it has no skip connection.
         """
 
     def cost(self, size: tuple[int, int]) -> Cost:
@@ -63,14 +64,12 @@ class AttentionMap(Method):
         matrices = [self.mixed(each).cpu().double() for each in layers]
         row = torch.zeros(len(matrices[-1]), dtype=torch.float64)
         row[list(tokens.read)] = 1 / len(tokens.read)
-        for matrix in reversed(matrices):
-            pools = matrix.shape[0] != matrix.shape[1]  # its queries are no tokens, so there is no skip connection
-            row = row @ matrix if pools else self.joined(row, row @ matrix)
-        return row
+        return self.followed(row, matrices[::-1])
 
     def notes(self, layers: Sequence[Weights], tokens: Tokens) -> tuple[str, ...]:
         """Return notes about the map: the layers, the tokens and what the logits read."""
         outputs, count = layers[-1].values.shape[1:]
         read = f"{len(tokens.read)} of {count} tokens" if outputs == count else f"{count} tokens through the last one"
         grid = f"{tokens.layer.height} x {tokens.layer.width}"
-        return (f"{len(layers)} layers of attention, {grid} tokens of the image; the logits read {read}.",)
+        layered = "1 layer" if len(layers) == 1 else f"{len(layers)} layers"
+        return (f"{layered} of attention, {grid} tokens of the image; the logits read {read}.",)

@@ -1,8 +1,10 @@
 """Attention relevance."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from attribution.methods.attention.attention_map import AttentionMap
@@ -30,11 +32,11 @@ class AttentionRelevance(AttentionMap):
     cannot: ClassVar[str] = (
         "Evidence against the class, which is cut off in every layer; and what happens outside of attention."
     )
-    passes: ClassVar[str] = "Its map depends on the class, unlike that of attention rollout."
+    passes: ClassVar[str] = "The map depends on the class, unlike that of attention rollout."
     fails: ClassVar[str] = "Completeness: products of several layers' gradients are added, so the sum has no unit."
     deviation: ClassVar[str] = (
         "The paper uses the gradient of the logit; here it is the gradient of the chosen score. The rows of all tokens "
-        "that the logits read are averaged."
+        "that the logits read are averaged, without the identity, which would add a constant where tokens are pooled."
     )
     source: ClassVar[Citation] = Citation(
         ("Hila Chefer", "Shir Gur", "Lior Wolf"),
@@ -50,5 +52,12 @@ class AttentionRelevance(AttentionMap):
         return (weights.gradient * weights.values).clamp(min=0).mean(0)
 
     @staticmethod
-    def joined(row: Tensor, mixed: Tensor) -> Tensor:
-        return row + mixed
+    def followed(row: Tensor, matrices: Sequence[Tensor]) -> Tensor:
+        own, added = row, torch.zeros_like(row)  # apart, since relevances can be far below the precision of their sum
+        for matrix in matrices:
+            mixed = (own + added) @ matrix
+            if matrix.shape[0] == matrix.shape[1]:
+                added = added + mixed
+            else:
+                own, added = torch.zeros_like(mixed), mixed
+        return added

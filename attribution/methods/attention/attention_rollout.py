@@ -42,8 +42,11 @@ class AttentionRollout(AttentionMap):
         return weights.values.mean(0)
 
     @staticmethod
-    def joined(row: Tensor, mixed: Tensor) -> Tensor:
-        return (row + mixed) / 2
+    def followed(row: Tensor, matrices: Sequence[Tensor]) -> Tensor:
+        for matrix in matrices:
+            mixed = row @ matrix
+            row = (row + mixed) / 2 if matrix.shape[0] == matrix.shape[1] else mixed
+        return row
 
     def notes(self, layers: Sequence[Weights], tokens: Tokens) -> tuple[str, ...]:
         return (*super().notes(layers, tokens), "The map is the same for every class.")
