@@ -35,6 +35,8 @@ from attribution.methods.activations.guided_grad_cam import GuidedGradCAM as Gui
 from attribution.methods.activations.hires_cam import HiResCAM as HiResCAM
 from attribution.methods.activations.layer_cam import LayerCAM as LayerCAM
 from attribution.methods.activations.score_cam import ScoreCAM as ScoreCAM
+from attribution.methods.attention.attention_relevance import AttentionRelevance as AttentionRelevance
+from attribution.methods.attention.attention_rollout import AttentionRollout as AttentionRollout
 from attribution.methods.gradients.gradient import Gradient as Gradient
 from attribution.methods.gradients.guided_backprop import GuidedBackprop as GuidedBackprop
 from attribution.methods.gradients.input_x_gradient import InputXGradient as InputXGradient

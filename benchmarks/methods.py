@@ -164,6 +164,9 @@ def main() -> int:
     seconds({"warm": lambda: at.attribute(model, x, at.IntegratedGradients(), target)} | theirs["gradient"])
     for key in sys.argv[1:] or at.METHODS:
         method = ours(key)
+        if reason := method.refusal(model):
+            print(f"methods {key}: {reason}")
+            continue
         found = seconds({"ours": lambda method=method: at.attribute(model, x, method, target)} | theirs.get(key, {}))
         own = found.pop("ours")
         if not found:

@@ -1,8 +1,9 @@
 """Each rule again, slow and literal, in float64, sharing no code with the engine.
 
 `backward` walks the torch.fx graph of a network forward, keeps every value, and walks it back with the adjoint of each
-operator written out. `integrated_gradients` is the sum of the definition, one image at a time. No autograd anywhere.
-`shapley` and `lime` are sums over sets of players.
+operator written out. `integrated_gradients` is the sum of the definition, one image at a time. `shapley` and `lime` are
+sums over sets of players. No autograd anywhere, except in `attention`, where it differentiates the score with respect
+to the weights.
 """
 
 import copy
@@ -225,3 +226,54 @@ def lime(masks: NDArray[np.bool_], scores: NDArray[np.float64], width: float, ri
     penalty = math.sqrt(ridge) * np.eye(1 + masks.shape[1])[1:]
     targets = [*(root * score for root, score in zip(roots, scores, strict=True)), *np.zeros(masks.shape[1])]
     return np.linalg.lstsq(np.vstack([rows, penalty]), np.array(targets), rcond=None)[0][1:]
+
+
+def attention(net: nn.Module, x: Tensor, index: int) -> list[tuple[Tensor, Tensor]]:
+    """The weights of every layer's attention and the gradient of a logit with respect to them, both (heads, T, T).
+
+    Args:
+        net: Of `patches`, `first` (class token) or None, `places`, `blocks` with `before`, `qkv`, `out`, `after`, `mlp`
+            and `heads`, and `head`, which reads the class token, or else the mean of all.
+        x: (3, H, W).
+        index: Of the logit.
+    """
+    net, kept = copy.deepcopy(net).double(), []
+    tokens = net.patches(x.double()[None])[0].flatten(1).T  # (T, C)
+    if net.first is not None:
+        tokens = torch.cat([net.first[0], tokens])
+    tokens = (tokens + net.places[0]).requires_grad_()
+    for block in net.blocks:
+        queries, keys, values = block.qkv(block.before(tokens)).split(tokens.shape[1], dim=1)
+        mixed, side = [], tokens.shape[1] // block.heads
+        for head in range(block.heads):
+            part = slice(head * side, (head + 1) * side)
+            powers = torch.exp(queries[:, part] @ keys[:, part].T / side**0.5)
+            share = powers / powers.sum(1, keepdim=True)
+            share.retain_grad()
+            kept.append(share)
+            mixed.append(share @ values[:, part])
+        tokens = tokens + block.out(torch.cat(mixed, 1))
+        tokens = tokens + block.mlp(block.after(tokens))
+    net.head(tokens.mean(0) if net.first is None else tokens[0])[index].backward()
+    layers = [kept[start : start + block.heads] for start in range(0, len(kept), block.heads)]
+    return [
+        (torch.stack([each.detach() for each in heads]), torch.stack([each.grad for each in heads])) for heads in layers
+    ]
+
+
+def rollout(layers: list[Tensor]) -> Tensor:
+    """The product over layers of half the mean over heads and half the identity, (T, T)."""
+    product = torch.eye(layers[0].shape[-1], dtype=torch.float64)
+    for weights in layers:
+        mean = sum(weights.double()) / len(weights)
+        product = (mean / 2 + torch.eye(len(mean), dtype=torch.float64) / 2) @ product
+    return product
+
+
+def relevance(layers: list[tuple[Tensor, Tensor]]) -> Tensor:
+    """R - I, with R = I, then R + A R for every layer; A is the mean over heads of the positive products; (T, T)."""
+    found = torch.eye(layers[0][0].shape[-1], dtype=torch.float64)
+    for weights, gradients in layers:
+        products = weights.double() * gradients.double()
+        found = found + sum(torch.where(each > 0, each, 0.0) for each in products) / len(products) @ found
+    return found - torch.eye(len(found), dtype=torch.float64)

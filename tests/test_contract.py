@@ -12,7 +12,7 @@ import torch
 from timm import create_model
 from torch import Tensor, nn
 from torchvision import models as zoo
-from toys import brief, model_of, noise, randomise
+from toys import brief, model_of, noise, randomise, vision_transformer
 
 import attribution as at
 from attribution.methods.method import GROUPS, Method
@@ -20,11 +20,6 @@ from attribution.settings import described, plain, read, restore, write
 
 SIDE, CLASSES = 64, 12
 ROOT = Path(__file__).parents[1]
-
-
-def vision_transformer() -> nn.Module:
-    """Return a small one, to be randomised: torchvision initialises its head to zero, and every map would be zero."""
-    return zoo.VisionTransformer(SIDE, 16, num_layers=2, num_heads=2, hidden_dim=32, mlp_dim=64, num_classes=CLASSES)
 
 
 NETS = {

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import weight_norm
 from torchvision import models as zoo
-from toys import brief, model_of, noise, randomise
+from toys import CONVOLUTIONAL, brief, model_of, noise, randomise
 
 import attribution as at
 from attribution.network.folding import fold
@@ -107,7 +107,7 @@ def test_what_cannot_be_folded_exactly_is_left_as_it_is(make: type[nn.Module]) -
     assert derived is net
 
 
-@pytest.mark.parametrize("method", at.METHODS)
+@pytest.mark.parametrize("method", CONVOLUTIONAL)
 def test_folding_does_not_change_the_maps(method: str) -> None:
     model = model_of(randomise(zoo.resnet18(weights=None, num_classes=5)).double(), (64, 64), 5)
     assert model.running_net is not model.net

@@ -9,7 +9,7 @@ import torch
 from numpy.testing import assert_allclose
 from PIL import Image
 from torch import Tensor, nn
-from toys import noise
+from toys import CONVOLUTIONAL, noise
 
 import attribution as at
 from attribution import export
@@ -21,7 +21,7 @@ from attribution.settings import write
 
 SIDE = 24
 GREY, RGB = (0.5,), (0.5, 0.4, 0.3)
-METHODS = [method() for key, method in at.METHODS.items() if key != "guided_integrated_gradients"]
+METHODS = [method() for key, method in CONVOLUTIONAL.items() if key != "guided_integrated_gradients"]
 
 
 def body(outputs: int, channels: int = 3) -> nn.Sequential:

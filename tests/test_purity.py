@@ -1,7 +1,7 @@
 """The caller's network is unchanged after a success, after an exception, after a cancel, and with two threads."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torchvision import models as zoo
-from toys import brief, model_of, noise, randomise
+from toys import CONVOLUTIONAL, brief, model_of, noise, randomise, vision_transformer
 
 import attribution as at
 from attribution.methods.method import Method
@@ -52,8 +52,16 @@ def callers_net() -> nn.Module:
     return net
 
 
-def test_success_leaves_everything_as_it_was() -> None:
-    net = callers_net()
+def callers_transformer() -> nn.Module:
+    """Return another one."""
+    net = randomise(vision_transformer(classes=10)).train()
+    net.encoder.ln.register_forward_hook(lambda *_: None)
+    return net
+
+
+@pytest.mark.parametrize("made", [callers_net, callers_transformer])
+def test_success_leaves_everything_as_it_was(made: Callable[[], nn.Module]) -> None:
+    net = made()
     before = list(seen(net))
     model, x = model_of(net, (64, 64), 10), noise(3, 64, 64)
     for _ in range(2):
@@ -64,14 +72,15 @@ def test_success_leaves_everything_as_it_was() -> None:
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.key)
 def test_an_exception_leaves_everything_as_it_was(method: Method) -> None:
-    net = Broken(callers_net(), after=1000)
+    made = callers_net if method.key in CONVOLUTIONAL else callers_transformer
+    net = Broken(made(), after=1000)
     model, before = model_of(net, (64, 64), 10), list(seen(net))
     model.running_net.left = 0
     with pytest.raises(RuntimeError, match="out of order"):
         at.attribute(model, noise(3, 64, 64), method)
     assert list(seen(net)) == before
     model.running_net.left = 1000
-    expected = at.attribute(model_of(callers_net(), (64, 64), 10), noise(3, 64, 64), method).values
+    expected = at.attribute(model_of(made(), (64, 64), 10), noise(3, 64, 64), method).values
     assert np.array_equal(at.attribute(model, noise(3, 64, 64), method).values, expected)
 
 
@@ -99,13 +108,14 @@ def test_changing_the_callers_network_later_changes_no_map() -> None:
     assert np.array_equal(at.attribute(model, x, at.Gradient()).values, before)
 
 
-def test_gradients_disabled_by_the_caller_stay_disabled_and_do_not_matter() -> None:
-    model, x = model_of(callers_net(), (64, 64), 10), noise(3, 64, 64)
+@pytest.mark.parametrize("made", [callers_net, callers_transformer])
+def test_gradients_disabled_by_the_caller_stay_disabled_and_do_not_matter(made: Callable[[], nn.Module]) -> None:
+    model, x = model_of(made(), (64, 64), 10), noise(3, 64, 64)
     expected = at.compare(model, x, METHODS)
     with torch.no_grad():
         found = at.compare(model, x, METHODS)
         assert not torch.is_grad_enabled()
-    for one, other in zip(found, expected, strict=True):
+    for one, other in zip(found.maps, expected.maps, strict=True):
         assert np.array_equal(one.values, other.values)
 
 

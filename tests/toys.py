@@ -53,6 +53,10 @@ def answer(model: at.Model, x: Tensor, method: object, features: int, score: str
 BRIEF = {"steps": 4, "samples": 3, "masks": 20, "channels": 6, "segments": 8, "stride": 32, "negative": "kept"}
 
 
+# Methods that serve convolutional networks; the others need the tokens of a transformer.
+CONVOLUTIONAL = {key: method for key, method in at.METHODS.items() if method.group != "attention"}
+
+
 def brief(method: type[Method]) -> Method:
     """A method that takes little time and gives some map."""
     return restore(method, {name: each for name, each in BRIEF.items() if name in described(method)})
@@ -73,6 +77,15 @@ def randomise(net: nn.Module, seed: int = 0) -> nn.Module:
             module.running_mean.normal_(0, 0.2, generator=random)
             module.running_var.uniform_(0.7, 1.3, generator=random)
     return net.eval()
+
+
+def vision_transformer(side: int = 64, classes: int = 12) -> nn.Module:
+    """A small one, to be randomised: torchvision initialises its head to zero, and every map would be zero."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # for the weights that `randomise` leaves
+        return zoo.VisionTransformer(
+            side, 16, num_layers=2, num_heads=2, hidden_dim=32, mlp_dim=64, num_classes=classes
+        )
 
 
 def zoo_net(name: str, classes: int, **more: object) -> nn.Module:

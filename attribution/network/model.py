@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from attribution.network.admission import admit, expect_logits, same_logits
+from attribution.network.attention import Attentions, ExplicitAttention, Tokens
 from attribution.network.compiled import uncompiled
 from attribution.network.device import choose_device, full_precision
 from attribution.network.folding import fold
@@ -145,6 +146,7 @@ class Model:
         self._agreed: dict[bytes, bool] = {}  # by SHA-256 of the pixels
         self._stages: dict[tuple[int, int], tuple[Layer, ...]] = {}  # by size; shared with other weights
         self._layers: dict[tuple[str, tuple[int, int]], Layer] = {}
+        self._tokens: dict[tuple[int, int], Tokens | str] = {}  # or the sentence of a refusal
 
     def _derived(self, logits: Tensor | None = None) -> nn.Module:
         """Return a copy of `net` with batch norms folded where that is exact.
@@ -328,11 +330,36 @@ class Model:
             self._layers[key] = self._search(key[1]).named(name)
         return self._layers[key]
 
+    def tokens_at(self, size: tuple[int, int]) -> Tokens:
+        """Return the tokens among which the network attends, for images of (H, W) pixels.
+
+        Raises:
+            Refusal: If it has no attention, or not among the tokens of an image from layer to layer.
+        """
+        if size not in self._tokens:
+            try:
+                self._tokens[size] = self._find_tokens(size)
+            except Refusal as refusal:
+                self._tokens[size] = str(refusal)
+        if isinstance(found := self._tokens[size], str):
+            raise Refusal(found)
+        return found
+
+    def _find_tokens(self, size: tuple[int, int]) -> Tokens:
+        with torch.inference_mode(False), torch.enable_grad():
+            x = self._noise(size).requires_grad_()
+            with ExplicitAttention():
+                logits = self.logits(x)
+            return Attentions(self.name, logits, len(x)).tokens(logits, x, lambda: self.stages_at(size))
+
     def _search(self, size: tuple[int, int]) -> LayerSearch:
         with torch.inference_mode(False):
-            noise = torch.rand((1, 3, *size), generator=torch.Generator().manual_seed(0))
-            x = noise.to(self.device, self.dtype).repeat(self.inspection.min_batch, 1, 1, 1)
-            return LayerSearch(self.running_net, x, self.logits)
+            return LayerSearch(self.running_net, self._noise(size), self.logits)
+
+    def _noise(self, size: tuple[int, int]) -> Tensor:
+        """Return an image of noise as often as the network needs it, (N, 3, H, W)."""
+        noise = torch.rand((1, 3, *size), generator=torch.Generator().manual_seed(0))
+        return noise.to(self.device, self.dtype).repeat(self.inspection.min_batch, 1, 1, 1)
 
     @cached_property
     def weights(self) -> str:

@@ -11,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from attribution.network.admission import same_logits
+from attribution.network.attention import Attentions, ExplicitAttention, Weights
 from attribution.network.lanes import lane_count, spread
 from attribution.network.layer import Layer
 from attribution.network.layers import Output, outputs
@@ -305,6 +307,34 @@ class Scorer:
             raise Refusal(f"The layer {layer.name!r} does not affect the logits of this photo; name another layer.")
         row = tape.scorers.index(self)
         return layer.maps(output.detach())[row], layer.maps(gradient)[0]
+
+    def attention(self, *, gradients: bool = False) -> list[Weights]:
+        """Return the attention weights of every layer for the photo, in a pass of its own, in which they are explicit.
+
+        Args:
+            gradients: True for the gradient of the score with respect to them, too. Default: False.
+
+        Raises:
+            Refusal: If the attentions do not relate the same tokens, or that pass returns other logits.
+        """
+        known, x = self._logits, self.x[None].detach().requires_grad_()
+        self.forwards += 1
+        with torch.enable_grad(), ExplicitAttention():
+            logits = self._sent(self._run, x)
+        if not same_logits(logits, known[None]):
+            raise Refusal(
+                f"{self.model.name} returns other logits for this photo when its attention weights are read; choose "
+                "another method."
+            )
+        found = Attentions(self.model.name, logits, self.model.inspection.min_batch)
+        found.check()
+        weights = found.weights()
+        if not gradients:
+            return [Weights(each) for each in weights]
+        self.backwards += 1
+        with torch.enable_grad():
+            slopes = found.gradients(self.target.potential(logits, self.model.output))
+        return [Weights(each, self._scale(slope, logits)) for each, slope in zip(weights, slopes, strict=True)]
 
     def _output(self, layer: Layer, as_given: bool) -> tuple[Tape, Tensor]:
         """Return a layer's output, and the recorded pass in which it was computed."""

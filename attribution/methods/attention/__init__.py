@@ -1,0 +1,1 @@
+"""Methods based on the attention weights of a vision transformer."""
