@@ -45,6 +45,7 @@ from attribution.methods.paths.idgi import IDGI as IDGI
 from attribution.methods.paths.integrated_gradients import IntegratedGradients as IntegratedGradients
 from attribution.methods.perturbations.occlusion import Occlusion as Occlusion
 from attribution.methods.perturbations.rise import RISE as RISE
+from attribution.methods.propagation.deep_lift import DeepLIFT as DeepLIFT
 from attribution.models import MODELS as MODELS
 from attribution.models import load_model as load_model
 from attribution.models.served import serve as serve

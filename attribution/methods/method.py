@@ -18,7 +18,8 @@ from attribution.refusal import Remedy
 from attribution.settings import AUTO, Configurable, Number, described
 
 MIN_NEGATIVE_SHARE = 0.1  # smallest negative share of a map that a note mentions
-GROUPS = ("gradients", "rectifier rules", "paths", "activations", "perturbations")  # in the order of the picker
+# In the order of the picker.
+GROUPS = ("gradients", "rectifier rules", "paths", "propagation", "activations", "perturbations")
 Tick = Callable[[float, Callable[[], Tensor] | None], None]  # fraction done, function that returns the map so far
 
 

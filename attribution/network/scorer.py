@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
@@ -16,6 +17,7 @@ from attribution.network.layer import Layer
 from attribution.network.layers import Output, outputs
 from attribution.network.model import Model
 from attribution.network.rectifiers import Interception, Rectifiers
+from attribution.network.rescale import Rescale
 from attribution.refusal import Refusal
 from attribution.system.memory import exhausted, share
 from attribution.targets.target import Target
@@ -50,6 +52,21 @@ class Tape:
     rectifiers: Rectifiers
     outputs: dict[str, Output]  # by module name
     gradients: dict[Any, Tensor | None]  # of the potentials, by rule, identity of the tensor and targets
+
+
+@dataclass(frozen=True)
+class Rescaled:
+    """The result of the rescale rule for one baseline.
+
+    Attributes:
+        multipliers: (3, H, W); times the photo's difference from the baseline, they distribute the score difference.
+        baseline_score: Score of the baseline.
+        others: Names of the nonlinear operators that keep their plain derivative.
+    """
+
+    multipliers: Tensor
+    baseline_score: float
+    others: tuple[str, ...]
 
 
 class Scorer:
@@ -313,6 +330,41 @@ class Scorer:
         gradient = tape.gradients[key]
         self.backwards += 1
         return gradient if gradient is None else self._scale(gradient[row, None], tape.logits[row, None])
+
+    def rescale(self, baselines: Tensor) -> Iterator[Rescaled]:
+        """Backpropagate the photo's score to its pixels under the rescale rule, for one baseline after another.
+
+        The rule covers the score too: the logarithm and the exponentials in the log-odds, the sigmoid in the
+        probability. So the sum over the pixels is the difference of the scores.
+
+        Args:
+            baselines: (K, 3, H, W).
+
+        Raises:
+            Refusal: If the network runs other operators for a baseline than for the photo.
+        """
+        _ = self.target  # first, since the photo decides which network runs
+        rescale = Rescale()
+        x, score = self._differentiable(self.x, rescale)
+        others = rescale.others(score)
+        for baseline in baselines:
+            _, other = self._differentiable(baseline, rescale.baseline())
+            (multipliers,) = torch.autograd.grad(score, x, retain_graph=True)
+            self.backwards += 1
+            yield Rescaled(multipliers[0], float(other.detach()), others)
+
+    def _differentiable(self, image: Tensor, mode: AbstractContextManager[object]) -> tuple[Tensor, Tensor]:
+        """Run an image, and compute its score in float64, in a context; return the image, (1, 3, H, W), and the score.
+
+        Args:
+            image: (3, H, W).
+            mode: The context.
+        """
+        x = image[None].detach().requires_grad_()
+        self.forwards += 1
+        with torch.enable_grad(), mode:
+            logits = self._sent(self._run, x).cpu().double()  # MPS lacks float64
+            return x, self.target.value(self.target.potential(logits, self.model.output))
 
     @property
     def interception(self) -> Interception:
