@@ -300,6 +300,7 @@ class _Run:
             converges=self.method.converges,
             signed=self.method.signed,
             error=computed.error,
+            conservation=computed.conservation,
             unit=self.method.unit.format(score=self.scorer.target.unit),
             versions={
                 **_VERSIONS,

@@ -56,6 +56,8 @@ class Attribution:
         signed: True if the map is drawn in signed colours by default.
         remedies: Changes that the notes or the account recommend.
         error: Estimated L2 error of the map, relative to its L2 norm; None if the method does not estimate it.
+        conservation: Sum of the relevance at every stage of the network, by the stage's name, from the logits to the
+            pixels; empty if the method propagates none.
     """
 
     values: NDArray[Any]
@@ -81,6 +83,7 @@ class Attribution:
     signed: bool = False
     remedies: tuple[Remedy, ...] = ()
     error: float | None = None
+    conservation: tuple[tuple[str, float], ...] = ()
 
     @property
     def relative_delta(self) -> float | None:
@@ -241,6 +244,7 @@ def load(path: str | os.PathLike[str]) -> Attribution:
             notes=tuple(facts.pop("notes")),
             remedies=tuple(Remedy(**each) for each in facts.pop("remedies", ())),
             prediction=tuple((int(i), str(name), float(p)) for i, name, p in facts.pop("prediction")),
+            conservation=tuple((str(name), float(total)) for name, total in facts.pop("conservation", ())),
             **facts,
         )
     except OSError as error:

@@ -52,6 +52,8 @@ class Computed:
         notes: Warnings, as sentences.
         remedies: Changes that the notes recommend.
         error: Estimated L2 error of the values, relative to their L2 norm; None if it is not estimated.
+        conservation: For a method that propagates relevance, its sum at every stage, by name, from the logits to the
+            pixels.
     """
 
     values: Tensor
@@ -60,6 +62,7 @@ class Computed:
     notes: tuple[str, ...] = ()
     remedies: tuple[Remedy, ...] = ()
     error: float | None = None
+    conservation: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True)

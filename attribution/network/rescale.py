@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from attribution.network.dominators import ordered
-from attribution.network.nonlinear import Gates, nonlinearity, tensors
+from attribution.network.elementwise import Elementwise, elementwise, first_argument
+from attribution.network.nonlinear import Gates, nonlinearity
 from attribution.network.spellings import spellings
 from attribution.refusal import Refusal
 
@@ -66,7 +67,7 @@ class Rescale(TorchFunctionMode):
             return self._gates.follow(func, args, kwargs)
         self.calls.append(call)
         x = call.x
-        call.x = x.detach().clone() if call.in_place else x.detach()
+        call.x = x.detach().clone() if call.overwritable else x.detach()
         if call.in_place and x._is_view():  # otherwise the graph would not show it
             return x.copy_(_Rescale.apply(x, call, False))
         return call.returned(_Rescale.apply(x, call, call.in_place))
@@ -107,7 +108,10 @@ class _Call(ABC):
         func: The callable.
         x: Its input for the photo.
         in_place: True if it overwrites its input.
+        overwritable: True if a later operator may overwrite its input without an error from autograd.
     """
+
+    overwritable = True
 
     def __init__(self, func: Any, x: Tensor, in_place: bool = False) -> None:
         self.func, self.x, self.in_place = func, x, in_place
@@ -157,18 +161,19 @@ def _missed(node: Any) -> str | None:
 class _Elementwise(_Call):
     """An elementwise function."""
 
-    def __init__(self, func: Any, apply: Callable[[Tensor], Tensor], exact: bool, x: Tensor, in_place: bool) -> None:
-        super().__init__(func, x, in_place)
-        self._apply, self._exact = apply, exact
+    def __init__(self, func: Any, found: Elementwise) -> None:
+        super().__init__(func, found.x, found.in_place)
+        self._found = found
 
     def run(self, x: Tensor) -> Tensor:
-        return self._apply(x)
+        return self._found.apply(x)
 
     def compare(self, b: Tensor) -> None:
         difference = self.x - b
-        outputs = [self._apply(each.clone() if self.in_place else each) for each in (self.x, b)]
+        outputs = [self._found.of(each) for each in (self.x, b)]
         multiplier = (outputs[0] - outputs[1]).div_(difference)
-        near = difference.abs_() <= (0 if self._exact else torch.finfo(b.dtype).eps ** 0.5)
+        # The difference of rounded outputs is useless if the inputs are near.
+        near = difference.abs_() <= (0 if self._found.exact else torch.finfo(b.dtype).eps ** 0.5)
         if near.any():
             multiplier = torch.where(near, self._derivative((self.x + b) / 2), multiplier)
         self._multiplier = multiplier
@@ -176,7 +181,7 @@ class _Elementwise(_Call):
     def _derivative(self, z: Tensor) -> Tensor:
         with torch.enable_grad():
             z = z.requires_grad_()
-            (derivative,) = torch.autograd.grad(self._apply(z.clone() if self.in_place else z).sum(), z)
+            (derivative,) = torch.autograd.grad(self._found.of(z).sum(), z)
         return derivative
 
     def back(self, signal: Tensor) -> Tensor:
@@ -185,6 +190,8 @@ class _Elementwise(_Call):
 
 class _MaxPool(_Call):
     """Max-pooling: the output's difference goes to the maximum of the side, photo or baseline, that is larger."""
+
+    overwritable = False
 
     def __init__(
         self, func: Any, x: Tensor, pool: Callable[..., Any], back: Callable[..., Tensor], with_indices: bool
@@ -250,36 +257,18 @@ class _LogSumExp(_Call):
         return enumerate(self.x.shape)
 
 
-# One parser per family of spellings; it returns None if the rule does not cover the call.
-
-
 def _parsed(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Call | None:
+    """Return a call that the rule covers; None for all others."""
+    if found := elementwise(func, args, kwargs):
+        return _Elementwise(func, found)
     parse = _PARSERS.get(func) if torch.is_grad_enabled() else None
     if parse is None:
         return None
-    if args:
-        x, args = args[0], args[1:]
-    else:
-        x = kwargs.get("input", kwargs.get("self"))
-        kwargs = {name: each for name, each in kwargs.items() if name not in ("input", "self")}
-    rest = list(tensors((args, kwargs)))
-    if not isinstance(x, Tensor) or not x.requires_grad or any(each.requires_grad for each in rest):
-        return None
-    return parse(func, x, args, kwargs)
+    x, args, kwargs = first_argument(args, kwargs)
+    return parse(func, x, args, kwargs) if x.requires_grad else None
 
 
 Parser = Callable[[Any, Tensor, tuple[Any, ...], dict[str, Any]], _Call | None]
-
-
-def _elementwise(exact: bool, in_place: bool) -> Parser:
-    def parse(func: Any, x: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Call | None:
-        names = func.__code__.co_varnames[1:] if hasattr(func, "__code__") else ()
-        overwrites = in_place or bool({**dict(zip(names, args, strict=False)), **kwargs}.get("inplace"))
-        if any(each.ndim and func not in _WEIGHTED for each in tensors((args, kwargs))):
-            return None
-        return _Elementwise(func, lambda z: func(z, *args, **kwargs), exact, x, overwrites)
-
-    return parse
 
 
 def _max_pool(func: Any, x: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Call:
@@ -334,17 +323,8 @@ def _pair(value: Any) -> list[Any]:
     return values * 2 if len(values) == 1 else values
 
 
-# Their quotient of differences is exact up to rounding, however near the two inputs are; and their kinks count.
-_PIECEWISE_LINEAR = "relu relu6 hardtanh threshold clamp clip clamp_min clamp_max abs hardshrink softshrink".split()
-_SMOOTH = """sigmoid hardsigmoid logsigmoid log_sigmoid tanh tanhshrink silu hardswish mish gelu softplus softsign elu
-    celu selu leaky_relu prelu exp expm1""".split()
-
-
 def _parsers() -> Iterator[tuple[Any, Parser]]:
-    """Yield every PyTorch callable that the rule covers, with its parser."""
-    for name in (*_PIECEWISE_LINEAR, *_SMOOTH):
-        for func, in_place in spellings(name):
-            yield func, _elementwise(name in _PIECEWISE_LINEAR, in_place)
+    """Yield every other PyTorch callable that the rule covers, with the function that parses its calls."""
     for name in ("max_pool2d", "max_pool2d_with_indices"):
         yield from ((func, _max_pool) for func, _ in spellings(name))
     for name in ("adaptive_max_pool2d", "adaptive_max_pool2d_with_indices"):
@@ -353,7 +333,6 @@ def _parsers() -> Iterator[tuple[Any, Parser]]:
 
 
 _PARSERS: dict[Any, Parser] = dict(_parsers())
-_WEIGHTED = {func for func, _ in spellings("prelu")}
 _WITH_INDICES = {
     *(func for name in ("max_pool2d", "adaptive_max_pool2d") for func, _ in spellings(f"{name}_with_indices")),
     torch._C._nn.adaptive_max_pool2d,

@@ -17,6 +17,7 @@ from attribution.network.layer import Layer
 from attribution.network.layers import Output, outputs
 from attribution.network.model import Model
 from attribution.network.rectifiers import Interception, Rectifiers
+from attribution.network.relevance import Relevance, Rules
 from attribution.network.rescale import Rescale
 from attribution.refusal import Refusal
 from attribution.system.memory import exhausted, share
@@ -67,6 +68,23 @@ class Rescaled:
     multipliers: Tensor
     baseline_score: float
     others: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Propagated:
+    """The result of layer-wise relevance propagation.
+
+    Attributes:
+        values: (3, H, W), in the unit of the score.
+        conservation: The sum of the relevance at every stage, by the stage's name, from the logits to the pixels.
+        others: Names of the nonlinear operators that have no rule.
+        gated: Number of products of two activations, of which one counted as a constant.
+    """
+
+    values: Tensor
+    conservation: tuple[tuple[str, float], ...]
+    others: tuple[str, ...]
+    gated: int
 
 
 class Scorer:
@@ -352,6 +370,33 @@ class Scorer:
             (multipliers,) = torch.autograd.grad(score, x, retain_graph=True)
             self.backwards += 1
             yield Rescaled(multipliers[0], float(other.detach()), others)
+
+    def relevance(self, rules: Rules) -> Propagated:
+        """Propagate the relevance of the photo's logits, times the gradient of the score, to its pixels.
+
+        Args:
+            rules: The rules of layer-wise relevance propagation.
+
+        Raises:
+            Refusal: If the first linear operator has a rule of its own, and does not take the photo itself.
+        """
+        _ = self.target  # first, since the photo decides which network runs
+        x = self.x[None].detach().requires_grad_()
+        self.forwards += 1
+        self.backwards += 1
+        with torch.enable_grad():
+            with Relevance(rules, x, self.model.box) as relevance:
+                logits = self._sent(self._run, x)
+            others = relevance.others(logits)
+            stages = relevance.stages(logits)
+            potential = self.target.potential(logits, self.model.output)
+            signal, *signals = torch.autograd.grad(potential.sum(), [x, *stages])
+        values = self._scale(x.detach() * signal + relevance.deposited, logits)[0]
+        sums = [float((stage.detach() * each).double().sum()) for stage, each in zip(stages, signals, strict=True)]
+        slope = float(self.target.slope(self._potential(logits)))
+        names = ["logits", *(" x ".join(map(str, stage.shape[1:])) for stage in stages[1:])]
+        conserved = [(name, slope * each) for name, each in zip(names, sums, strict=True)]
+        return Propagated(values, (*conserved, ("pixels", float(values.double().sum()))), others, relevance.gated)
 
     def _differentiable(self, image: Tensor, mode: AbstractContextManager[object]) -> tuple[Tensor, Tensor]:
         """Run an image, and compute its score in float64, in a context; return the image, (1, 3, H, W), and the score.

@@ -17,4 +17,4 @@ def spellings(name: str) -> Iterator[tuple[Any, bool]]:
             if (func := getattr(space, spelling, None)) is not None:
                 yield func, in_place
                 if space is torch.ops.aten:
-                    yield func.default, in_place
+                    yield getattr(func, "default", None) or func.Tensor, in_place  # by the overload's name
