@@ -10,9 +10,10 @@ from torch import Tensor
 from attribution.network.nonlinear import tensors
 from attribution.network.spellings import spellings
 
+# Every output is the input up to its sign, or a constant; curves with kinks, or rounded lines; smooth curves.
 _CLIPPING = "relu relu6 hardtanh threshold clamp clip clamp_min clamp_max abs hardshrink".split()
-_OTHERS = """leaky_relu prelu softshrink sigmoid hardsigmoid logsigmoid log_sigmoid tanh tanhshrink silu hardswish mish
-    gelu softplus softsign elu celu selu exp expm1""".split()
+_KINKED = "leaky_relu prelu softshrink hardsigmoid hardswish elu celu selu".split()
+_SMOOTH = """sigmoid logsigmoid log_sigmoid tanh tanhshrink silu mish gelu softplus softsign exp expm1""".split()
 _HOMOGENEOUS = frozenset("relu leaky_relu prelu abs".split())
 _BOUNDED = frozenset("sigmoid hardsigmoid tanh".split())
 
@@ -33,10 +34,15 @@ class Elementwise:
     apply: Callable[[Tensor], Tensor]
     in_place: bool
 
-    @property
-    def exact(self) -> bool:
-        """True if every output is the input up to its sign, or a constant, so that it is never rounded."""
-        return self.name in _CLIPPING
+    def near(self, dtype: torch.dtype) -> float:
+        """Return the difference of two inputs up to which the derivative between them replaces the quotient.
+
+        The quotient's error is about eps / difference. That of the derivative is its square for smooth functions, and
+        up to half the change of slope if there is a kink between the two.
+        """
+        if self.name in _CLIPPING:
+            return 0.0
+        return float(torch.finfo(dtype).eps ** (1 / 3 if self.name in _SMOOTH else 1 / 2))
 
     @property
     def homogeneous(self) -> bool:
@@ -78,7 +84,7 @@ def first_argument(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Tenso
 
 
 def _functions() -> Iterator[tuple[Any, tuple[str, bool]]]:
-    for name in (*_CLIPPING, *_OTHERS):
+    for name in (*_CLIPPING, *_KINKED, *_SMOOTH):
         for func, in_place in spellings(name):
             yield func, (name, in_place)
 

@@ -83,7 +83,7 @@ def _epsilon(call: _Linear, epsilon: float) -> Tensor:
     """Apply the epsilon rule, a w / (z + epsilon sign(z))."""
     carrier = call.output()
     z = carrier.detach()
-    return _carried(z, (carrier, z / (z + torch.where(z < 0, -epsilon, epsilon)))) if epsilon else carrier
+    return _carried(z, (carrier, z / (z + torch.full_like(z, epsilon).copysign_(z)))) if epsilon else carrier
 
 
 def _alpha_beta(call: _Linear, alpha: float) -> Tensor:

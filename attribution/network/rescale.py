@@ -173,7 +173,7 @@ class _Elementwise(_Call):
         outputs = [self._found.of(each) for each in (self.x, b)]
         multiplier = (outputs[0] - outputs[1]).div_(difference)
         # The difference of rounded outputs is useless if the inputs are near.
-        near = difference.abs_() <= (0 if self._found.exact else torch.finfo(b.dtype).eps ** 0.5)
+        near = difference.abs_() <= self._found.near(b.dtype)
         if near.any():
             multiplier = torch.where(near, self._derivative((self.x + b) / 2), multiplier)
         self._multiplier = multiplier
