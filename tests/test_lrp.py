@@ -183,12 +183,35 @@ def test_attention_is_refused() -> None:
         explain(net, noise(3, SIDE, SIDE), at.LRP())
 
 
-def test_a_first_operator_that_does_not_take_the_photo_is_refused() -> None:
-    net = randomise(nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(12, 4, 3), nn.Flatten(), nn.Linear(16, CLASSES)))
-    x = noise(3, 8, 8)
-    with pytest.raises(at.Refusal, match="flat rule distributes relevance over the pixels"):
-        explain(net, x, at.LRP())
-    assert explain(net, x, at.LRP("epsilon")).values.any()
+class Flip(nn.Module):
+    """Mirrors the image."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flip(3)
+
+
+def test_reordered_pixels_get_their_own_relevance() -> None:
+    x, net = noise(3, 8, 8, dtype=torch.float64), nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 12))
+    randomise(net.double())
+    for composite in ("epsilon_plus_flat", "epsilon_plus_box"):
+        expected = explain(net, x.flip(2), at.LRP(composite)).values
+        found = explain(nn.Sequential(Flip(), net), x, at.LRP(composite)).values
+        np.testing.assert_allclose(found[..., ::-1], expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("before", [nn.AvgPool2d(2), nn.PixelUnshuffle(2), nn.ZeroPad2d(1)])
+def test_what_precedes_the_first_operator_shares_its_relevance(before: nn.Module) -> None:
+    channels = before(torch.zeros(1, 3, 8, 8)).shape[1]
+    net = nn.Sequential(before, nn.Conv2d(channels, 4, 3), nn.ReLU(), nn.Flatten(), nn.LazyLinear(CLASSES))
+    x = noise(3, 8, 8, dtype=torch.float64)
+    net(x[None].float())
+    found = explain(randomise(net).double(), x, at.LRP())
+    assert found.values.all()
+    conserved = found.values.sum() == pytest.approx(found.conservation[-2][1], rel=1e-9)
+    assert conserved == (not isinstance(before, nn.ZeroPad2d))  # the padding has its share
+    if channels != 3:
+        with pytest.raises(at.Refusal, match="box rule"):
+            explain(net, x, at.LRP("epsilon_plus_box"))
 
 
 def test_grey_models_share_the_relevance_equally() -> None:

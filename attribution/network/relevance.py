@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from attribution.network.dominators import dominators, ordered
+from attribution.network.dominators import dominators, leading_to, ordered
 from attribution.network.elementwise import Elementwise, elementwise
 from attribution.network.nonlinear import Gates, nonlinearity, tensors
 from attribution.network.spellings import spellings
@@ -83,7 +83,8 @@ def _epsilon(call: _Linear, epsilon: float) -> Tensor:
     """Apply the epsilon rule, a w / (z + epsilon sign(z))."""
     carrier = call.output()
     z = carrier.detach()
-    return _carried(z, (carrier, z / (z + torch.full_like(z, epsilon).copysign_(z)))) if epsilon else carrier
+    ratio = z / (z + torch.full_like(z, epsilon).copysign_(z)) if epsilon else torch.ones(()).to(z)
+    return _carried(z, (carrier, ratio))
 
 
 def _alpha_beta(call: _Linear, alpha: float) -> Tensor:
@@ -164,17 +165,15 @@ class Relevance(TorchFunctionMode):
             In the order from the logits, which are the first.
         """
         order = ordered(logits.grad_fn)
-        nodes = dominators(order, self.x)
-        by_node = {each.grad_fn: each for each in self._results.values() if each.grad_fn in nodes}
-        image = (len(self.box[0]), *self.x.shape[2:])
-        seen, found = {logits[0].numel(), image}, [logits]
-        for each in (by_node[node] for node in order if node in by_node):
-            size = each[0].numel() if each.shape[1:] != image else image
-            resolution = each.shape[2:] if each.ndim == 4 else each.shape[1:]
-            if len(each) == len(logits) and not {size, resolution} & seen:
-                found.append(each)
-            seen |= {size, resolution}
+        passed = dominators(order, self.x) & leading_to(order, lambda node: node.name() in _REACHED)
+        results = {each.grad_fn: each for each in self._results.values() if each.grad_fn in passed}
         self._results.clear()
+        seen, found = {logits[0].numel(), logits.shape[1:]}, [logits]
+        for each in (results[node] for node in order if node in results):
+            known = {each[0].numel(), each.shape[2:] if each.ndim == 4 else each.shape[1:]}  # size, resolution
+            if len(each) == len(logits) and not known & seen:
+                found.append(each)
+            seen |= known
         return found
 
     def others(self, logits: Tensor) -> tuple[str, ...]:
@@ -210,25 +209,35 @@ class Relevance(TorchFunctionMode):
     def _linear(self, call: _Linear) -> Tensor:
         first = self.rules.first
         if first and not any(node.name() in _REACHED for node in ordered(call.a.grad_fn)):
-            channels = len(self.box[0])
-            image = (channels, *self.x.shape[2:])
-            if call.a.shape[1:] not in (image, (torch.Size(image).numel(),)) or (first == "box" and call.a.ndim == 2):
+            if first == "box" and call.a.shape[1:-2] != self.box[0].shape[:1]:
                 raise Refusal(
-                    f"The {first} rule distributes relevance over the pixels, but the first linear operator does not "
-                    f"take the photo itself, it takes shape {tuple(call.a.shape[1:])}; choose the composite epsilon."
+                    "The box rule needs the photo's channels as input of the first linear operator, got shape "
+                    f"{tuple(call.a.shape[1:])}; choose a composite with the flat rule, or epsilon."
                 )
             with torch.no_grad():
                 z = call.output()
-            result: Tensor = _Deposit.apply(_Held(z), call.a, partial(self._deposit, FIRST_RULES[first], call, z))
+            deposit = partial(self._deposit, FIRST_RULES[first], call, z, self._sums(call.a))
+            result: Tensor = _Deposit.apply(_Held(z), call.a, deposit)
             return result
         rule = CONVOLUTION_RULES[self.rules.convolution] if call.weight.ndim > 2 else _epsilon
         return rule(call, self.rules.epsilon)
 
-    def _deposit(self, rule: Callable[..., Tensor], call: _Linear, z: Tensor, signal: Tensor) -> None:
+    def _sums(self, a: Tensor) -> Tensor:
+        """Return the sum of the derivatives of each value with respect to the pixels, in the shape of the values."""
+        ones = torch.ones_like(a).requires_grad_()
+        (columns,) = torch.autograd.grad(a, self.x, ones, create_graph=True)
+        (rows,) = torch.autograd.grad(columns.sum(), ones)
+        return rows
+
+    def _deposit(self, rule: Callable[..., Tensor], call: _Linear, z: Tensor, sums: Tensor, signal: Tensor) -> None:
+        """Distribute relevance over the input, and each share over the pixels in proportion to its derivatives.
+
+        The input is normally the normalised photo; padding, reordered pixels and the mean of the channels occur, too.
+        """
         with torch.enable_grad():
             share = rule(call, z * signal, self.box)
-        image = share.view(len(share), -1, *self.x.shape[2:])
-        self.deposited += image if image.shape == self.x.shape else image.expand_as(self.x) / 3
+        (moved,) = torch.autograd.grad(call.a, self.x, _ratio(share, sums), retain_graph=True)
+        self.deposited += moved
 
 
 @dataclass

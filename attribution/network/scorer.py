@@ -378,7 +378,7 @@ class Scorer:
             rules: The rules of layer-wise relevance propagation.
 
         Raises:
-            Refusal: If the first linear operator has a rule of its own, and does not take the photo itself.
+            Refusal: If the first linear operator follows the box rule, and does not take the photo's channels.
         """
         _ = self.target  # first, since the photo decides which network runs
         x = self.x[None].detach().requires_grad_()

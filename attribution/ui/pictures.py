@@ -183,6 +183,15 @@ def _show_captions(result: Attribution, method: Method) -> None:
         st.caption(f":material/warning: {result.account}" if result.doubtful else result.account)
     for note in result.notes:
         st.caption(f":material/info: {note}")
+    if result.conservation:
+        st.dataframe(
+            {
+                "Stage": [name for name, _ in result.conservation],
+                "Relevance": [total for _, total in result.conservation],
+            },
+            hide_index=True,
+            column_config={"Relevance": st.column_config.NumberColumn(format="%.4g")},
+        )
 
 
 def _show_panel(result: Attribution, method: Method, outcome: Outcome, row: _Row, growing: bool) -> None:
