@@ -13,6 +13,7 @@ from attribution.ui import panels
 from attribution.ui.heading import show_heading
 from attribution.ui.session import rerun_page, session
 from attribution.ui.sidebar import apply_remedy, explain_class
+from attribution.ui.table import show_table
 from attribution.ui.watch import is_computing
 from attribution.viewer.message import Place, pack_classes, pack_partial, pack_photo, pack_toolbar
 from attribution.work.analysis import Outcome, Strip
@@ -184,13 +185,10 @@ def _show_captions(result: Attribution, method: Method) -> None:
     for note in result.notes:
         st.caption(f":material/info: {note}")
     if result.conservation:
-        st.dataframe(
-            {
-                "Stage": [name for name, _ in result.conservation],
-                "Relevance": [total for _, total in result.conservation],
-            },
-            hide_index=True,
-            column_config={"Relevance": st.column_config.NumberColumn(format="%.4g")},
+        stages, totals = zip(*result.conservation, strict=True)
+        show_table(
+            {"Stage": stages, "Relevance": [f"{total:.4g}" for total in totals]},
+            f"Sum of the relevance at every stage, {method.title}",
         )
 
 
