@@ -22,6 +22,7 @@ from pytorch_grad_cam import GradCAM, HiResCAM, LayerCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import Tensor, nn
 from torch.nn import functional
+from torchvision.models import squeezenet1_1
 from verdict import Verdict
 from zennit.attribution import Gradient
 from zennit.composites import EpsilonPlusFlat
@@ -78,6 +79,13 @@ def peers(net: Normalised, x: Tensor) -> dict[str, dict[str, Callable[[], Any]]]
         }
         return lambda: attr.Occlusion(net).attribute(images, target=TARGET, perturbations_per_eval=count, **window)
 
+    separate = copy.deepcopy(net)  # in which each rectifier is a module of its own, as Captum's DeepLIFT demands
+    separate.net = squeezenet1_1().eval()
+    separate.net.load_state_dict(net.net.state_dict())
+    for module in separate.modules():
+        if isinstance(module, nn.ReLU):
+            module.inplace = False
+
     def relevance() -> Any:
         with Gradient(net, EpsilonPlusFlat()) as attributor:
             return attributor(images, lambda logits: logits * functional.one_hot(torch.tensor([TARGET]), 1000))
@@ -103,7 +111,7 @@ def peers(net: Normalised, x: Tensor) -> dict[str, dict[str, Callable[[], Any]]]
         "guided_grad_cam": {"captum": lambda: attr.GuidedGradCam(net, layer).attribute(images, TARGET)},
         "hires_cam": {"grad-cam": cam(HiResCAM)},
         "layer_cam": {"grad-cam": cam(LayerCAM)},
-        "deep_lift": {"captum": lambda: attr.DeepLift(net).attribute(images, torch.zeros_like(images), TARGET)},
+        "deep_lift": {"captum": lambda: attr.DeepLift(separate).attribute(images, torch.zeros_like(images), TARGET)},
         "lrp": {"zennit": relevance},
         "occlusion": {"captum": occlude(1), "captum, 4 at a time": occlude(4)},
     }
