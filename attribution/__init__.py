@@ -52,6 +52,8 @@ from attribution.methods.perturbations.kernel_shap import KernelSHAP as KernelSH
 from attribution.methods.perturbations.lime import LIME as LIME
 from attribution.methods.perturbations.occlusion import Occlusion as Occlusion
 from attribution.methods.perturbations.rise import RISE as RISE
+from attribution.methods.propagation.deep_lift import DeepLIFT as DeepLIFT
+from attribution.methods.propagation.lrp import LRP as LRP
 from attribution.models import MODELS as MODELS
 from attribution.models import load_model as load_model
 from attribution.models.served import serve as serve

@@ -302,6 +302,7 @@ class _Run:
             error=computed.error,
             segments=computed.segments,
             standard_error=computed.standard_error,
+            conservation=computed.conservation,
             unit=self.method.unit.format(score=self.scorer.target.unit),
             versions={
                 **_VERSIONS,

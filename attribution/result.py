@@ -58,6 +58,8 @@ class Attribution:
         error: Estimated L2 error of the map, relative to its L2 norm; None if the method does not estimate it.
         segments: (H, W), labels from 0 to M - 1 of segments with one value each; None without segments.
         standard_error: (M,), of each segment's sum of values, due to the choice of masks; None without segments.
+        conservation: Sum of the relevance at every stage of the network, by the stage's name, from the logits to the
+            pixels; empty if the method propagates none.
     """
 
     values: NDArray[Any]
@@ -85,6 +87,7 @@ class Attribution:
     error: float | None = None
     segments: NDArray[np.int64] | None = None
     standard_error: NDArray[np.float64] | None = None
+    conservation: tuple[tuple[str, float], ...] = ()
 
     @property
     def relative_delta(self) -> float | None:
@@ -246,6 +249,7 @@ def load(path: str | os.PathLike[str]) -> Attribution:
             notes=tuple(facts.pop("notes")),
             remedies=tuple(Remedy(**each) for each in facts.pop("remedies", ())),
             prediction=tuple((int(i), str(name), float(p)) for i, name, p in facts.pop("prediction")),
+            conservation=tuple((str(name), float(total)) for name, total in facts.pop("conservation", ())),
             **facts,
         )
     except OSError as error:

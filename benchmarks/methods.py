@@ -1,8 +1,8 @@
-"""Seconds of every method on SqueezeNet beside those of Captum and pytorch-grad-cam, where they have it.
+"""Seconds of every method on SqueezeNet beside those of Captum, pytorch-grad-cam and zennit, where they have it.
 
 Same photo, class, score (the logit, which all have), settings and process; ours and theirs in turn, medians. Each peer
 runs with its defaults and, where it has a batch size, also with one of 4 images; the faster one counts. A method that
-neither has is timed alone.
+none has is timed alone.
 
     make benchmark NAME=methods
 
@@ -23,7 +23,11 @@ from captum import attr
 from pytorch_grad_cam import FinerCAM, GradCAM, GradCAMPlusPlus, HiResCAM, LayerCAM, ScoreCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.models import squeezenet1_1
 from verdict import Verdict
+from zennit.attribution import Gradient
+from zennit.composites import EpsilonPlusFlat
 
 import attribution as at
 from attribution.network.frozen import frozen_copy
@@ -89,6 +93,17 @@ def peers(net: Normalised, x: Tensor) -> dict[str, dict[str, Callable[[], Any]]]
         }
         return lambda: attr.Occlusion(net).attribute(images, target=TARGET, perturbations_per_eval=count, **window)
 
+    separate = copy.deepcopy(net)  # in which each rectifier is a module of its own, as Captum's DeepLIFT demands
+    separate.net = squeezenet1_1().eval()
+    separate.net.load_state_dict(net.net.state_dict())
+    for module in separate.modules():
+        if isinstance(module, nn.ReLU):
+            module.inplace = False
+
+    def relevance() -> Any:
+        with Gradient(net, EpsilonPlusFlat()) as attributor:
+            return attributor(images, lambda logits: logits * functional.one_hot(torch.tensor([TARGET]), 1000))
+
     def integrate(count: int | None) -> Callable[[], Any]:
         return lambda: attr.IntegratedGradients(net).attribute(
             images, torch.zeros_like(images), TARGET, n_steps=STEPS, internal_batch_size=count
@@ -122,6 +137,8 @@ def peers(net: Normalised, x: Tensor) -> dict[str, dict[str, Callable[[], Any]]]
         "score_cam": {"grad-cam": score(16), "grad-cam, 4 at a time": score(4)},
         "hires_cam": {"grad-cam": cam(HiResCAM)},
         "layer_cam": {"grad-cam": cam(LayerCAM)},
+        "deep_lift": {"captum": lambda: attr.DeepLift(separate).attribute(images, torch.zeros_like(images), TARGET)},
+        "lrp": {"zennit": relevance},
         "occlusion": {"captum": occlude(1), "captum, 4 at a time": occlude(4)},
         "lime": segmented(attr.Lime(net)),
         "kernel_shap": segmented(attr.KernelShap(net)),
@@ -170,7 +187,7 @@ def main() -> int:
         found = seconds({"ours": lambda method=method: at.attribute(model, x, method, target)} | theirs.get(key, {}))
         own = found.pop("ours")
         if not found:
-            print(f"methods {key}: {1000 * own:.0f} ms; neither peer has it")
+            print(f"methods {key}: {1000 * own:.0f} ms; no peer has it")
             continue
         name = min(found, key=lambda each: found[each])
         ratio = found[name] / own

@@ -270,10 +270,84 @@ def rollout(layers: list[Tensor]) -> Tensor:
     return product
 
 
-def relevance(layers: list[tuple[Tensor, Tensor]]) -> Tensor:
+def attention_relevance(layers: list[tuple[Tensor, Tensor]]) -> Tensor:
     """R - I, with R = I, then R + A R for every layer; A is the mean over heads of the positive products; (T, T)."""
     found = torch.eye(layers[0][0].shape[-1], dtype=torch.float64)
     for weights, gradients in layers:
         products = weights.double() * gradients.double()
         found = found + sum(torch.where(each > 0, each, 0.0) for each in products) / len(products) @ found
     return found - torch.eye(len(found), dtype=torch.float64)
+
+
+def deep_lift(layers: list[tuple[Tensor, Tensor]], x: Tensor, baseline: Tensor, unit: int) -> Tensor:
+    """The rescale rule in a chain of dense layers with rectifiers between them, unit by unit, (features,)."""
+    inputs: list[tuple[Tensor, Tensor]] = []  # of each rectifier, for the photo and for the baseline
+    at_x, at_b = x, baseline
+    for weight, bias in layers:
+        at_x, at_b = weight @ at_x + bias, weight @ at_b + bias
+        inputs.append((at_x, at_b))
+        at_x, at_b = at_x.clamp(min=0), at_b.clamp(min=0)
+    multipliers = layers[-1][0][unit]
+    for (weight, _), (z_x, z_b) in zip(layers[-2::-1], inputs[-2::-1], strict=True):
+        rescaled = torch.zeros_like(multipliers)
+        for place in range(len(multipliers)):
+            difference = float(z_x[place] - z_b[place])
+            risen = max(float(z_x[place]), 0.0) - max(float(z_b[place]), 0.0)
+            slope = risen / difference if difference else float(z_x[place] > 0)
+            rescaled[place] = multipliers[place] * slope
+        multipliers = weight.T @ rescaled
+    return multipliers * (x - baseline)
+
+
+def max_pool_contributions(pool: nn.MaxPool2d, x: Tensor, baseline: Tensor) -> Tensor:
+    """The change of each window's maximum, at the place of the larger of the two maxima, (H, W)."""
+    total = torch.zeros_like(x)
+    for row in range(0, x.shape[0] - pool.kernel_size + 1, pool.stride):
+        for column in range(0, x.shape[1] - pool.kernel_size + 1, pool.stride):
+            places = [(row + i, column + j) for i in range(pool.kernel_size) for j in range(pool.kernel_size)]
+            of_x, of_b = max(places, key=lambda at: float(x[at])), max(places, key=lambda at: float(baseline[at]))
+            total[of_x if x[of_x] >= baseline[of_b] else of_b] += x[of_x] - baseline[of_b]
+    return total
+
+
+def dense(layer: nn.Module, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """A linear layer as matrix and bias, by sending every unit vector through it, (outputs, inputs), (outputs,)."""
+    count = torch.Size(shape).numel()
+    with torch.no_grad():
+        bias = layer(torch.zeros(1, *shape, dtype=torch.float64)).flatten()
+        columns = layer(torch.eye(count, dtype=torch.float64).view(count, *shape)).flatten(1)
+    return (columns - bias).T, bias
+
+
+def relevance(weight: Tensor, bias: Tensor, a: Tensor, above: Tensor, rule: str, epsilon: float = 0.0) -> Tensor:
+    """Relevance of the inputs a of a dense layer, given that of its outputs, one output after the other.
+
+    Args:
+        weight: (outputs, inputs).
+        bias: (outputs,).
+        a: (inputs,).
+        above: (outputs,), their relevance.
+        rule: "epsilon", "z_plus", "alpha2_beta1", "flat" or "box", for inputs in [0, 1].
+        epsilon: Of the epsilon rule.
+    """
+    below = torch.zeros_like(a)
+    for row, offset, share in zip(weight, bias, above, strict=True):
+        if not share:
+            continue
+        flow = a * row
+        positive, negative = flow.clamp(min=0), flow.clamp(max=0)
+        whole = float(flow.sum() + offset)
+        rise, fall = float(positive.sum() + offset.clamp(min=0)), float(negative.sum() + offset.clamp(max=0))
+        if rule == "epsilon":
+            part = flow / (whole + (-epsilon if whole < 0 else epsilon))
+        elif rule == "z_plus":
+            part = positive / rise if rise else 0 * flow
+        elif rule == "alpha2_beta1":
+            part = (2 * positive / rise if rise else 0 * flow) - (negative / fall if fall else 0 * flow)
+        elif rule == "flat":
+            part = (row != 0).double() / (row != 0).sum()
+        else:
+            distance = flow - row.clamp(max=0)  # from the most adverse colour: white where the weight is negative
+            part = distance / distance.sum()
+        below += share * part
+    return below

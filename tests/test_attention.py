@@ -161,7 +161,7 @@ def same(found: np.ndarray, expected: np.ndarray, tolerance: float = 1e-9) -> No
 def test_maps_equal_the_literal_ones(size: tuple[int, int], first: bool) -> None:
     net = Tiny(size=size, first=first)
     layers = reference.attention(net, noise(3, *size, dtype=torch.float64), 1)
-    products = reference.rollout([weights for weights, _ in layers]), reference.relevance(layers)
+    products = reference.rollout([weights for weights, _ in layers]), reference.attention_relevance(layers)
     for found, product in zip(explained(net, size), products, strict=True):
         same(found, upsampled(product[0] if first else product.mean(0), size))
 
@@ -183,7 +183,7 @@ def test_one_layer() -> None:
 def literal() -> list[np.ndarray]:
     """The maps of a network of two layers."""
     layers = reference.attention(Tiny(depth=2), noise(3, 16, 16, dtype=torch.float64), 1)
-    products = reference.rollout([weights for weights, _ in layers]), reference.relevance(layers)
+    products = reference.rollout([weights for weights, _ in layers]), reference.attention_relevance(layers)
     return [upsampled(each[0], (16, 16)) for each in products]
 
 
@@ -244,7 +244,7 @@ def test_both_are_the_literal_products_and_shares_sum_to_one(
     tokens = Tokens(Layer("", 1, 1, count, 0), read)
     shares, relevances = (each.follow([*layers, pool][: depth + pooled], tokens) for each in METHODS)
     rollout = reference.rollout([each.values for each in layers])
-    relevance = reference.relevance([(each.values, each.gradient) for each in layers])
+    relevance = reference.attention_relevance([(each.values, each.gradient) for each in layers])
     if pooled:
         positive = (pool.values * pool.gradient).clamp(min=0).double().mean(0)[0]
         expected = pool.values.double().mean(0)[0] @ rollout, positive @ relevance + positive

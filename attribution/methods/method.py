@@ -22,6 +22,7 @@ GROUPS = (
     "gradients",
     "rectifier rules",
     "paths",
+    "propagation",
     "activations",
     "attention",
     "perturbations",
@@ -60,6 +61,8 @@ class Computed:
         error: Estimated L2 error of the values, relative to their L2 norm; None if it is not estimated.
         segments: (H, W), labels from 0 to M - 1 of segments with one value each; None without segments.
         standard_error: (M,), of each segment's sum of values, due to the choice of masks; None without segments.
+        conservation: For a method that propagates relevance, its sum at every stage, by name, from the logits to the
+            pixels.
     """
 
     values: Tensor
@@ -70,6 +73,7 @@ class Computed:
     error: float | None = None
     segments: NDArray[np.int64] | None = None
     standard_error: NDArray[np.float64] | None = None
+    conservation: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True)

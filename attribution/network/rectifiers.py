@@ -16,12 +16,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from attribution.network.dominators import ordered
 from attribution.network.nonlinear import Gates, nonlinearity
+from attribution.network.spellings import spellings
 
 
 def _gated(signal: Tensor, y: Tensor, hi: float) -> Tensor:
@@ -182,12 +182,8 @@ _RECTIFIER_PARSERS: dict[str, Callable[..., _Rectifier | None]] = {
 def _rectifier_functions() -> Iterator[tuple[Any, Callable[..., _Rectifier | None]]]:
     """Yield every PyTorch callable of each family, with the function that parses its calls."""
     for name, family in _RECTIFIER_PARSERS.items():
-        for space in (F, torch, Tensor, torch._C._nn, torch.ops.aten):
-            for spelling, read in ((name, family), (name + "_", _in_place(family))):
-                if (func := getattr(space, spelling, None)) is not None:
-                    yield func, read
-                    if space is torch.ops.aten:
-                        yield func.default, read
+        for func, in_place in spellings(name):
+            yield func, _in_place(family) if in_place else family
 
 
 def _in_place(family: Callable[..., _Rectifier | None]) -> Callable[..., _Rectifier | None]:

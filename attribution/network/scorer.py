@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
@@ -18,6 +19,8 @@ from attribution.network.layer import Layer
 from attribution.network.layers import Output, outputs
 from attribution.network.model import Model
 from attribution.network.rectifiers import Interception, Rectifiers
+from attribution.network.relevance import Relevance, Rules
+from attribution.network.rescale import Rescale
 from attribution.refusal import Refusal
 from attribution.system.memory import exhausted, share
 from attribution.targets.target import Target
@@ -53,6 +56,38 @@ class Tape:
     rectifiers: Rectifiers
     outputs: dict[str, Output]  # by module name
     gradients: dict[Any, Tensor | None]  # of the potentials, by rule, identity of the tensor and targets
+
+
+@dataclass(frozen=True)
+class Rescaled:
+    """The result of the rescale rule for one baseline.
+
+    Attributes:
+        multipliers: (3, H, W); times the photo's difference from the baseline, they distribute the score difference.
+        baseline_score: Score of the baseline.
+        others: Names of the nonlinear operators that keep their plain derivative.
+    """
+
+    multipliers: Tensor
+    baseline_score: float
+    others: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Propagated:
+    """The result of layer-wise relevance propagation.
+
+    Attributes:
+        values: (3, H, W), in the unit of the score.
+        conservation: The sum of the relevance at every stage, by the stage's name, from the logits to the pixels.
+        others: Names of the nonlinear operators that have no rule.
+        gated: Number of products of two activations, of which one counted as a constant.
+    """
+
+    values: Tensor
+    conservation: tuple[tuple[str, float], ...]
+    others: tuple[str, ...]
+    gated: int
 
 
 class Scorer:
@@ -382,6 +417,68 @@ class Scorer:
         slopes = [target.slope(target.potential(_double(logits), self.model.output)) for _, target in mixture]
         terms = zip(mixture, potentials, slopes, strict=True)
         return torch.stack([weight * slope.to(each) * each for (weight, _), each, slope in terms]).sum(0)
+
+    def rescale(self, baselines: Tensor) -> Iterator[Rescaled]:
+        """Backpropagate the photo's score to its pixels under the rescale rule, for one baseline after another.
+
+        The rule covers the score too: the logarithm and the exponentials in the log-odds, the sigmoid in the
+        probability. So the sum over the pixels is the difference of the scores.
+
+        Args:
+            baselines: (K, 3, H, W).
+
+        Raises:
+            Refusal: If the network runs other operators for a baseline than for the photo.
+        """
+        _ = self.target  # first, since the photo decides which network runs
+        rescale = Rescale()
+        x, score = self._differentiable(self.x, rescale)
+        others = rescale.others(score)
+        for baseline in baselines:
+            _, other = self._differentiable(baseline, rescale.baseline())
+            (multipliers,) = torch.autograd.grad(score, x, retain_graph=True)
+            self.backwards += 1
+            yield Rescaled(multipliers[0], float(other.detach()), others)
+
+    def relevance(self, rules: Rules) -> Propagated:
+        """Propagate the relevance of the photo's logits, times the gradient of the score, to its pixels.
+
+        Args:
+            rules: The rules of layer-wise relevance propagation.
+
+        Raises:
+            Refusal: If the first linear operator follows the box rule, and does not take the photo's channels.
+        """
+        _ = self.target  # first, since the photo decides which network runs
+        x = self.x[None].detach().requires_grad_()
+        self.forwards += 1
+        self.backwards += 1
+        with torch.enable_grad():
+            with Relevance(rules, x, self.model.box) as relevance:
+                logits = self._sent(self._run, x)
+            others = relevance.others(logits)
+            stages = relevance.stages(logits)
+            potential = self.target.potential(logits, self.model.output)
+            signal, *signals = torch.autograd.grad(potential.sum(), [x, *stages])
+        values = self._scale(x.detach() * signal + relevance.deposited, logits)[0]
+        sums = [float((stage.detach() * each).double().sum()) for stage, each in zip(stages, signals, strict=True)]
+        slope = float(self.target.slope(self._potential(logits)))
+        names = ["logits", *(" x ".join(map(str, stage.shape[1:])) for stage in stages[1:])]
+        conserved = [(name, slope * each) for name, each in zip(names, sums, strict=True)]
+        return Propagated(values, (*conserved, ("pixels", float(values.double().sum()))), others, relevance.gated)
+
+    def _differentiable(self, image: Tensor, mode: AbstractContextManager[object]) -> tuple[Tensor, Tensor]:
+        """Run an image, and compute its score in float64, in a context; return the image, (1, 3, H, W), and the score.
+
+        Args:
+            image: (3, H, W).
+            mode: The context.
+        """
+        x = image[None].detach().requires_grad_()
+        self.forwards += 1
+        with torch.enable_grad(), mode:
+            logits = self._sent(self._run, x).cpu().double()  # MPS lacks float64
+            return x, self.target.value(self.target.potential(logits, self.model.output))
 
     @property
     def interception(self) -> Interception:

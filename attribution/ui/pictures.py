@@ -13,6 +13,7 @@ from attribution.ui import panels
 from attribution.ui.heading import show_heading
 from attribution.ui.session import rerun_page, session
 from attribution.ui.sidebar import apply_remedy, explain_class
+from attribution.ui.table import show_table
 from attribution.ui.watch import is_computing
 from attribution.viewer.message import Place, pack_classes, pack_partial, pack_photo, pack_toolbar
 from attribution.work.analysis import Outcome, Strip
@@ -183,6 +184,12 @@ def _show_captions(result: Attribution, method: Method) -> None:
         st.caption(f":material/warning: {result.account}" if result.doubtful else result.account)
     for note in result.notes:
         st.caption(f":material/info: {note}")
+    if result.conservation:
+        stages, totals = zip(*result.conservation, strict=True)
+        show_table(
+            {"Stage": stages, "Relevance": [f"{total:.4g}" for total in totals]},
+            f"Sum of the relevance at every stage, {method.title}",
+        )
 
 
 def _show_panel(result: Attribution, method: Method, outcome: Outcome, row: _Row, growing: bool) -> None:

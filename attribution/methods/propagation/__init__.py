@@ -1,0 +1,1 @@
+"""Methods that propagate contributions back through the network, operator by operator."""

@@ -1,0 +1,128 @@
+"""Layer-wise relevance propagation."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from attribution.methods.citation import Citation
+from attribution.methods.method import Computed, Cost, Method, Tick
+from attribution.network.model import Model
+from attribution.network.relevance import Rules
+from attribution.network.scorer import Propagated, Scorer
+from attribution.refusal import Refusal
+from attribution.settings import Choice, Number, setting
+
+# The rule of the convolutions, and that of the first linear operator; all others follow the epsilon rule.
+COMPOSITES: dict[str, tuple[str, str | None]] = {
+    "epsilon_plus_flat": ("z_plus", "flat"),
+    "epsilon_plus_box": ("z_plus", "box"),
+    "epsilon_alpha2_beta1_flat": ("alpha2_beta1", "flat"),
+    "epsilon_alpha2_beta1_box": ("alpha2_beta1", "box"),
+    "epsilon": ("epsilon", None),
+}
+_ATTENTION = ("softmax", "attention")  # in the names of operators
+
+
+@dataclass(frozen=True)
+class LRP(Method):
+    """The relevance of the logits, propagated back to the pixels by one rule for each kind of operator.
+
+    Attributes:
+        composite: A key of COMPOSITES. Default: "epsilon_plus_flat".
+        epsilon: Added to the absolute value of the denominators of the epsilon rule. Default: 1e-6.
+    """
+
+    key: ClassVar[str] = "lrp"
+    title: ClassVar[str] = "LRP"
+    group: ClassVar[str] = "propagation"
+    idea: ClassVar[str] = (
+        "A score is distributed backwards: every neuron passes its relevance R on to its inputs a, in proportion to "
+        "their contributions a w. Rules that fit each depth of the network keep the map free of noise."
+    )
+    formula: ClassVar[str] = (
+        r"R_j = \sum_k \frac{a_j w_{jk}}{z_k + \epsilon \operatorname{sign} z_k} R_k,\qquad "
+        r"R_j = \sum_k \frac{(a_j w_{jk})^+}{\sum_i (a_i w_{ik})^+ + b_k^+} R_k \text{ in convolutions}"
+    )
+    shows: ClassVar[str] = "The parts of the photo from which activations flow that the network counts for the class."
+    cannot: ClassVar[str] = (
+        "How the score would change: in convolutions only positive contributions count, and biases absorb relevance."
+    )
+    passes: ClassVar[str] = (
+        "Conservation: without biases, the relevance has the same sum at every stage. The composite epsilon with "
+        "epsilon 0 is input x gradient in a ReLU network."
+    )
+    fails: ClassVar[str] = (
+        "With rules for positive contributions, the map hardly changes when upper layers are randomised "
+        "(Sixt et al. 2020)."
+    )
+    deviation: ClassVar[str] = (
+        "Relevance starts at the logits times the gradient of the score. Gates of squeeze-and-excite blocks and "
+        "deviations of norms count as constants."
+    )
+    source: ClassVar[Citation] = Citation(
+        (
+            "Sebastian Bach",
+            "Alexander Binder",
+            "Grégoire Montavon",
+            "Frederick Klauschen",
+            "Klaus-Robert Müller",
+            "Wojciech Samek",
+        ),
+        2015,
+        "On Pixel-Wise Explanations for Non-Linear Classifier Decisions by Layer-Wise Relevance Propagation",
+        journal="PLOS ONE",
+    )
+    signed: ClassVar[bool] = True
+
+    composite: str = setting(
+        Choice(
+            "Rules: epsilon in dense layers, z-plus or alpha-beta in convolutions, flat or box in the first layer.",
+            tuple(COMPOSITES),
+            {
+                "epsilon_plus_flat": "Epsilon, z-plus, flat",
+                "epsilon_plus_box": "Epsilon, z-plus, box",
+                "epsilon_alpha2_beta1_flat": "Epsilon, alpha 2 beta 1, flat",
+                "epsilon_alpha2_beta1_box": "Epsilon, alpha 2 beta 1, box",
+                "epsilon": "Epsilon everywhere",
+            },
+        ),
+        "epsilon_plus_flat",
+    )
+    epsilon: float = setting(
+        Number("Added to the absolute value of the denominators of the epsilon rule.", 0.0, 1.0, shown=False), 1e-6
+    )
+
+    def refusal(self, model: Model) -> str | None:
+        return self._refusal(model.inspection.operators.others)
+
+    def cost(self, size: tuple[int, int]) -> Cost:
+        return Cost(1, 1)
+
+    def compute(self, scorer: Scorer, tick: Tick) -> Computed:
+        convolution, first = COMPOSITES[self.composite]
+        found = scorer.relevance(Rules(convolution, first, self.epsilon))
+        if reason := self._refusal(found.others):
+            raise Refusal(reason)
+        return Computed(found.values, notes=tuple(self._notes(found)), conservation=found.conservation)
+
+    def _refusal(self, others: tuple[str, ...]) -> str | None:
+        if not (names := [name for name in others if any(part in name for part in _ATTENTION)]):
+            return None
+        return (
+            f"{self.title} has no rule for attention, and this network uses it ({', '.join(names)}); choose Input x "
+            "gradient instead."
+        )
+
+    def _notes(self, found: Propagated) -> list[str]:
+        (_, start), *_, (_, end) = found.conservation
+        change = f" ({end / start - 1:+.1%})" if start else ""
+        notes = [f"Relevance: {start:.4g} at the logits, {end:.4g} at the pixels{change}; biases make the difference."]
+        if found.gated:
+            notes.append(
+                "Activations are multiplied by activations; one factor, the gate, counted as a constant, which gets no "
+                "relevance."
+            )
+        if found.others:
+            notes.append(f"These operators have no rule, and kept the plain derivative: {', '.join(found.others)}.")
+        if COMPOSITES[self.composite] == ("epsilon", None) and self.epsilon == 0:
+            notes.append("With epsilon 0, this is input x gradient if all activations are ReLUs.")
+        return notes

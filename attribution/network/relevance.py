@@ -1,0 +1,394 @@
+"""Layer-wise relevance propagation (Bach et al. 2015), at the operator level.
+
+The relevance of an activation a is written a * m, and the signal m is what autograd sends back. Sums, concatenation,
+average pooling, rectifiers, max-pooling and constant factors then need no rule: their derivative splits the relevance
+in proportion, or sends it to the maximum. A rule replaces the way back only: the operator's output z goes forward, and
+the signal goes back through carriers c, such as the convolution with the positive weights, each multiplied by a ratio
+such as z / c. Biases absorb relevance.
+
+The first linear operator can instead distribute its relevance over the pixels by the flat rule (Lapuschkin et al. 2019)
+or the box rule (Montavon et al. 2017). The network's modules are neither searched nor changed.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from attribution.network.dominators import dominators, leading_to, ordered
+from attribution.network.elementwise import Elementwise, elementwise
+from attribution.network.nonlinear import Gates, nonlinearity, tensors
+from attribution.network.spellings import spellings
+from attribution.refusal import Refusal
+
+# Operators of which the derivative splits the relevance in proportion, and clamp, which the rules use.
+_PROPORTIONAL = frozenset("relu threshold leaky_relu prelu prelu_kernel abs clamp".split())
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The rules of the linear operators, by their place.
+
+    Attributes:
+        convolution: Rule of the convolutions, a key of CONVOLUTION_RULES; all other linear operators follow the epsilon
+            rule.
+        first: Rule of the first linear operator, a key of FIRST_RULES; None if it is no special case.
+        epsilon: Added to the absolute value of the denominators of the epsilon rule.
+    """
+
+    convolution: str
+    first: str | None
+    epsilon: float
+
+
+@dataclass(frozen=True)
+class _Linear:
+    """A call of a linear operator.
+
+    Attributes:
+        a: Its input.
+        weight: Its weight.
+        bias: Its bias, in a shape that can be added to its output; or None.
+        run: The operator without its bias: (input, weight) -> output.
+    """
+
+    a: Tensor
+    weight: Tensor
+    bias: Tensor | None
+    run: Callable[[Tensor, Tensor], Tensor]
+
+    def output(self) -> Tensor:
+        """Return the output; gradients flow through."""
+        z = self.run(self.a, self.weight)
+        return z if self.bias is None else z + self.bias
+
+    def part(self, positive: bool) -> tuple[Tensor, Tensor]:
+        """Return the sum of the positive or of the negative contributions, and the same with the bias."""
+        weights = [self.weight.clamp(min=0), self.weight.clamp(max=0)]
+        weights = weights if positive else weights[::-1]
+        total = self.run(self.a.clamp(min=0), weights[0])
+        if bool((self.a < 0).any()):
+            total = total + self.run(self.a.clamp(max=0), weights[1])
+        if self.bias is None:
+            return total, total.detach()
+        return total, total.detach() + (self.bias.clamp(min=0) if positive else self.bias.clamp(max=0))
+
+
+def _epsilon(call: _Linear, epsilon: float) -> Tensor:
+    """Apply the epsilon rule, a w / (z + epsilon sign(z))."""
+    carrier = call.output()
+    z = carrier.detach()
+    ratio = z / (z + torch.full_like(z, epsilon).copysign_(z)) if epsilon else torch.ones(()).to(z)
+    return _carried(z, (carrier, ratio))
+
+
+def _alpha_beta(call: _Linear, alpha: float) -> Tensor:
+    """Apply the alpha-beta rule: alpha times the positive, minus beta = alpha - 1 times the negative contributions."""
+    with torch.no_grad():
+        z = call.output()
+    positive, whole = call.part(positive=True)
+    carriers = [(positive, _ratio(alpha * z, whole))]
+    if alpha > 1:
+        negative, whole = call.part(positive=False)
+        carriers.append((negative, _ratio((1 - alpha) * z, whole)))
+    return _carried(z, *carriers)
+
+
+CONVOLUTION_RULES: dict[str, Callable[[_Linear, float], Tensor]] = {  # (call, epsilon) -> its output
+    "epsilon": _epsilon,
+    "z_plus": lambda call, epsilon: _alpha_beta(call, 1),
+    "alpha2_beta1": lambda call, epsilon: _alpha_beta(call, 2),
+}
+
+
+def _flat(call: _Linear, relevance: Tensor, box: tuple[Tensor, Tensor]) -> Tensor:
+    """Distribute relevance equally over the inputs of every output."""
+    del box
+    ones = torch.ones_like(call.a).requires_grad_()
+    count = call.run(ones, torch.ones_like(call.weight))
+    (share,) = torch.autograd.grad(count, ones, _ratio(relevance, count.detach()))
+    return share
+
+
+def _box(call: _Linear, relevance: Tensor, box: tuple[Tensor, Tensor]) -> Tensor:
+    """Distribute relevance by the distances of the pixels from the most adverse colour: a w - low w+ - high w-."""
+    inputs = [each.expand_as(call.a).detach().clone().requires_grad_() for each in (call.a, *box)]
+    weights = (call.weight, -call.weight.clamp(min=0), -call.weight.clamp(max=0))
+    total = sum(map(call.run, inputs, weights), torch.zeros_like(relevance))
+    signals = torch.autograd.grad(total, inputs, _ratio(relevance, total.detach()))
+    return sum((a.detach() * signal for a, signal in zip(inputs, signals, strict=True)), torch.zeros_like(call.a))
+
+
+FIRST_RULES: dict[str, Callable[[_Linear, Tensor, tuple[Tensor, Tensor]], Tensor]] = {"flat": _flat, "box": _box}
+
+
+class Relevance(TorchFunctionMode):
+    """A context in which the backward pass propagates relevance.
+
+        with Relevance(rules, x, box) as relevance:
+            logits = net(x)
+        signal, = torch.autograd.grad(logits[0, 5], x)
+        values = x * signal + relevance.deposited    # relevance of the pixels
+
+    Attributes:
+        deposited: (N, 3, H, W), the relevance that the first linear operators distributed in backward passes.
+        gated: Number of products in which one of two factors counted as a constant.
+    """
+
+    def __init__(self, rules: Rules, x: Tensor, box: tuple[Tensor, Tensor]) -> None:
+        """Start with no interceptions.
+
+        Args:
+            rules: The rules.
+            x: (N, 3, H, W), the images, a leaf of the graph.
+            box: Smallest and largest normalised pixel values, (C, 1, 1) each.
+        """
+        super().__init__()
+        self.rules, self.x, self.box = rules, x, box
+        self.deposited = torch.zeros_like(x)
+        self.gated = 0
+        self._gates = Gates()
+        self._results: dict[int, Tensor] = {}  # by identity
+
+    def stages(self, logits: Tensor) -> list[Tensor]:
+        """Return the tensors that all paths from the logits to the images pass, the last of every resolution.
+
+        Args:
+            logits: (N, K).
+
+        Returns:
+            In the order from the logits, which are the first.
+        """
+        order = ordered(logits.grad_fn)
+        passed = dominators(order, self.x) & leading_to(order, lambda node: node.name() in _REACHED)
+        results = {each.grad_fn: each for each in self._results.values() if each.grad_fn in passed}
+        self._results.clear()
+        seen, found = {logits[0].numel(), logits.shape[1:]}, [logits]
+        for each in (results[node] for node in order if node in results):
+            known = {each[0].numel(), each.shape[2:] if each.ndim == 4 else each.shape[1:]}  # size, resolution
+            if len(each) == len(logits) and not known & seen:
+                found.append(each)
+            seen |= known
+        return found
+
+    def others(self, logits: Tensor) -> tuple[str, ...]:
+        """Return the sorted names of the nonlinear operators that have no rule, and keep their plain derivative."""
+        names = set(self._gates.names)
+        for node in ordered(logits.grad_fn):
+            if node.name() not in _REACHED and (name := nonlinearity(node)):
+                names.add(name)
+        return tuple(sorted(names - _PROPORTIONAL))
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Apply the rule of an operator; forward all other calls."""
+        result = self._result(func, args, kwargs or {})
+        if isinstance(result, Tensor) and result.grad_fn is not None:
+            self._results[id(result)] = result
+        return result
+
+    def _result(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if torch.is_grad_enabled():
+            if func in _LINEAR and (linear := _LINEAR[func](*args, **kwargs)).a.requires_grad:
+                return self._linear(linear)
+            if func in _NORMS and any(each.requires_grad for each in tensors((args, kwargs))):
+                return _NORMS[func](*args, **kwargs)
+            if func in _PRODUCTS and all(isinstance(each, Tensor) and each.requires_grad for each in args[:2]):
+                self.gated += 1
+                return _gated(args[0], args[1], _PRODUCTS[func])
+            if found := elementwise(func, args, kwargs):
+                return func(*args, **kwargs) if found.homogeneous else _activated(found)
+        return self._gates.follow(func, args, kwargs)
+
+    def _linear(self, call: _Linear) -> Tensor:
+        first = self.rules.first
+        if first and not any(node.name() in _REACHED for node in ordered(call.a.grad_fn)):
+            if first == "box" and call.a.shape[1:-2] != self.box[0].shape[:1]:
+                raise Refusal(
+                    "The box rule needs the photo's channels as input of the first linear operator, got shape "
+                    f"{tuple(call.a.shape[1:])}; choose a composite with the flat rule, or epsilon."
+                )
+            with torch.no_grad():
+                z = call.output()
+            deposit = partial(self._deposit, FIRST_RULES[first], call, z, self._sums(call.a))
+            result: Tensor = _Deposit.apply(_Held(z), call.a, deposit)
+            return result
+        rule = CONVOLUTION_RULES[self.rules.convolution] if call.weight.ndim > 2 else _epsilon
+        return rule(call, self.rules.epsilon)
+
+    def _sums(self, a: Tensor) -> Tensor:
+        """Return the sum of the derivatives of each value with respect to the pixels, in the shape of the values."""
+        ones = torch.ones_like(a).requires_grad_()
+        (columns,) = torch.autograd.grad(a, self.x, ones, create_graph=True)
+        (rows,) = torch.autograd.grad(columns.sum(), ones)
+        return rows
+
+    def _deposit(self, rule: Callable[..., Tensor], call: _Linear, z: Tensor, sums: Tensor, signal: Tensor) -> None:
+        """Distribute relevance over the input, and each share over the pixels in proportion to its derivatives.
+
+        The input is normally the normalised photo; padding, reordered pixels and the mean of the channels occur, too.
+        """
+        with torch.enable_grad():
+            share = rule(call, z * signal, self.box)
+        (moved,) = torch.autograd.grad(call.a, self.x, _ratio(share, sums), retain_graph=True)
+        self.deposited += moved
+
+
+@dataclass
+class _Held:
+    """A tensor that is not an input of a custom function."""
+
+    tensor: Tensor | None
+
+    def take(self) -> Tensor:
+        tensor, self.tensor = self.tensor, None
+        assert tensor is not None
+        return tensor
+
+
+class _Carry(torch.autograd.Function):
+    """A tensor whose signal goes back through carriers, multiplied by a ratio for each."""
+
+    @staticmethod
+    def forward(ctx: Any, z: _Held, ratios: list[Tensor], bounded: bool, *carriers: Tensor) -> Tensor:
+        ctx.ratios, ctx.bounded = ratios, bounded
+        return z.take()
+
+    @staticmethod
+    def backward(ctx: Any, signal: Tensor) -> tuple[Tensor | None, ...]:
+        return None, None, None, *(signal * ratio for ratio in ctx.ratios)
+
+
+class _Deposit(torch.autograd.Function):
+    """The first linear operator, which distributes its relevance over the pixels and sends back nothing."""
+
+    @staticmethod
+    def forward(ctx: Any, z: _Held, a: Tensor, deposit: Callable[[Tensor], None]) -> Tensor:
+        ctx.deposit, ctx.shape = deposit, a.shape
+        return z.take().clone()  # the next operator may overwrite it
+
+    @staticmethod
+    def backward(ctx: Any, signal: Tensor) -> tuple[Tensor | None, ...]:
+        ctx.deposit(signal)
+        return None, torch.zeros(()).to(signal).expand(ctx.shape), None
+
+
+def _carried(z: Tensor, *carriers: tuple[Tensor, Tensor], bounded: bool = False) -> Tensor:
+    """Return a value whose signal goes back through (carrier, ratio) pairs; `bounded` marks a possible gate."""
+    result: Tensor = _Carry.apply(
+        _Held(z), [ratio for _, ratio in carriers], bounded, *(carrier for carrier, _ in carriers)
+    )
+    return result
+
+
+def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
+    """Divide; 0 where the denominator is 0."""
+    return torch.where(denominator == 0, 0, numerator / denominator)
+
+
+def _activated(call: Elementwise) -> Tensor:
+    """Pass the relevance of an activation on to its input unchanged: the ratio is y / x."""
+    x = call.x.detach()
+    with torch.no_grad():
+        y = call.of(x)
+    carrier = call.x.clone() if call.in_place else call.x
+    new = _carried(y, (carrier, _ratio(y, x)), bounded=call.bounded)
+    return call.x.copy_(new) if call.in_place else new
+
+
+def _gated(one: Tensor, other: Tensor, in_place: bool) -> Tensor:
+    """Multiply two factors: a gate counts as a constant, and two factors of one kind share the relevance equally.
+
+    A gate is the smaller of two tensors, as in squeeze-and-excite, or else the output of a sigmoid.
+    """
+    if one.numel() != other.numel():
+        first_is_gate, second_is_gate = one.numel() < other.numel(), one.numel() > other.numel()
+    else:
+        first_is_gate, second_is_gate = (getattr(each.grad_fn, "bounded", False) for each in (one, other))
+    if first_is_gate == second_is_gate:
+        result = (one * other.detach() + one.detach() * other) / 2
+    else:
+        result = one.detach() * other if first_is_gate else one * other.detach()
+    return one.copy_(result) if in_place else result
+
+
+# One function per signature, with the operator's own parameter names.
+
+
+def _conv2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> _Linear:
+    def run(a: Tensor, weight: Tensor) -> Tensor:
+        return torch.conv2d(a, weight, None, stride, padding, dilation, groups)
+
+    return _Linear(input, weight, None if bias is None else bias.view(-1, 1, 1), run)
+
+
+def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> _Linear:
+    return _Linear(input, weight, bias, F.linear)
+
+
+def _layer_norm(
+    input: Tensor,
+    normalized_shape: Any,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+    cudnn_enable: bool = True,
+) -> Tensor:
+    """Normalise; the deviation counts as a constant."""
+    result = _centred(input, tuple(range(-len(normalized_shape), 0)), eps)
+    result = result if weight is None else result * weight
+    return result if bias is None else result + bias
+
+
+def _group_norm(
+    input: Tensor,
+    num_groups: int,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+    cudnn_enabled: bool = True,
+) -> Tensor:
+    """Normalise; the deviation counts as a constant."""
+    groups = input.reshape(len(input), num_groups, -1)
+    result = _centred(groups, (-1,), eps).view(input.shape)
+    shape = (-1, *[1] * (input.ndim - 2))
+    result = result if weight is None else result * weight.view(shape)
+    return result if bias is None else result + bias.view(shape)
+
+
+def _centred(a: Tensor, dims: tuple[int, ...], eps: float) -> Tensor:
+    variance = a.detach().var(dims, correction=0, keepdim=True)
+    return (a - a.mean(dims, keepdim=True)) * torch.rsqrt(variance + eps)
+
+
+def _products() -> Iterator[tuple[Any, bool]]:
+    """Yield every PyTorch callable that multiplies, with True if it works in place."""
+    for name in ("mul", "multiply"):
+        yield from spellings(name)
+    yield from ((Tensor.__mul__, False), (Tensor.__rmul__, False), (Tensor.__imul__, True))
+
+
+_LINEAR: dict[Any, Callable[..., _Linear]] = {
+    **{func: _conv2d for func, _ in spellings("conv2d")},
+    **{func: _linear for func, _ in spellings("linear")},
+}
+_NORMS: dict[Any, Callable[..., Tensor]] = {
+    **{func: _layer_norm for func, _ in spellings("layer_norm")},
+    **{func: _group_norm for func, _ in spellings("group_norm")},
+}
+_PRODUCTS = dict(_products())
+_REACHED = tuple(f"{each.__name__}Backward" for each in (_Carry, _Deposit))  # names of their nodes in a graph
