@@ -47,16 +47,17 @@ class LRP(Method):
         "How the score would change: in convolutions only positive contributions count, and biases absorb relevance."
     )
     passes: ClassVar[str] = (
-        "Conservation: without biases, the relevance has the same sum at every stage. The composite epsilon with "
-        "epsilon 0 is input x gradient in a ReLU network."
+        "Conservation: without biases, the relevance has the same sum at every stage, except with alpha-beta where all "
+        "contributions have one sign. The composite epsilon with epsilon 0 is input x gradient in a ReLU network."
     )
     fails: ClassVar[str] = (
         "With rules for positive contributions, the map hardly changes when upper layers are randomised "
-        "(Sixt et al. 2020)."
+        "(Sixt et al. 2020). Equal functions can get different maps, such as before and after folding a batch norm."
     )
     deviation: ClassVar[str] = (
-        "Relevance starts at the logits times the gradient of the score. Gates of squeeze-and-excite blocks and "
-        "deviations of norms count as constants."
+        "Relevance starts as each logit times the derivative of the score. Gates of squeeze-and-excite blocks and "
+        "deviations of layer norms count as constants. The flat rule is of Lapuschkin et al. 2019, the box rule of "
+        "Montavon et al. 2017, their combinations of Kohlbrenner et al. 2020."
     )
     source: ClassVar[Citation] = Citation(
         (
