@@ -19,6 +19,7 @@ COMPOSITES: dict[str, tuple[str, str | None]] = {
     "epsilon_alpha2_beta1_box": ("alpha2_beta1", "box"),
     "epsilon": ("epsilon", None),
 }
+MIN_KEPT_SHARE = 0.1  # of the relevance, below which a note warns
 _ATTENTION = ("softmax", "attention")  # in the names of operators
 
 
@@ -117,6 +118,8 @@ class LRP(Method):
         (_, start), *_, (_, end) = found.conservation
         change = f" ({end / start - 1:+.1%})" if start else ""
         notes = [f"Relevance: {start:.4g} at the logits, {end:.4g} at the pixels{change}; biases make the difference."]
+        if abs(end) < MIN_KEPT_SHARE * abs(start):
+            notes.append("Biases absorbed nearly all relevance, so the map explains little of the score.")
         if found.gated:
             notes.append(
                 "Activations are multiplied by activations; one factor, the gate, counted as a constant, which gets no "
