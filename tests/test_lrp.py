@@ -122,7 +122,7 @@ def zennits(name: str, epsilon: float) -> dict[str, object]:
 
 @pytest.mark.parametrize("name", ["vgg11", "resnet18"])
 def test_zennit_agrees(name: str) -> None:
-    net, x = zoo_net(name, CLASSES).double(), noise(3, SIDE, SIDE, dtype=torch.float64)
+    net, x = zoo_net(name, CLASSES).double(), noise(3, 32, 32, dtype=torch.float64)
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.eps = 0.0  # zennit divides by sqrt(1 + eps) once more where it merges a batch norm
