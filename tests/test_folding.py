@@ -107,7 +107,8 @@ def test_what_cannot_be_folded_exactly_is_left_as_it_is(make: type[nn.Module]) -
     assert derived is net
 
 
-@pytest.mark.parametrize("method", CONVOLUTIONAL)
+# LRP depends on it by definition: a folded norm's shift is the convolution's bias, which shares its denominators.
+@pytest.mark.parametrize("method", [key for key in CONVOLUTIONAL if key != "lrp"])
 def test_folding_does_not_change_the_maps(method: str) -> None:
     model = model_of(randomise(zoo.resnet18(weights=None, num_classes=5)).double(), (64, 64), 5)
     assert model.running_net is not model.net

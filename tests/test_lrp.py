@@ -98,6 +98,12 @@ def test_biases_absorb_what_the_stages_lose() -> None:
     assert found.notes[1:] == ()
 
 
+def test_a_note_warns_if_biases_absorb_nearly_everything() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, CLASSES))
+    randomise(net)[0].bias.data.fill_(100.0)
+    assert explain(net, noise(3, 8, 8), at.LRP("epsilon")).notes[1].startswith("Biases absorbed nearly all")
+
+
 def zennits(name: str, epsilon: float) -> dict[str, object]:
     """Zennit's composites; its stabiliser of all other rules absorbs relevance, ours have none."""
     tiny, canonizers = 1e-14, [VGGCanonizer() if name == "vgg11" else ResNetCanonizer()]
@@ -116,7 +122,7 @@ def zennits(name: str, epsilon: float) -> dict[str, object]:
 
 @pytest.mark.parametrize("name", ["vgg11", "resnet18"])
 def test_zennit_agrees(name: str) -> None:
-    net, x = zoo_net(name, CLASSES).double(), noise(3, SIDE, SIDE, dtype=torch.float64)
+    net, x = zoo_net(name, CLASSES).double(), noise(3, 32, 32, dtype=torch.float64)
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.eps = 0.0  # zennit divides by sqrt(1 + eps) once more where it merges a batch norm
@@ -168,6 +174,7 @@ def test_activations_and_gates_pass_relevance_on_in_full() -> None:
         def forward(self, x: Tensor) -> Tensor:
             x = F.silu(self.conv(x))
             x = x * self.gate(x.mean((2, 3))).sigmoid()[:, :, None, None]
+            x = torch.mul(input=x, other=torch.ones(()).to(x))
             return self.last(F.layer_norm((x * torch.sigmoid(x)).mean((2, 3)), (4,)))
 
     net = without_biases(randomise(Gated())).double()

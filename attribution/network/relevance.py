@@ -199,7 +199,7 @@ class Relevance(TorchFunctionMode):
                 return self._linear(linear)
             if func in _NORMS and any(each.requires_grad for each in tensors((args, kwargs))):
                 return _NORMS[func](*args, **kwargs)
-            if func in _PRODUCTS and all(isinstance(each, Tensor) and each.requires_grad for each in args[:2]):
+            if func in _PRODUCTS and [isinstance(each, Tensor) and each.requires_grad for each in args] == [True, True]:
                 self.gated += 1
                 return _gated(args[0], args[1], _PRODUCTS[func])
             if found := elementwise(func, args, kwargs):
@@ -208,7 +208,7 @@ class Relevance(TorchFunctionMode):
 
     def _linear(self, call: _Linear) -> Tensor:
         first = self.rules.first
-        if first and not any(node.name() in _REACHED for node in ordered(call.a.grad_fn)):
+        if first and _precedes_rules(call.a):
             if first == "box" and call.a.shape[1:-2] != self.box[0].shape[:1]:
                 raise Refusal(
                     "The box rule needs the photo's channels as input of the first linear operator, got shape "
@@ -238,6 +238,19 @@ class Relevance(TorchFunctionMode):
             share = rule(call, z * signal, self.box)
         (moved,) = torch.autograd.grad(call.a, self.x, _ratio(share, sums), retain_graph=True)
         self.deposited += moved
+
+
+def _precedes_rules(a: Tensor) -> bool:
+    """True if no rule has been applied on the way from the images to a tensor."""
+    waiting: list[Any] = [a.grad_fn]
+    seen = set[Any]()
+    while waiting:  # usually ends after a few nodes
+        node = waiting.pop()
+        if node.name() in _REACHED:
+            return False
+        seen.add(node)
+        waiting += [following for following, _ in node.next_functions if following and following not in seen]
+    return True
 
 
 @dataclass
@@ -333,11 +346,11 @@ def _conv2d(
     def run(a: Tensor, weight: Tensor) -> Tensor:
         return torch.conv2d(a, weight, None, stride, padding, dilation, groups)
 
-    return _Linear(input, weight, None if bias is None else bias.view(-1, 1, 1), run)
+    return _Linear(input, weight.detach(), None if bias is None else bias.detach().view(-1, 1, 1), run)
 
 
 def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> _Linear:
-    return _Linear(input, weight, bias, F.linear)
+    return _Linear(input, weight.detach(), None if bias is None else bias.detach(), F.linear)
 
 
 def _layer_norm(

@@ -461,11 +461,11 @@ class Scorer:
             potential = self.target.potential(logits, self.model.output)
             signal, *signals = torch.autograd.grad(potential.sum(), [x, *stages])
         values = self._scale(x.detach() * signal + relevance.deposited, logits)[0]
-        sums = [float((stage.detach() * each).double().sum()) for stage, each in zip(stages, signals, strict=True)]
+        sums = [float(_double(stage * each).sum()) for stage, each in zip(stages, signals, strict=True)]
         slope = float(self.target.slope(self._potential(logits)))
         names = ["logits", *(" x ".join(map(str, stage.shape[1:])) for stage in stages[1:])]
         conserved = [(name, slope * each) for name, each in zip(names, sums, strict=True)]
-        return Propagated(values, (*conserved, ("pixels", float(values.double().sum()))), others, relevance.gated)
+        return Propagated(values, (*conserved, ("pixels", float(_double(values).sum()))), others, relevance.gated)
 
     def _differentiable(self, image: Tensor, mode: AbstractContextManager[object]) -> tuple[Tensor, Tensor]:
         """Run an image, and compute its score in float64, in a context; return the image, (1, 3, H, W), and the score.

@@ -19,6 +19,7 @@ COMPOSITES: dict[str, tuple[str, str | None]] = {
     "epsilon_alpha2_beta1_box": ("alpha2_beta1", "box"),
     "epsilon": ("epsilon", None),
 }
+MIN_KEPT_SHARE = 0.1  # of the relevance, below which a note warns
 _ATTENTION = ("softmax", "attention")  # in the names of operators
 
 
@@ -47,16 +48,17 @@ class LRP(Method):
         "How the score would change: in convolutions only positive contributions count, and biases absorb relevance."
     )
     passes: ClassVar[str] = (
-        "Conservation: without biases, the relevance has the same sum at every stage. The composite epsilon with "
-        "epsilon 0 is input x gradient in a ReLU network."
+        "Conservation: without biases, the relevance has the same sum at every stage, except with alpha-beta where all "
+        "contributions have one sign. The composite epsilon with epsilon 0 is input x gradient in a ReLU network."
     )
     fails: ClassVar[str] = (
         "With rules for positive contributions, the map hardly changes when upper layers are randomised "
-        "(Sixt et al. 2020)."
+        "(Sixt et al. 2020). Equal functions can get different maps, such as before and after folding a batch norm."
     )
     deviation: ClassVar[str] = (
-        "Relevance starts at the logits times the gradient of the score. Gates of squeeze-and-excite blocks and "
-        "deviations of norms count as constants."
+        "Relevance starts as each logit times the derivative of the score. Gates of squeeze-and-excite blocks and "
+        "deviations of layer norms count as constants. The flat rule is of Lapuschkin et al. 2019, the box rule of "
+        "Montavon et al. 2017, their combinations of Kohlbrenner et al. 2020."
     )
     source: ClassVar[Citation] = Citation(
         (
@@ -116,6 +118,8 @@ class LRP(Method):
         (_, start), *_, (_, end) = found.conservation
         change = f" ({end / start - 1:+.1%})" if start else ""
         notes = [f"Relevance: {start:.4g} at the logits, {end:.4g} at the pixels{change}; biases make the difference."]
+        if abs(end) < MIN_KEPT_SHARE * abs(start):
+            notes.append("Biases absorbed nearly all relevance, so the map explains little of the score.")
         if found.gated:
             notes.append(
                 "Activations are multiplied by activations; one factor, the gate, counted as a constant, which gets no "
