@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -70,17 +71,24 @@ def test_success_leaves_everything_as_it_was(made: Callable[[], nn.Module]) -> N
     assert list(seen(net)) == before
 
 
+@cache
+def broken_and_whole(made: Callable[[], nn.Module]) -> tuple[nn.Module, at.Model, at.Model]:
+    """Return a network that can fail, its model, and a model that cannot."""
+    net = Broken(made(), after=1000)
+    return net, model_of(net, (64, 64), 10), model_of(made(), (64, 64), 10)
+
+
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.key)
 def test_an_exception_leaves_everything_as_it_was(method: Method) -> None:
     made = callers_net if method.key in CONVOLUTIONAL else callers_transformer
-    net = Broken(made(), after=1000)
-    model, before = model_of(net, (64, 64), 10), list(seen(net))
+    net, model, whole = broken_and_whole(made)
+    before = list(seen(net))
     model.running_net.left = 0
     with pytest.raises(RuntimeError, match="out of order"):
         at.attribute(model, noise(3, 64, 64), method)
     assert list(seen(net)) == before
     model.running_net.left = 1000
-    expected = at.attribute(model_of(made(), (64, 64), 10), noise(3, 64, 64), method).values
+    expected = at.attribute(whole, noise(3, 64, 64), method).values
     assert np.array_equal(at.attribute(model, noise(3, 64, 64), method).values, expected)
 
 
