@@ -24,7 +24,7 @@ from attribution.network.device import available_devices  # noqa: E402
 
 METHODS = [
     *(at.Gradient(), at.GuidedBackprop(), at.ZeilerFergus(), at.IntegratedGradients(50, rule="midpoint")),
-    *(at.DeepLIFT(), at.LRP(), at.GradCAMPlusPlus(), at.FinerCAM(), at.ScoreCAM(channels=8)),
+    *(at.DeepLIFT(), at.LRP(), at.GradCAMPlusPlus(), at.FinerCAM(negative="kept"), at.ScoreCAM(channels=8)),
     *(at.AttentionRollout(), at.AttentionRelevance()),
 ]
 TARGET = at.Target(235, "logit")  # a probability of a random network can round to 0
@@ -43,10 +43,10 @@ def random_resnet(device: str) -> at.Model:
 
 def random_transformer(device: str) -> at.Model:
     """Return a small vision transformer with random weights."""
+    torch.manual_seed(0)  # of the tokens
     net = randomise(create_model("vit_tiny_patch16_224"))
-    return at.Model(
-        "ViT-Ti, random", net, (224, 224), (0.5,) * 3, (0.5,) * 3, list(map(str, range(1000))), device=device
-    )
+    classes = [str(index) for index in range(1000)]
+    return at.Model("ViT-Ti, random", net, (224, 224), (0.5,) * 3, (0.5,) * 3, classes, device=device)
 
 
 def speed(name: str, macs: float, device: str) -> None:
