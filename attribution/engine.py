@@ -1,5 +1,6 @@
 """The engine: attribute() and compare() explain a photo by one or several methods."""
 
+import math
 import platform
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -255,7 +256,12 @@ class _Run:
             computed = self.method.compute(self.scorer, tick)
         except Refusal as refusal:
             return refusal.with_traceback(None)  # the traceback would keep the graph alive
-        values = computed.values.detach().cpu().numpy()
+        values, baseline_score = computed.values.detach().cpu().numpy(), computed.baseline_score
+        if baseline_score is not None and not math.isfinite(baseline_score):
+            return Refusal(
+                f"The score of the baseline is {baseline_score}, since the network overflows; choose another baseline, "
+                "or float64."
+            )
         if not np.isfinite(values).all():
             return Refusal(
                 f"{self.method.title} returns values that are not finite for this photo and class {target.index}, "

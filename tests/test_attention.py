@@ -481,9 +481,9 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
         "whose attention is windowed (4 tokens in a window)",
     ),
     "hidden": (lambda: Refused(FastAttention.apply), "whose attention weights are hidden inside FastAttention"),
-    "opaque": (lambda: Refused(Scrambled.apply), "which has no attention"),
-    "over queries": (lambda: Refused(over_queries), "which changes the result of a softmax"),
-    "gated": (lambda: Refused(gated), "which changes the result of a softmax"),
+    "opaque": (lambda: Refused(Scrambled.apply), "which has no softmax attention"),
+    "over queries": (lambda: Refused(over_queries), "whose softmax does not weigh values directly"),
+    "gated": (lambda: Refused(gated), "whose softmax does not weigh values directly"),
     "between channels": (lambda: Refused(between_channels), "whose attention is between channels"),
     "square": (Square, "whose attention is between channels"),
 }
@@ -524,13 +524,13 @@ LIBRARIES: dict[str, tuple[Callable[[], nn.Module], str]] = {
         "whose attention is windowed (16 tokens in a window)",
     ),
     "xcit": (of_timm("xcit_nano_12_p16_224"), "whose attention is between channels"),
-    "cait": (of_timm("cait_xxs24_224"), "which changes the result of a softmax"),
+    "cait": (of_timm("cait_xxs24_224"), "whose softmax does not weigh values directly"),
     "pvt": (lambda: timm.create_model("pvt_v2_b0", num_classes=CLASSES), "attend among different tokens (256, 4, 64"),
     "levit": (
         lambda: timm.create_model("levit_128s", num_classes=CLASSES),
         "whose layers attend among different tokens (196, 49, 16)",
     ),
-    "resnet": (lambda: timm.create_model("resnet10t", num_classes=CLASSES), "which has no attention"),
+    "resnet": (lambda: timm.create_model("resnet10t", num_classes=CLASSES), "which has no softmax attention"),
 }
 
 

@@ -79,7 +79,7 @@ def test_smooth_activations_are_complete_and_products_are_named() -> None:
     x = noise(3, 8, 8, dtype=torch.float64)
     assert values(net, x, at.baselines.Black()).delta == pytest.approx(0, abs=1e-12)
     gated = values(zoo_net("mobilenet_v3_small", CLASSES), noise(3, SIDE, SIDE), at.baselines.Black())
-    assert gated.notes == ("Not covered by the rule, and so not exact in the sum: mul.",)
+    assert gated.notes == ("Not covered by the rule, so the sum may be off: mul.",)
     attending = model_of(
         randomise(create_model("vit_tiny_patch16_224", img_size=SIDE, num_classes=CLASSES)), (SIDE, SIDE), CLASSES
     )
@@ -179,6 +179,30 @@ def test_adaptive_max_pooling_is_complete() -> None:
     net(torch.zeros(1, 3, 9, 7))
     result = values(randomise(net).double(), noise(3, 9, 7, dtype=torch.float64), at.baselines.Grey())
     assert result.delta == pytest.approx(0, abs=1e-12)
+
+
+OVERWRITTEN: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu_": lambda y: F.relu(y, inplace=True),
+    "+=": lambda y: y.add_(1),
+    "*=": lambda y: y.mul_(2),
+}
+
+
+@pytest.mark.parametrize("pool", [lambda z: F.max_pool2d(z, 2), lambda z: F.adaptive_max_pool2d(z, 3)])
+@pytest.mark.parametrize("change", OVERWRITTEN.values(), ids=OVERWRITTEN)
+def test_the_output_of_max_pooling_may_be_overwritten(
+    pool: Callable[[Tensor], Tensor], change: Callable[[Tensor], Tensor]
+) -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Conv2d(3, 8, 3), nn.Conv2d(8, CLASSES, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.second(F.relu(change(pool(self.first(x))))).mean((2, 3))
+
+    result = values(randomise(Net()).double(), noise(3, 12, 12, dtype=torch.float64), at.baselines.Black())
+    assert abs(result.delta) <= 1e-12 * np.abs(result.values).sum()
 
 
 def test_several_baselines_are_averaged() -> None:

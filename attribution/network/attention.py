@@ -109,11 +109,11 @@ class Attentions:
         if hidden := next((node.name() for node in self._order if "attention" in node.name().lower()), None):
             raise self._refusal(f"whose attention weights are hidden inside {hidden}")
         if not any(_SOFTMAX.match(_kind(node)) for node in self._order):
-            raise self._refusal("which has no attention")
+            raise self._refusal("which has no softmax attention")
         unused = any(_SOFTMAX.match(_kind(node)) and node not in used for node in self._order)
         if unused or any((each.weights.sum(2) - 1).abs().max() > SAME_SUM for each in found):
             raise self._refusal(
-                "which changes the result of a softmax before it weighs values, as talking heads and gates do"
+                "whose softmax does not weigh values directly, as with talking heads, gates or a choice of kernels"
             )
         self._found = found
 

@@ -202,7 +202,7 @@ class _MaxPool(_Call):
     def run(self, x: Tensor) -> Tensor:
         y: Tensor
         y, self._indices = self._pool(x)
-        self._y = y.detach()  # the output itself would keep the graph alive
+        self._y = y.detach().clone()  # a later operator may overwrite the output
         return y
 
     def returned(self, y: Tensor) -> Any:

@@ -19,7 +19,7 @@ class LIME(Segmented):
 
     Attributes:
         segments: Wanted number of segments; that reached differs. Default: 50.
-        masks: Number of masked photos, at least two per segment without a ridge. Default: 1000.
+        masks: Number of masked photos, at least two per segment. Default: 1000.
         compactness: Weight of distance against colour in SLIC. Default: 10.
         baseline: Image shown where a segment is hidden. Default: grey.
         seed: Random seed. Default: 0.
@@ -66,8 +66,7 @@ class LIME(Segmented):
     )
 
     def draw(self, count: int, random: torch.Generator) -> NDArray[np.bool_]:
-        if not self.ridge:
-            self.require(self.masks, count)
+        self.require(self.masks, count)
         drawn: NDArray[np.bool_] = torch.randint(2, (self.masks, count), generator=random).bool().numpy()
         return drawn
 
@@ -79,4 +78,5 @@ class LIME(Segmented):
         weights = np.sqrt(np.exp(-np.square(distances / self.width)))
         found = solve(rows, np.append(score, scores), weights, self.ridge, intercept=True)
         errors = np.sqrt(np.square(found.influences).sum(0))
-        return Fit(found.coefficients, errors, found.rank == masks.shape[1])
+        effective = float(weights.sum() ** 2 / np.square(weights).sum())
+        return Fit(found.coefficients, errors, found.rank == masks.shape[1], effective)

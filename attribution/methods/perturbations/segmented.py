@@ -21,6 +21,7 @@ from attribution.refusal import Refusal
 from attribution.settings import Configurable, Number, Part, setting
 
 PARTIAL_MAPS = 10  # a map so far takes a fit, so not every piece has one
+NEGLIGIBLE = 1e-6  # value of a segment, relative to the score, up to which it is rounding
 CLEAR_ERRORS = 2  # standard errors by which a value that is not zero differs from zero
 DIVIDED = (
     "Each segment's value is divided equally among its pixels, so that regions can be summed and compared with other "
@@ -37,11 +38,13 @@ class Fit:
         values: (M,), in the unit of the score.
         errors: (M,), their standard errors.
         determined: True if the masks determine the values.
+        effective: Number of equally weighted masks whose values would be as precise; None if it does not matter.
     """
 
     values: NDArray[np.float64]
     errors: NDArray[np.float64]
     determined: bool
+    effective: float | None = None
 
 
 @dataclass(frozen=True)
@@ -120,10 +123,11 @@ class Segmented(Method):
                 "or ask for fewer segments."
             )
         values = _spread(found.values, labels, scorer.x)
+        explains = np.abs(found.values).max() > NEGLIGIBLE * abs(scorer.score)
         return Computed(
             values,
             baseline_score=baseline_score,
-            notes=(self._summary(found, len(masks)), *against(values.sum(0))),
+            notes=(*self._summaries(found, len(masks)), *(against(values.sum(0)) if explains else ())),
             segments=labels,
             standard_error=found.errors,
         )
@@ -147,8 +151,15 @@ class Segmented(Method):
         changed: dict[str, Any] = {"baseline": baseline}
         return replace(self, **changed)
 
+    def _summaries(self, found: Fit, masks: int) -> tuple[str, ...]:
+        """Return sentences on the number of segments, their standard errors, and masks that hardly count."""
+        summary, least = self._summary(found, masks), 2 * len(found.values)
+        if found.effective is None or found.effective >= least:
+            return (summary,)
+        few = f"At this width, the masks count like only {found.effective:.0f} equally weighted ones"
+        return summary, f"{few}, so the standard errors are too small; use a wider kernel or more masks."
+
     def _summary(self, found: Fit, masks: int) -> str:
-        """Return a sentence on the number of segments and their standard errors."""
         count = len(found.values)
         made = f"{count} segment{'s' * (count != 1)}, {masks} masked photo{'s' * (masks != 1)}"
         if not found.errors.any():

@@ -39,7 +39,7 @@ class DeepLIFT(Method):
     cannot: ClassVar[str] = "Pixels equal to the baseline: they get zero, however important."
     passes: ClassVar[str] = (
         "Completeness in networks of linear operators, activations and max-pooling: the values sum to the score "
-        "difference. With a single hidden layer, it equals integrated gradients."
+        "difference. With a single hidden layer, it equals integrated gradients of the logit."
     )
     fails: ClassVar[str] = (
         "Implementation invariance: equal functions can get different maps. Products of activations, as in attention, "
@@ -74,7 +74,7 @@ class DeepLIFT(Method):
             scores.append(found.baseline_score)
             others.update(found.others)
             tick(len(scores) / len(baselines), partial(torch.div, values, len(scores)))
-        kept = f"Not covered by the rule, and so not exact in the sum: {', '.join(sorted(others))}."
+        kept = f"Not covered by the rule, so the sum may be off: {', '.join(sorted(others))}."
         return Computed(
             values / len(baselines),
             baseline_score=sum(scores) / len(scores),
