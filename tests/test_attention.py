@@ -548,3 +548,12 @@ def test_weights_that_are_not_those_of_the_prediction_are_refused(monkeypatch: p
     for method in METHODS:
         with pytest.raises(at.Refusal, match="returns other logits for this photo when its attention weights are read"):
             at.attribute(model, noise(3, 16, 16, dtype=torch.float64), method)
+
+
+def test_tokens_that_are_read_on_their_own_are_no_part_of_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = model_of(lively(of_timm("vit_tiny_patch16_224")), (SIDE, SIDE), CLASSES)
+    (stage, *_) = model.stages_at((SIDE, SIDE))
+    assert (stage.prefix, stage.suffix) == (1, 0)
+    misread = replace(stage, prefix=0, suffix=1)  # as the raster of a few cells can be
+    monkeypatch.setattr(at.Model, "stages_at", lambda *_: (misread,))
+    assert model.tokens_at((SIDE, SIDE)) == Tokens(stage, (0,))

@@ -6,7 +6,7 @@ product of two tensors computed from the photo, one of which is a softmax. Modul
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -180,6 +180,9 @@ class Attentions:
         read = self.gradients(logits[:1] @ signal)[-1].abs().sum((0, 2)).nonzero().flatten().tolist()
         if not read:
             raise self._refusal("whose logits read no token")
+        if layer.suffix and not layer.prefix and max(read) < layer.suffix:
+            # The tokens that are read on their own are no part of the image; the raster of a few cells cannot say so.
+            layer = replace(layer, prefix=layer.suffix, suffix=0)
         return Tokens(layer, tuple(read))
 
     def _is_between_channels(self, x: Tensor) -> bool:
