@@ -101,7 +101,7 @@ def test_biases_absorb_what_the_stages_lose() -> None:
 def test_a_note_warns_if_biases_absorb_nearly_everything() -> None:
     net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, CLASSES))
     randomise(net)[0].bias.data.fill_(100.0)
-    assert explain(net, noise(3, 8, 8), at.LRP("epsilon")).notes[1].startswith("Biases absorbed nearly all")
+    assert explain(net, noise(3, 8, 8), at.LRP("epsilon")).notes[1].startswith("Nearly all relevance was absorbed")
 
 
 def zennits(name: str, epsilon: float) -> dict[str, object]:
@@ -186,7 +186,7 @@ def test_activations_and_gates_pass_relevance_on_in_full() -> None:
 
 def test_attention_is_refused() -> None:
     net = randomise(create_model("vit_tiny_patch16_224", img_size=SIDE, num_classes=CLASSES))
-    with pytest.raises(at.Refusal, match="no rule for attention"):
+    with pytest.raises(at.Refusal, match="no rule for softmax and attention"):
         explain(net, noise(3, SIDE, SIDE), at.LRP())
 
 
@@ -212,13 +212,106 @@ def test_what_precedes_the_first_operator_shares_its_relevance(before: nn.Module
     net = nn.Sequential(before, nn.Conv2d(channels, 4, 3), nn.ReLU(), nn.Flatten(), nn.LazyLinear(CLASSES))
     x = noise(3, 8, 8, dtype=torch.float64)
     net(x[None].float())
-    found = explain(randomise(net).double(), x, at.LRP())
-    assert found.values.all()
-    conserved = found.values.sum() == pytest.approx(found.conservation[-2][1], rel=1e-9)
-    assert conserved == (not isinstance(before, nn.ZeroPad2d))  # the padding has its share
-    if channels != 3:
-        with pytest.raises(at.Refusal, match="box rule"):
-            explain(net, x, at.LRP("epsilon_plus_box"))
+    randomise(net).double()
+    for composite in ("epsilon_plus_flat", "epsilon_plus_box"):
+        found = explain(net, x, at.LRP(composite))
+        assert found.values.all()
+        assert found.values.sum() == pytest.approx(found.conservation[-2][1], rel=1e-9)
+
+
+@pytest.mark.parametrize("composite", COMPOSITES)
+def test_padding_and_normalisation_may_be_inside_the_network(composite: str) -> None:
+    class Inside(nn.Module):
+        def __init__(self, inside: bool) -> None:
+            super().__init__()
+            self.inside, self.conv = inside, nn.Conv2d(3, 4, 3, padding=0 if inside else 1)
+            self.head = nn.Linear(4 * 64, CLASSES)
+
+        def forward(self, x: Tensor) -> Tensor:
+            if self.inside:
+                x = F.pad((x - 0.4) / 0.3, [1, 1, 1, 1])
+            return self.head(F.relu(self.conv(x)).flatten(1))
+
+    x, names = noise(3, 8, 8, dtype=torch.float64), [str(index) for index in range(CLASSES)]
+    found = [
+        at.attribute(
+            at.Model(
+                "made", randomise(Inside(inside)).double(), (8, 8), (mean,) * 3, (deviation,) * 3, names, device="cpu"
+            ),
+            x,
+            at.LRP(composite),
+            LOGIT,
+        )
+        for inside, mean, deviation in ((True, 0.0, 1.0), (False, 0.4, 0.3))
+    ]
+    np.testing.assert_allclose(found[0].values, found[1].values, rtol=1e-9, atol=1e-13)
+
+
+class Begins(nn.Module):
+    """A network whose first linear operator has no rule."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight, self.conv, self.head = nn.Parameter(torch.rand(8, 8)), nn.Conv2d(3, 4, 3), nn.Linear(144, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(F.relu(self.conv(F.relu(x @ self.weight))).flatten(1))
+
+
+def test_a_first_operator_without_a_rule_is_refused_or_named() -> None:
+    net, x = randomise(Begins()).double(), noise(3, 8, 8, dtype=torch.float64)
+    for composite in ("epsilon_plus_flat", "epsilon_plus_box"):
+        with pytest.raises(
+            at.Refusal, match=r"needs a convolution or a dense layer that reads the pixels, but this .* mm"
+        ):
+            explain(net, x, at.LRP(composite))
+    found = explain(net, x, at.LRP("epsilon"))
+    assert any(note.startswith("These operators follow the epsilon rule with epsilon 0: ") for note in found.notes)
+
+
+GATES: dict[str, Callable[[Tensor], Tensor]] = {
+    "hard sigmoid by hand": lambda z: z * (F.relu6(z + 3) / 6),
+    "clamp": lambda z: ((z + 3) / 6).clamp(0, 1) * z,
+    "hardsigmoid": lambda z: torch.mul(z, other=F.hardsigmoid(z)),
+    "hardswish": F.hardswish,
+    "keyword": lambda z: z.mul(other=F.hardsigmoid(z)).mul(other=1.0),
+}
+
+
+@pytest.mark.parametrize("gate", GATES)
+def test_every_spelling_of_a_gate_conserves_relevance(gate: str) -> None:
+    class Gated(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.head = nn.Conv2d(3, 4, 3, bias=False), nn.Linear(144, CLASSES, bias=False)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(GATES[gate](self.conv(x)).flatten(1))
+
+    found = explain(randomise(Gated()).double(), noise(3, 8, 8, dtype=torch.float64), at.LRP(epsilon=0.0))
+    assert found.values.sum() == pytest.approx(found.score, rel=1e-9)
+    assert not any("share the relevance" in note for note in found.notes)
+
+
+def test_probabilities_instead_of_logits_are_refused() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, CLASSES), nn.LogSoftmax(1))
+    with pytest.raises(at.Refusal, match=r"no rule for log_softmax; let the network return its logits"):
+        explain(randomise(net).double(), noise(3, 8, 8, dtype=torch.float64), at.LRP())
+
+
+def test_squares_and_norms_are_no_input_x_gradient() -> None:
+    class Squared(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.head = nn.Conv2d(3, 4, 3), nn.Linear(144, CLASSES)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = self.conv(x)
+            return self.head((y * y).flatten(1))
+
+    found = explain(randomise(Squared()).double(), noise(3, 8, 8, dtype=torch.float64), at.LRP("epsilon", 0.0))
+    assert "Two activations that are multiplied share the relevance equally." in found.notes
+    assert not any("input x gradient" in note for note in found.notes)
 
 
 def test_grey_models_share_the_relevance_equally() -> None:

@@ -15,7 +15,7 @@ _CLIPPING = "relu relu6 hardtanh threshold clamp clip clamp_min clamp_max abs ha
 _KINKED = "leaky_relu prelu softshrink hardsigmoid hardswish elu celu selu".split()
 _SMOOTH = """sigmoid logsigmoid log_sigmoid tanh tanhshrink silu mish gelu softplus softsign exp expm1""".split()
 _HOMOGENEOUS = frozenset("relu leaky_relu prelu abs".split())
-_BOUNDED = frozenset("sigmoid hardsigmoid tanh".split())
+FAR = 1e6  # an activation that is bounded stays below its root there
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Elementwise:
     @property
     def bounded(self) -> bool:
         """True if the output serves as a gate: it is bounded on both sides."""
-        return self.name in _BOUNDED
+        return bool((self.of(self.x.detach().new_tensor([-FAR, FAR])).abs() < FAR**0.5).all())
 
     def of(self, z: Tensor) -> Tensor:
         """Return the function of a tensor, which is not overwritten."""

@@ -185,11 +185,6 @@ class Model:
         return twin
 
     @property
-    def box(self) -> tuple[Tensor, Tensor]:
-        """The normalised values of black and of white pixels, (C, 1, 1) each."""
-        return -self._mean / self._std, (1 - self._mean) / self._std
-
-    @property
     def default_target(self) -> Target:
         """The predicted class with its probability; a number with its value."""
         return Target(score=self.output.scores[0])

@@ -48,6 +48,7 @@ _FACTORS = {
     "Addbmm": (1, 2),
     "Addcmul": (1, 2),
 }
+MIXING = frozenset(_FACTORS) - {"Mul", "Addcmul"}  # of these, those whose outputs are weighted sums of inputs
 # Place of the first input that may not depend on the photo at all.
 _DIVISORS = {"Div": 1, "Addcdiv": 2, "GridSampler2D": 1, "CudnnGridSampler": 1, "Lerp": 2}
 
@@ -119,9 +120,14 @@ def tensors(values: Any) -> Iterator[Tensor]:
             yield from tensors(value)
 
 
+def kind(node: Any) -> str:
+    """Return the name of a node's operator, such as "Convolution"."""
+    return re.sub(r"Backwards?\d*$", "", node.name().rpartition("::")[2])
+
+
 def nonlinearity(node: Any) -> str | None:
     """Return the name of a node's operator if it is nonlinear; None if it is linear or max-pooling."""
-    name = re.sub(r"Backwards?\d*$", "", node.name().rpartition("::")[2])
+    name = kind(node)
     if isinstance(node, torch.autograd.function.BackwardCFunction):  # a custom function, opaque
         return name
     if _NORMS.match(name):

@@ -21,8 +21,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from attribution.network.dominators import dominators, leading_to, ordered
-from attribution.network.elementwise import Elementwise, elementwise
-from attribution.network.nonlinear import Gates, nonlinearity, tensors
+from attribution.network.elementwise import Elementwise, elementwise, first_argument
+from attribution.network.nonlinear import MIXING, Gates, kind, nonlinearity, tensors
 from attribution.network.spellings import spellings
 from attribution.refusal import Refusal
 
@@ -106,52 +106,73 @@ CONVOLUTION_RULES: dict[str, Callable[[_Linear, float], Tensor]] = {  # (call, e
 }
 
 
-def _flat(call: _Linear, relevance: Tensor, box: tuple[Tensor, Tensor]) -> Tensor:
-    """Distribute relevance equally over the inputs of every output."""
-    del box
-    ones = torch.ones_like(call.a).requires_grad_()
-    count = call.run(ones, torch.ones_like(call.weight))
-    (share,) = torch.autograd.grad(count, ones, _ratio(relevance, count.detach()))
-    return share
+def _flat(call: _Linear, relevance: Tensor, black: Tensor, white: Tensor) -> Tensor:
+    """Distribute relevance equally over the inputs of every output; padding gets none."""
+    inputs = (black != white).to(call.a).requires_grad_()
+    count = call.run(inputs, torch.ones_like(call.weight))
+    (share,) = torch.autograd.grad(count, inputs, _ratio(relevance, count.detach()))
+    return share * inputs.detach()
 
 
-def _box(call: _Linear, relevance: Tensor, box: tuple[Tensor, Tensor]) -> Tensor:
+def _box(call: _Linear, relevance: Tensor, black: Tensor, white: Tensor) -> Tensor:
     """Distribute relevance by the distances of the pixels from the most adverse colour: a w - low w+ - high w-."""
-    inputs = [each.expand_as(call.a).detach().clone().requires_grad_() for each in (call.a, *box)]
+    ends = torch.minimum(black, white), torch.maximum(black, white)
+    inputs = [each.detach().clone().requires_grad_() for each in (call.a, *ends)]
     weights = (call.weight, -call.weight.clamp(min=0), -call.weight.clamp(max=0))
     total = sum(map(call.run, inputs, weights), torch.zeros_like(relevance))
     signals = torch.autograd.grad(total, inputs, _ratio(relevance, total.detach()))
     return sum((a.detach() * signal for a, signal in zip(inputs, signals, strict=True)), torch.zeros_like(call.a))
 
 
-FIRST_RULES: dict[str, Callable[[_Linear, Tensor, tuple[Tensor, Tensor]], Tensor]] = {"flat": _flat, "box": _box}
+# (call, relevance, its input for a black photo, and for a white one) -> relevance of its input
+FIRST_RULES: dict[str, Callable[[_Linear, Tensor, Tensor, Tensor], Tensor]] = {"flat": _flat, "box": _box}
+
+
+@dataclass(frozen=True)
+class Met:
+    """The operators that a pass met.
+
+    Attributes:
+        others: Sorted names of the nonlinear operators that have no rule, and keep their plain derivative.
+        unruled: Sorted names of the linear operators that have no rule: those of epsilon with epsilon 0.
+        gates: Number of products of which one factor counted as a constant.
+        shared: Number of products whose factors shared the relevance equally.
+        changed: True if a rule replaced the derivative of an operator that is not linear.
+        biased: True if an operator added a bias.
+    """
+
+    others: tuple[str, ...]
+    unruled: tuple[str, ...]
+    gates: int
+    shared: int
+    changed: bool
+    biased: bool
 
 
 class Relevance(TorchFunctionMode):
     """A context in which the backward pass propagates relevance.
 
-        with Relevance(rules, x, box) as relevance:
+        with Relevance(rules, x) as relevance:
             logits = net(x)
         signal, = torch.autograd.grad(logits[0, 5], x)
         values = x * signal + relevance.deposited    # relevance of the pixels
 
     Attributes:
         deposited: (N, 3, H, W), the relevance that the first linear operators distributed in backward passes.
-        gated: Number of products in which one of two factors counted as a constant.
     """
 
-    def __init__(self, rules: Rules, x: Tensor, box: tuple[Tensor, Tensor]) -> None:
+    def __init__(self, rules: Rules, x: Tensor) -> None:
         """Start with no interceptions.
 
         Args:
             rules: The rules.
-            x: (N, 3, H, W), the images, a leaf of the graph.
-            box: Smallest and largest normalised pixel values, (C, 1, 1) each.
+            x: (N, 3, H, W), the images, a leaf of the graph, with pixels in [0, 1].
         """
         super().__init__()
-        self.rules, self.x, self.box = rules, x, box
+        self.rules, self.x = rules, x
         self.deposited = torch.zeros_like(x)
-        self.gated = 0
+        self._gated_products = self._shared_products = 0
+        self._changed = self._biased = self._begun = False
         self._gates = Gates()
         self._results: dict[int, Tensor] = {}  # by identity
 
@@ -176,13 +197,37 @@ class Relevance(TorchFunctionMode):
             seen |= known
         return found
 
-    def others(self, logits: Tensor) -> tuple[str, ...]:
-        """Return the sorted names of the nonlinear operators that have no rule, and keep their plain derivative."""
-        names = set(self._gates.names)
-        for node in ordered(logits.grad_fn):
-            if node.name() not in _REACHED and (name := nonlinearity(node)):
-                names.add(name)
-        return tuple(sorted(names - _PROPORTIONAL))
+    def met(self, logits: Tensor) -> Met:
+        """Return the operators that lead to these logits.
+
+        Raises:
+            Refusal: If the first linear operator has a rule of its own, but there is none to which it applies.
+        """
+        order, others, ruled = ordered(logits.grad_fn), set(self._gates.names), set[Any]()
+        for node in order:
+            if node.name() in _REACHED:
+                ruled.update(_carriers(node))
+            elif name := nonlinearity(node):
+                others.add(name)
+        plain = [node for node in order if kind(node) in MIXING and node not in ruled and not nonlinearity(node)]
+        unruled = {kind(node).lower() for node in plain}
+        if self.rules.first and not self._begun:
+            raise self._unreached(unruled)
+        return Met(
+            tuple(sorted(others - _PROPORTIONAL)),
+            tuple(sorted(unruled)),
+            self._gated_products,
+            self._shared_products,
+            self._changed,
+            self._biased,
+        )
+
+    def _unreached(self, names: set[str]) -> Refusal:
+        begins = f"begins with {', '.join(sorted(names))}" if names else "has none"
+        return Refusal(
+            f"The {self.rules.first} rule needs a convolution or a dense layer that reads the pixels, but this network "
+            f"{begins}; choose epsilon everywhere."
+        )
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -198,45 +243,74 @@ class Relevance(TorchFunctionMode):
             if func in _LINEAR and (linear := _LINEAR[func](*args, **kwargs)).a.requires_grad:
                 return self._linear(linear)
             if func in _NORMS and any(each.requires_grad for each in tensors((args, kwargs))):
+                self._changed = True
                 return _NORMS[func](*args, **kwargs)
-            if func in _PRODUCTS and [isinstance(each, Tensor) and each.requires_grad for each in args] == [True, True]:
-                self.gated += 1
-                return _gated(args[0], args[1], _PRODUCTS[func])
+            if func in _PRODUCTS and (factors := _factors(args, kwargs)):
+                return self._product(*factors, in_place=_PRODUCTS[func])
             if found := elementwise(func, args, kwargs):
-                return func(*args, **kwargs) if found.homogeneous else _activated(found)
+                if found.homogeneous:
+                    return func(*args, **kwargs)
+                self._changed = True
+                return _activated(found)
         return self._gates.follow(func, args, kwargs)
 
+    def _product(self, one: Tensor, other: Tensor, in_place: bool) -> Tensor:
+        """Multiply two factors: a gate counts as a constant, and two factors of one kind share the relevance equally.
+
+        A gate is the smaller of two tensors, as in squeeze-and-excite, or else the output of a bounded activation.
+        """
+        self._changed = True
+        if one.numel() != other.numel():
+            first_is_gate, second_is_gate = one.numel() < other.numel(), one.numel() > other.numel()
+        else:
+            first_is_gate, second_is_gate = _is_bounded(one), _is_bounded(other)
+        if first_is_gate == second_is_gate:
+            self._shared_products += 1
+            result = (one * other.detach() + one.detach() * other) / 2
+        else:
+            self._gated_products += 1
+            result = one.detach() * other if first_is_gate else one * other.detach()
+        return one.copy_(result) if in_place else result
+
     def _linear(self, call: _Linear) -> Tensor:
-        first = self.rules.first
+        first, self._biased = self.rules.first, self._biased or call.bias is not None
         if first and _precedes_rules(call.a):
-            if first == "box" and call.a.shape[1:-2] != self.box[0].shape[:1]:
-                raise Refusal(
-                    "The box rule needs the photo's channels as input of the first linear operator, got shape "
-                    f"{tuple(call.a.shape[1:])}; choose a composite with the flat rule, or epsilon."
-                )
+            before = ordered(call.a.grad_fn)
+            strange = [each for each in before if kind(each) in MIXING] or [
+                each for each in before if nonlinearity(each)
+            ]
+            if strange:  # the operator's input is not affine in the pixels, each on its own
+                raise self._unreached({kind(each).lower() for each in strange})
+            self._begun = True
             with torch.no_grad():
                 z = call.output()
-            deposit = partial(self._deposit, FIRST_RULES[first], call, z, self._sums(call.a))
+            deposit = partial(self._deposit, FIRST_RULES[first], call, z, *self._ends(call.a))
             result: Tensor = _Deposit.apply(_Held(z), call.a, deposit)
             return result
         rule = CONVOLUTION_RULES[self.rules.convolution] if call.weight.ndim > 2 else _epsilon
         return rule(call, self.rules.epsilon)
 
-    def _sums(self, a: Tensor) -> Tensor:
-        """Return the sum of the derivatives of each value with respect to the pixels, in the shape of the values."""
+    def _ends(self, a: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the value, for a black and for a white photo, of a tensor that is affine in the pixels."""
         ones = torch.ones_like(a).requires_grad_()
         (columns,) = torch.autograd.grad(a, self.x, ones, create_graph=True)
-        (rows,) = torch.autograd.grad(columns.sum(), ones)
-        return rows
+        parts = [
+            torch.autograd.grad(columns, ones, each, retain_graph=True)[0]
+            for each in (self.x.detach(), torch.ones_like(self.x))
+        ]
+        black = a.detach() - parts[0]
+        return black, black + parts[1]
 
-    def _deposit(self, rule: Callable[..., Tensor], call: _Linear, z: Tensor, sums: Tensor, signal: Tensor) -> None:
+    def _deposit(
+        self, rule: Callable[..., Tensor], call: _Linear, z: Tensor, black: Tensor, white: Tensor, signal: Tensor
+    ) -> None:
         """Distribute relevance over the input, and each share over the pixels in proportion to its derivatives.
 
         The input is normally the normalised photo; padding, reordered pixels and the mean of the channels occur, too.
         """
         with torch.enable_grad():
-            share = rule(call, z * signal, self.box)
-        (moved,) = torch.autograd.grad(call.a, self.x, _ratio(share, sums), retain_graph=True)
+            share = rule(call, z * signal, black, white)
+        (moved,) = torch.autograd.grad(call.a, self.x, _ratio(share, white - black), retain_graph=True)
         self.deposited += moved
 
 
@@ -315,20 +389,24 @@ def _activated(call: Elementwise) -> Tensor:
     return call.x.copy_(new) if call.in_place else new
 
 
-def _gated(one: Tensor, other: Tensor, in_place: bool) -> Tensor:
-    """Multiply two factors: a gate counts as a constant, and two factors of one kind share the relevance equally.
+def _is_bounded(tensor: Tensor) -> bool:
+    """True if a tensor is the output of a bounded activation, also scaled, shifted, rearranged or repeated."""
+    node: Any = tensor.grad_fn
+    while node and node.name() not in _REACHED:
+        below = [following for following, _ in node.next_functions if following]
+        node = below[0] if len(below) == 1 and not nonlinearity(node) and kind(node) not in MIXING else None
+    return bool(node and getattr(node, "bounded", False))
 
-    A gate is the smaller of two tensors, as in squeeze-and-excite, or else the output of a sigmoid.
-    """
-    if one.numel() != other.numel():
-        first_is_gate, second_is_gate = one.numel() < other.numel(), one.numel() > other.numel()
-    else:
-        first_is_gate, second_is_gate = (getattr(each.grad_fn, "bounded", False) for each in (one, other))
-    if first_is_gate == second_is_gate:
-        result = (one * other.detach() + one.detach() * other) / 2
-    else:
-        result = one.detach() * other if first_is_gate else one * other.detach()
-    return one.copy_(result) if in_place else result
+
+def _carriers(node: Any) -> Iterator[Any]:
+    """Yield the linear operators whose results a rule carries: those behind a node, also behind sums."""
+    waiting = [following for following, _ in node.next_functions if following]
+    while waiting:
+        each = waiting.pop()
+        if kind(each) in MIXING:
+            yield each
+        elif kind(each) == "Add":
+            waiting += [following for following, _ in each.next_functions if following]
 
 
 # One function per signature, with the operator's own parameter names.
@@ -386,6 +464,14 @@ def _group_norm(
 def _centred(a: Tensor, dims: tuple[int, ...], eps: float) -> Tensor:
     variance = a.detach().var(dims, correction=0, keepdim=True)
     return (a - a.mean(dims, keepdim=True)) * torch.rsqrt(variance + eps)
+
+
+def _factors(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Tensor, Tensor] | None:
+    """Return the factors of a product of two tensors through which gradients flow; None for any other."""
+    first, rest, others = first_argument(args, kwargs)
+    second = rest[0] if rest else others.get("other")
+    pair = (first, second)
+    return pair if all(isinstance(each, Tensor) and each.requires_grad for each in pair) else None  # type: ignore[return-value]
 
 
 def _products() -> Iterator[tuple[Any, bool]]:

@@ -19,7 +19,7 @@ from attribution.network.layer import Layer
 from attribution.network.layers import Output, outputs
 from attribution.network.model import Model
 from attribution.network.rectifiers import Interception, Rectifiers
-from attribution.network.relevance import Relevance, Rules
+from attribution.network.relevance import Met, Relevance, Rules
 from attribution.network.rescale import Rescale
 from attribution.refusal import Refusal
 from attribution.system.memory import exhausted, share
@@ -80,14 +80,12 @@ class Propagated:
     Attributes:
         values: (3, H, W), in the unit of the score.
         conservation: The sum of the relevance at every stage, by the stage's name, from the logits to the pixels.
-        others: Names of the nonlinear operators that have no rule.
-        gated: Number of products of two activations, of which one counted as a constant.
+        met: The operators of the pass.
     """
 
     values: Tensor
     conservation: tuple[tuple[str, float], ...]
-    others: tuple[str, ...]
-    gated: int
+    met: Met
 
 
 class Scorer:
@@ -447,16 +445,16 @@ class Scorer:
             rules: The rules of layer-wise relevance propagation.
 
         Raises:
-            Refusal: If the first linear operator follows the box rule, and does not take the photo's channels.
+            Refusal: If the first linear operator has a rule of its own, but there is none to which it applies.
         """
         _ = self.target  # first, since the photo decides which network runs
         x = self.x[None].detach().requires_grad_()
         self.forwards += 1
         self.backwards += 1
         with torch.enable_grad():
-            with Relevance(rules, x, self.model.box) as relevance:
+            with Relevance(rules, x) as relevance:
                 logits = self._sent(self._run, x)
-            others = relevance.others(logits)
+            met = relevance.met(logits)
             stages = relevance.stages(logits)
             potential = self.target.potential(logits, self.model.output)
             signal, *signals = torch.autograd.grad(potential.sum(), [x, *stages])
@@ -465,7 +463,7 @@ class Scorer:
         slope = float(self.target.slope(self._potential(logits)))
         names = ["logits", *(" x ".join(map(str, stage.shape[1:])) for stage in stages[1:])]
         conserved = [(name, slope * each) for name, each in zip(names, sums, strict=True)]
-        return Propagated(values, (*conserved, ("pixels", float(_double(values).sum()))), others, relevance.gated)
+        return Propagated(values, (*conserved, ("pixels", float(_double(values).sum()))), met)
 
     def _differentiable(self, image: Tensor, mode: AbstractContextManager[object]) -> tuple[Tensor, Tensor]:
         """Run an image, and compute its score in float64, in a context; return the image, (1, 3, H, W), and the score.

@@ -19,8 +19,9 @@ COMPOSITES: dict[str, tuple[str, str | None]] = {
     "epsilon_alpha2_beta1_box": ("alpha2_beta1", "box"),
     "epsilon": ("epsilon", None),
 }
+MIN_CHANGE = 0.001  # relative, of the relevance from the logits to the pixels, that a note explains
 MIN_KEPT_SHARE = 0.1  # of the relevance, below which a note warns
-_ATTENTION = ("softmax", "attention")  # in the names of operators
+_SOFTMAX = ("softmax", "attention")  # in the names of operators
 
 
 @dataclass(frozen=True)
@@ -102,31 +103,39 @@ class LRP(Method):
     def compute(self, scorer: Scorer, tick: Tick) -> Computed:
         convolution, first = COMPOSITES[self.composite]
         found = scorer.relevance(Rules(convolution, first, self.epsilon))
-        if reason := self._refusal(found.others):
+        if reason := self._refusal(found.met.others):
             raise Refusal(reason)
         return Computed(found.values, notes=tuple(self._notes(found)), conservation=found.conservation)
 
     def _refusal(self, others: tuple[str, ...]) -> str | None:
-        if not (names := [name for name in others if any(part in name for part in _ATTENTION)]):
+        names = [name for name in others if any(part in name for part in _SOFTMAX)]
+        if not names:
             return None
+        if names == ["log_softmax"]:
+            return f"{self.title} has no rule for log_softmax; let the network return its logits."
         return (
-            f"{self.title} has no rule for attention, and this network uses it ({', '.join(names)}); choose Input x "
-            "gradient instead."
+            f"{self.title} has no rule for softmax and attention, and this network uses them ({', '.join(names)}); "
+            "choose Input x gradient instead."
         )
 
     def _notes(self, found: Propagated) -> list[str]:
         (_, start), *_, (_, end) = found.conservation
-        change = f" ({end / start - 1:+.1%})" if start else ""
-        notes = [f"Relevance: {start:.4g} at the logits, {end:.4g} at the pixels{change}; biases make the difference."]
+        met, change = found.met, end / start - 1 if start else 0.0
+        notes = [f"Relevance: {start:.4g} at the logits, {end:.4g} at the pixels"]
+        if abs(change) >= MIN_CHANGE:
+            causes = ["biases"] * met.biased + ["operators without a rule"] * bool(met.others or met.unruled)
+            notes[0] += f" ({change:+.1%}), changed by {' and '.join(causes) or 'epsilon'}"
+        notes[0] += "."
         if abs(end) < MIN_KEPT_SHARE * abs(start):
-            notes.append("Biases absorbed nearly all relevance, so the map explains little of the score.")
-        if found.gated:
-            notes.append(
-                "Activations are multiplied by activations; one factor, the gate, counted as a constant, which gets no "
-                "relevance."
-            )
-        if found.others:
-            notes.append(f"These operators have no rule, and kept the plain derivative: {', '.join(found.others)}.")
-        if COMPOSITES[self.composite] == ("epsilon", None) and self.epsilon == 0:
-            notes.append("With epsilon 0, this is input x gradient if all activations are ReLUs.")
+            notes.append("Nearly all relevance was absorbed on the way, so the map explains little of the score.")
+        if met.gates:
+            notes.append("Activations are multiplied by gates, which count as constants and get no relevance.")
+        if met.shared:
+            notes.append("Two activations that are multiplied share the relevance equally.")
+        if met.others:
+            notes.append(f"These operators have no rule, and kept the plain derivative: {', '.join(met.others)}.")
+        if met.unruled:
+            notes.append(f"These operators follow the epsilon rule with epsilon 0: {', '.join(met.unruled)}.")
+        if COMPOSITES[self.composite] == ("epsilon", None) and self.epsilon == 0 and not met.changed:
+            notes.append("With epsilon 0, this is input x gradient.")
         return notes
