@@ -233,17 +233,11 @@ def test_padding_and_normalisation_may_be_inside_the_network(composite: str) -> 
             return self.head(F.relu(self.conv(x)).flatten(1))
 
     x, names = noise(3, 8, 8, dtype=torch.float64), [str(index) for index in range(CLASSES)]
-    found = [
-        at.attribute(
-            at.Model(
-                "made", randomise(Inside(inside)).double(), (8, 8), (mean,) * 3, (deviation,) * 3, names, device="cpu"
-            ),
-            x,
-            at.LRP(composite),
-            LOGIT,
-        )
-        for inside, mean, deviation in ((True, 0.0, 1.0), (False, 0.4, 0.3))
-    ]
+    found = []
+    for inside, mean, deviation in ((True, 0.0, 1.0), (False, 0.4, 0.3)):
+        net = randomise(Inside(inside)).double()
+        model = at.Model("made", net, (8, 8), (mean,) * 3, (deviation,) * 3, names, device="cpu")
+        found.append(at.attribute(model, x, at.LRP(composite), LOGIT))
     np.testing.assert_allclose(found[0].values, found[1].values, rtol=1e-9, atol=1e-13)
 
 
@@ -261,9 +255,7 @@ class Begins(nn.Module):
 def test_a_first_operator_without_a_rule_is_refused_or_named() -> None:
     net, x = randomise(Begins()).double(), noise(3, 8, 8, dtype=torch.float64)
     for composite in ("epsilon_plus_flat", "epsilon_plus_box"):
-        with pytest.raises(
-            at.Refusal, match=r"needs a convolution or a dense layer that reads the pixels, but this .* mm"
-        ):
+        with pytest.raises(at.Refusal, match=r"that reads the pixels, but this network begins with bmm;"):
             explain(net, x, at.LRP(composite))
     found = explain(net, x, at.LRP("epsilon"))
     assert any(note.startswith("These operators follow the epsilon rule with epsilon 0: ") for note in found.notes)
