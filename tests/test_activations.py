@@ -267,6 +267,13 @@ def test_score_cam_equals_its_definition_also_with_a_constant_channel(score: str
     cells = torch.tensordot(torch.from_numpy(weights), maps, dims=1)
     large = nn.functional.interpolate(cells[None, None], (15, 15), mode="bilinear")[0, 0].numpy()
     np.testing.assert_allclose(found.values.sum(0), large, rtol=1e-9)
+    varying = sum(bool(each.max() > each.min()) for each in maps)
+    ratio = np.exp(max(gains) - min(gains))
+    assert found.notes[1] == (
+        f"{varying} of 7 feature maps served as masks (the others are constant); "
+        f"the largest weight is {ratio:.3g} times the smallest."
+    )
+    assert ("nearly the mean of all feature maps" in found.notes[-1]) == (ratio < 3)
     assert found.forwards <= 1 + 1 + 6  # the photo, the baseline, and a channel that is not constant
     assert found.backwards == 0
 
@@ -294,7 +301,7 @@ def test_finer_cam_against_one_rival_is_grad_cam_of_the_difference() -> None:
     for target in (at.Target(order[0], "logit"), at.Target(order[0], "logit", versus=order[1])):
         finer = at.attribute(model, x, at.FinerCAM(gamma=1.0, rivals=1, negative="kept"), target)
         np.testing.assert_allclose(finer.values, difference.values, rtol=1e-9, atol=1e-15)
-        assert f"Compared with class {order[1]}." in finer.notes
+        assert f"Compared with class {order[1]} ({order[1]})." in finer.notes
     far = at.attribute(model, x, at.FinerCAM(gamma=1.0, negative="kept"), at.Target(order[0], "logit", versus=order[4]))
     assert not np.allclose(far.values, difference.values)
 

@@ -355,7 +355,7 @@ def test_the_libraries_transformers_are_served_with_their_own_weights(name: str)
     rollout, relevance = at.compare(model, x, METHODS, LOGIT)
     expected = upsampled(row(reference.rollout(read(net, x))), (SIDE, SIDE), PATCH)
     same(rollout.values.sum(0), expected, 1e-5)
-    assert rollout.notes[0] == f"2 layers of attention, 4 x 4 tokens of the image; the logits read {words}."
+    assert rollout.notes[0] == f"2 layers of attention, 4 x 4 tokens of the image; the logits depend on {words}."
     assert relevance.values.min() >= 0
     assert np.ptp(relevance.values) > 0
 
@@ -375,7 +375,7 @@ def test_attention_that_pools_the_tokens() -> None:
     pool.register_forward_pre_hook(keep)
     product = reference.rollout(with_timm(net, x))
     same(result.values.sum(0), upsampled((weights[0].mean(0) @ product)[0], (SIDE, SIDE), PATCH), 1e-5)
-    assert result.notes[0].endswith("the logits read 16 tokens through the last one.")
+    assert result.notes[0].endswith("the logits depend on 16 tokens through the last one.")
 
 
 def test_a_wrapped_network_of_hugging_face_is_served() -> None:

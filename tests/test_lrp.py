@@ -94,7 +94,9 @@ def test_biases_absorb_what_the_stages_lose() -> None:
     assert totals[0] == pytest.approx(found.score)
     assert totals[-1] == pytest.approx(found.values.sum())
     assert abs(totals[-1] / totals[0] - 1) > 0.01
-    assert found.notes[0].startswith(f"Relevance: {totals[0]:.4g} at the logits, {totals[-1]:.4g} at the pixels")
+    assert found.notes[0].startswith(f"Relevance: {totals[0]:.4g} at the logits (each times its gradient), ")
+    assert f" {totals[-1]:.4g} at the pixels (" in found.notes[0]
+    assert found.notes[0].endswith("changed by biases.")
     assert found.notes[1:] == ()
 
 

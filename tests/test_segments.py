@@ -237,7 +237,8 @@ def test_a_segments_value_is_divided_among_its_pixels(small: at.Model, method: M
         assert error > 0
     clear = int((abs(found(result)) > 2 * result.standard_error).sum())
     assert result.notes[0] == (
-        f"{len(result.standard_error)} segments, 80 masked photos; the median standard error is "
+        f"{len(result.standard_error)} segments, whose values are divided among their pixels; "
+        "80 masked photos; the median standard error is "
         f"{np.median(result.standard_error):.2g}, and {clear} segments differ from zero by more than 2 standard errors."
     )
 

@@ -1,5 +1,6 @@
 """Citations of papers: a short form for text, and BibTeX for a bibliography."""
 
+import re
 from dataclasses import dataclass
 
 
@@ -42,7 +43,7 @@ class Citation:
             "booktitle": self.venue,
             "journal": self.journal,
         }
-        key = f"{self.authors[0].split()[-1].lower()}{self.year}{self.title.split()[0].strip(':,').lower()}"
+        key = re.sub(r"\W", "", f"{self.authors[0].split()[-1]}{self.year}{self.title.split()[0]}".lower())
         lines = [f"  {name} = {{{value}}}," for name, value in fields.items() if value]
         kind = "article" if self.journal else "inproceedings" if self.venue else "misc"
         return "\n".join([f"@{kind}{{{key},", *lines, "}"])

@@ -32,8 +32,10 @@ class FinerCAM(GradCAM):
         "Finer-CAM subtracts the scores of the most similar classes, which leaves what tells the class apart."
     )
     formula: ClassVar[str] = (
-        r"\max\Big(0,\ \sum_k A^k \cdot \tfrac{1}{hw}\sum_{ij} \frac{\partial}{\partial A^k_{ij}}"
-        r"\big(F_c - \tfrac{\gamma}{D} \sum_{d=1}^{D} F_d\big)\Big)"
+        r"\begin{gathered} "
+        r"\max\Big(0,\ \sum_k A^k \cdot \tfrac{1}{hw}\sum_{ij} \frac{\partial F_\Delta}{\partial A^k_{ij}}\Big) \\"
+        r"F_\Delta = F_c - \tfrac{\gamma}{D} \textstyle\sum_{d=1}^{D} F_d "
+        r"\end{gathered}"
     )
     shows: ClassVar[str] = "The region that supports the class more than its rivals."
     cannot: ClassVar[str] = "Features that the class shares with its rivals; detail finer than one cell of the layer."
@@ -82,8 +84,8 @@ class FinerCAM(GradCAM):
         ]
 
     def cells(self, scorer: Scorer, layer: Layer, tick: Tick) -> tuple[Tensor, tuple[str, ...]]:
-        names = [scorer.model.classes[rival] for rival in self._rivals(scorer)]
-        return super().cells(scorer, layer, tick)[0], (f"Compared with {', '.join(names)}.",)
+        names = [f"{scorer.model.classes[rival]} ({rival})" for rival in self._rivals(scorer)]
+        return super().cells(scorer, layer, tick)[0], (f"Compared with {'; '.join(names)}.",)
 
     def _rivals(self, scorer: Scorer) -> list[int]:
         versus = scorer.target.versus

@@ -18,6 +18,7 @@ from attribution.network.scorer import Scorer
 from attribution.settings import Number, Part, setting
 
 CONSTANT = 1e-5  # range of a feature map, relative to its largest value, below which it is rounding
+ALIKE = 3.0  # ratio of two weights below which the map hardly depends on the class
 USUAL_CHANNELS = 512  # of the last layer: 512 to 2048 in most networks
 
 
@@ -36,16 +37,19 @@ class ScoreCAM(ClassActivation):
     power: ClassVar[int] = 0
     idea: ClassVar[str] = (
         "Each feature map, rescaled to [0, 1], serves as a mask that shows the photo where the feature is strong. The "
-        "maps are summed, weighted by how much of the score the masked photos have: a softmax over the features."
+        "maps are summed, weighted by a softmax of the masked photos' scores."
     )
     formula: ClassVar[str] = (
-        r"\max\Big(0,\ \sum_k w_k A^k\Big),\quad w = \operatorname{softmax}_k\big(F(b + H^k \odot (x - b)) - F(b)\big)"
+        r"\begin{gathered} "
+        r"\max\Big(0,\ \sum_k w_k A^k\Big) \\"
+        r"w = \operatorname{softmax}_k\big(F(x_k) - F(b)\big) \\ x_k = b + H^k \odot (x - b) "
+        r"\end{gathered}"
     )
     shows: ClassVar[str] = "The image region whose features alone are enough for the class. No gradient is needed."
     cannot: ClassVar[str] = (
         "Evidence against the class, since every weight is positive; detail finer than one cell of the layer."
     )
-    passes: ClassVar[str] = "Equal scores weight all features alike. A constant feature map masks everything."
+    passes: ClassVar[str] = "If all masked photos have the same score, all features get the same weight."
     fails: ClassVar[str] = (
         "Probabilities differ by at most 1, so their softmax weights differ by at most a factor of 2.7: the map is "
         "nearly the mean of all feature maps, for every class. Choose the logit. Masked photos are out of distribution."
@@ -99,10 +103,11 @@ class ScoreCAM(ClassActivation):
                 scores = torch.from_numpy(scorer.scores(torch.lerp(filler, scorer.x, masks)))
                 gains[part] += (scores - score) / len(fillers)
             tick(piece.stop / len(order), lambda: self.heat(weighted(), scorer))
-        largest = float((gains.max() - gains.min()).exp())
-        return weighted(), (
-            f"{len(order)} feature maps served as masks; their weights differ by a factor of {largest:.2g}.",
-        )
+        ratio = float((gains.max() - gains.min()).exp())
+        used = f"{len(order)} of {len(maps)} feature maps served as masks (the others are constant)"
+        note = f"{used}; the largest weight is {ratio:.3g} times the smallest."
+        alike = "The map is nearly the mean of all feature maps, for every class; explain the logit instead."
+        return weighted(), (note, alike) if ratio < ALIKE else (note,)
 
     def _strongest(self, maps: Tensor) -> Tensor:
         """Return the feature maps with the largest variance, in their order."""

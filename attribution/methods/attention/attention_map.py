@@ -72,4 +72,4 @@ class AttentionMap(Method):
         read = f"{len(tokens.read)} of {count} tokens" if outputs == count else f"{count} tokens through the last one"
         grid = f"{tokens.layer.height} x {tokens.layer.width}"
         layered = "1 layer" if len(layers) == 1 else f"{len(layers)} layers"
-        return (f"{layered} of attention, {grid} tokens of the image; the logits read {read}.",)
+        return (f"{layered} of attention, {grid} tokens of the image; the logits depend on {read}.",)

@@ -161,7 +161,8 @@ class Segmented(Method):
 
     def _summary(self, found: Fit, masks: int) -> str:
         count = len(found.values)
-        made = f"{count} segment{'s' * (count != 1)}, {masks} masked photo{'s' * (masks != 1)}"
+        made = f"{count} segment{'s' * (count != 1)}, whose values are divided among their pixels"
+        made += f"; {masks} masked photo{'s' * (masks != 1)}"
         if not found.errors.any():
             return f"{made}; the standard errors are zero."
         clear = int((np.abs(found.values) > CLEAR_ERRORS * found.errors).sum())

@@ -41,10 +41,12 @@ class LRP(Method):
         "their contributions a w. Rules that fit each depth of the network keep the map free of noise."
     )
     formula: ClassVar[str] = (
-        r"R_j = \sum_k \frac{a_j w_{jk}}{z_k + \epsilon \operatorname{sign} z_k} R_k,\qquad "
-        r"R_j = \sum_k \frac{(a_j w_{jk})^+}{\sum_i (a_i w_{ik})^+ + b_k^+} R_k \text{ in convolutions}"
+        r"\begin{gathered} "
+        r"\text{dense: } R_j = \sum_k \frac{a_j w_{jk}}{z_k + \epsilon \operatorname{sign} z_k} R_k \\"
+        r"\text{convolutions: } R_j = \sum_k \frac{(a_j w_{jk})^+}{\sum_i (a_i w_{ik})^+ + b_k^+} R_k "
+        r"\end{gathered}"
     )
-    shows: ClassVar[str] = "The parts of the photo from which activations flow that the network counts for the class."
+    shows: ClassVar[str] = "The parts of the photo whose activations count towards the class."
     cannot: ClassVar[str] = (
         "How the score would change: in convolutions only positive contributions count, and biases absorb relevance."
     )
@@ -78,7 +80,9 @@ class LRP(Method):
 
     composite: str = setting(
         Choice(
-            "Rules: epsilon in dense layers, z-plus or alpha-beta in convolutions, flat or box in the first layer.",
+            "Rules: epsilon in dense layers; in convolutions z-plus, for positive contributions only, or alpha-beta, "
+            "for twice the positive minus the negative ones; in the first layer flat, in equal shares, or box, by the "
+            "distance from black and white.",
             tuple(COMPOSITES),
             {
                 "epsilon_plus_flat": "Epsilon, z-plus, flat",
@@ -114,14 +118,14 @@ class LRP(Method):
         if names == ["log_softmax"]:
             return f"{self.title} has no rule for log_softmax; let the network return its logits."
         return (
-            f"{self.title} has no rule for softmax and attention, and this network uses them ({', '.join(names)}); "
-            "choose Input x gradient instead."
+            f"{self.title} has no rule for softmax and attention, which this network uses; choose Input x gradient "
+            "instead."
         )
 
     def _notes(self, found: Propagated) -> list[str]:
         (_, start), *_, (_, end) = found.conservation
         met, change = found.met, end / start - 1 if start else 0.0
-        notes = [f"Relevance: {start:.4g} at the logits, {end:.4g} at the pixels"]
+        notes = [f"Relevance: {start:.4g} at the logits (each times its gradient), {end:.4g} at the pixels"]
         if abs(change) >= MIN_CHANGE:
             causes = ["biases"] * met.biased + ["operators without a rule"] * bool(met.others or met.unruled)
             notes[0] += f" ({change:+.1%}), changed by {' and '.join(causes) or 'epsilon'}"
