@@ -22,6 +22,8 @@ MAX_COLUMNS = 5  # panels per row, at most
 PANEL_SIZE = 2.4  # inches of a panel's side
 FONT_SIZE = 6  # points of the panel text
 LINE_LENGTH = 46  # characters per line of panel text
+LINE_HEIGHT = 1.25  # of the font size
+USUAL_LINES = 3  # below a panel's title, for which there is room
 HEADING_LENGTH = 28  # characters per line of the heading of a row
 DPI = 300  # dots per inch
 MAX_PIXELS = 40e6  # of a PNG; 19 methods for four classes would have 57 million
@@ -59,14 +61,16 @@ def figure(
     panels = 1 + max(map(len, groups))
     rows = -(-panels // MAX_COLUMNS)  # of each target
     columns = -(-panels // rows)
-    sheet = Figure((PANEL_SIZE * columns, (PANEL_SIZE + 0.85) * rows * len(groups) + 0.3), layout="constrained")
+    predicted = maps[0].target.predicted(*maps[0].prediction[0])
+    photos = "\n".join(fill(line, LINE_LENGTH) for line in (predicted, f"Explaining: {maps[0].statement}"))
+    lines = 1 + max(each.count("\n") for each in (photos, *map(_below, maps)))
+    height = PANEL_SIZE + 0.85 + max(0, lines - USUAL_LINES) * LINE_HEIGHT * FONT_SIZE / 72
+    sheet = Figure((PANEL_SIZE * columns, height * rows * len(groups) + 0.3), layout="constrained")
     axes = sheet.subplots(rows * len(groups), columns, squeeze=False).reshape(len(groups), -1)
     for axis in axes.flat:
         axis.set_axis_off()
     axes[0, 0].imshow(photo, interpolation="none")
-    predicted = maps[0].target.predicted(*maps[0].prediction[0])
-    explained = f"Explaining: {maps[0].statement}"
-    _title(axes[0, 0], "Photo", f"{predicted}\n{explained}")
+    _title(axes[0, 0], "Photo", photos)
     for row, group in zip(axes[1:], groups[1:], strict=True):
         heading = fill(group[0].statement, HEADING_LENGTH)
         row[0].text(0, 1, heading, fontsize=8, fontweight="bold", verticalalignment="top", parse_math=False)
@@ -110,7 +114,7 @@ def _below(result: Attribution) -> str:
 
 def _title(axis: Any, name: str, below: str) -> None:
     axis.set_title(below, fontsize=FONT_SIZE, loc="left", parse_math=False)
-    height = 1.25 * FONT_SIZE * (below.count("\n") + 1) + 6  # points
+    height = LINE_HEIGHT * FONT_SIZE * (below.count("\n") + 1) + 6  # points
     place = {"xycoords": "axes fraction", "textcoords": "offset points"}
     axis.annotate(name, (0, 1), (0, height + 4), fontsize=8, fontweight="bold", parse_math=False, **place)
 

@@ -32,10 +32,8 @@ class FinerCAM(GradCAM):
         "Finer-CAM subtracts the scores of the most similar classes, which leaves what tells the class apart."
     )
     formula: ClassVar[str] = (
-        r"\begin{gathered} "
         r"\max\Big(0,\ \sum_k A^k \cdot \tfrac{1}{hw}\sum_{ij} \frac{\partial F_\Delta}{\partial A^k_{ij}}\Big) \\"
         r"F_\Delta = F_c - \tfrac{\gamma}{D} \textstyle\sum_{d=1}^{D} F_d "
-        r"\end{gathered}"
     )
     shows: ClassVar[str] = "The region that supports the class more than its rivals."
     cannot: ClassVar[str] = "Features that the class shares with its rivals; detail finer than one cell of the layer."

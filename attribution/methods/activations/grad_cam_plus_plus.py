@@ -21,10 +21,8 @@ class GradCAMPlusPlus(GradientActivation):
         "ones."
     )
     formula: ClassVar[str] = (
-        r"\begin{gathered} "
         r"\max\Big(0,\ \sum_k A^k \sum_{ij} \alpha^k_{ij} \max(0, g^k_{ij})\Big) \\"
         r"\alpha^k_{ij} = \frac{1}{2 + g^k_{ij} \sum_{ab} A^k_{ab}},\quad g^k = \frac{\partial F}{\partial A^k} "
-        r"\end{gathered}"
     )
     shows: ClassVar[str] = "All regions that support the class, also several objects of it."
     cannot: ClassVar[str] = (

@@ -40,10 +40,8 @@ class ScoreCAM(ClassActivation):
         "maps are summed, weighted by a softmax of the masked photos' scores."
     )
     formula: ClassVar[str] = (
-        r"\begin{gathered} "
         r"\max\Big(0,\ \sum_k w_k A^k\Big) \\"
         r"w = \operatorname{softmax}_k\big(F(x_k) - F(b)\big) \\ x_k = b + H^k \odot (x - b) "
-        r"\end{gathered}"
     )
     shows: ClassVar[str] = "The image region whose features alone are enough for the class. No gradient is needed."
     cannot: ClassVar[str] = (

@@ -25,10 +25,8 @@ class AttentionRelevance(AttentionMap):
         "gradients, averaged over heads, are accumulated from layer to layer."
     )
     formula: ClassVar[str] = (
-        r"\begin{gathered} "
         r"R^{0} = I,\quad R^{l} = R^{l-1} + \bar A^{l} R^{l-1} \\"
         r"\bar A^{l} = \operatorname{mean}_h \max\Big(0,\ \frac{\partial F}{\partial A^{l}_h} \odot A^{l}_h\Big) "
-        r"\end{gathered}"
     )
     shows: ClassVar[str] = "The patches whose attention supports the class."
     cannot: ClassVar[str] = (

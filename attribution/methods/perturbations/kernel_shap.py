@@ -42,10 +42,8 @@ class KernelSHAP(Segmented):
         "score when it appears, averaged over all orders in which the segments can appear."
     )
     formula: ClassVar[str] = (
-        r"\begin{gathered} "
         r"\operatorname*{arg\,min}_{\varphi} \sum_{z} \pi(z) \big(F(x_z) - F(b) - \varphi \cdot z\big)^2 \\"
-        r"\pi(z) = \frac{M - 1}{\binom{M}{|z|}\, |z|\, (M - |z|)},\quad \sum_i \varphi_i = F(x) - F(b) "
-        r"\end{gathered}"
+        r"\pi(z) = \frac{M - 1}{\binom{M}{|z|}\, |z|\, (M - |z|)} \\ \sum_i \varphi_i = F(x) - F(b) "
     )
     shows: ClassVar[str] = "How the score difference from the baseline is distributed over the segments."
     cannot: ClassVar[str] = "Detail finer than a segment; with few masks, sampling noise looks like evidence."

@@ -35,11 +35,9 @@ class LIME(Segmented):
         "visible. Photos that show most of it weigh more; a segment's value is its coefficient."
     )
     formula: ClassVar[str] = (
-        r"\begin{gathered} "
         r"\operatorname*{arg\,min}_{\varphi,\,\varphi_0} "
         r"\sum_z \pi(z) \big(F(x_z) - \varphi_0 - \varphi \cdot z\big)^2 \\"
-        r"\pi(z) = e^{-d(z)^2 / 2 \sigma^2},\quad d(z) = 1 - \sqrt{|z| / M} "
-        r"\end{gathered}"
+        r"\pi(z) = e^{-d(z)^2 / 2 \sigma^2} \\ d(z) = 1 - \sqrt{|z| / M} "
     )
     shows: ClassVar[str] = "Segments whose visibility raises the score; in the signed view also those that lower it."
     cannot: ClassVar[str] = "Detail finer than a segment, and interactions, which a linear model averages."

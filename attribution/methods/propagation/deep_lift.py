@@ -32,10 +32,8 @@ class DeepLIFT(Method):
         "So on the way back, every derivative is replaced by the ratio of two differences."
     )
     formula: ClassVar[str] = (
-        r"\begin{gathered} "
         r"(x - b) \odot m \\"
         r"m^{l} = m^{l+1} \odot \frac{f(z^{l}) - f(z_b^{l})}{z^{l} - z_b^{l}} "
-        r"\end{gathered}"
     )
     shows: ClassVar[str] = "How the score difference from the baseline is distributed over the pixels, in one step."
     cannot: ClassVar[str] = "Pixels equal to the baseline: they get zero, however important."

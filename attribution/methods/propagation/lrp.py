@@ -38,13 +38,12 @@ class LRP(Method):
     group: ClassVar[str] = "propagation"
     idea: ClassVar[str] = (
         "A score is distributed backwards: every neuron passes its relevance R on to its inputs a, in proportion to "
-        "their contributions a w. Rules that fit each depth of the network keep the map free of noise."
+        "their contributions a w: all of them in dense layers (first formula), the positive ones in convolutions "
+        "(second). Rules that fit each depth keep the map free of noise."
     )
     formula: ClassVar[str] = (
-        r"\begin{gathered} "
-        r"\text{dense: } R_j = \sum_k \frac{a_j w_{jk}}{z_k + \epsilon \operatorname{sign} z_k} R_k \\"
-        r"\text{convolutions: } R_j = \sum_k \frac{(a_j w_{jk})^+}{\sum_i (a_i w_{ik})^+ + b_k^+} R_k "
-        r"\end{gathered}"
+        r"R_j = \sum_k \frac{a_j w_{jk}}{z_k + \epsilon \operatorname{sign} z_k} R_k\, \\"
+        r"R_j = \sum_k \frac{(a_j w_{jk})^+}{\sum_i (a_i w_{ik})^+ + b_k^+} R_k\,"
     )
     shows: ClassVar[str] = "The parts of the photo whose activations count towards the class."
     cannot: ClassVar[str] = (
