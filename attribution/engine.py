@@ -257,15 +257,15 @@ class _Run:
         except Refusal as refusal:
             return refusal.with_traceback(None)  # the traceback would keep the graph alive
         values, baseline_score = computed.values.detach().cpu().numpy(), computed.baseline_score
-        if baseline_score is not None and not math.isfinite(baseline_score):
-            return Refusal(
-                f"The score of the baseline is {baseline_score}, since the network overflows; choose another baseline, "
-                "or float64."
-            )
         if not np.isfinite(values).all():
             return Refusal(
                 f"{self.method.title} returns values that are not finite for this photo and class {target.index}, "
                 "since the network overflows; try another photo or float64."
+            )
+        if baseline_score is not None and not math.isfinite(baseline_score):
+            return Refusal(
+                f"The score of the baseline is {baseline_score}, since the network overflows; choose another baseline, "
+                "or float64."
             )
         return self._attribution(values, computed)
 

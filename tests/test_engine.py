@@ -176,6 +176,12 @@ def test_a_map_that_is_not_finite_is_refused() -> None:
         at.attribute(model, image(0.5, 1, 1), at.Gradient(), at.Target(0, "logit"))
 
 
+def test_a_baseline_whose_score_is_not_finite_is_refused() -> None:
+    model = toy(lambda x: (1 / x).sum(1), 3)
+    with pytest.raises(at.Refusal, match=r"^The score of the baseline is inf, since the network overflows"):
+        at.attribute(model, image(0.5, 1, 1), at.DeepLIFT(), at.Target(0, "logit"))
+
+
 def test_a_photo_that_equals_its_baseline_gets_zeros() -> None:
     result = at.attribute(counted()[0], torch.zeros(3, 8, 8), at.IntegratedGradients(3))
     assert not result.values.any()
