@@ -13,7 +13,6 @@ from attribution.ui import panels
 from attribution.ui.heading import show_heading
 from attribution.ui.session import rerun_page, session
 from attribution.ui.sidebar import apply_remedy, explain_class
-from attribution.ui.table import show_table
 from attribution.ui.watch import is_computing
 from attribution.viewer.message import Place, pack_classes, pack_partial, pack_photo, pack_toolbar
 from attribution.work.analysis import Outcome, Strip
@@ -185,11 +184,8 @@ def _show_captions(result: Attribution, method: Method) -> None:
     for note in result.notes:
         st.caption(f":material/info: {note}")
     if result.conservation:
-        stages, totals = zip(*result.conservation, strict=True)
-        show_table(
-            {"Stage": stages, "Relevance": [f"{total:.4g}" for total in totals]},
-            f"Sum of the relevance at every stage, {method.title}",
-        )
+        stages = [f"{stage}: {total:.4g}" for stage, total in result.conservation]
+        st.caption("  \n".join(["Sum of the relevance at every stage:", *stages]))  # a table is cut off on a phone
 
 
 def _show_panel(result: Attribution, method: Method, outcome: Outcome, row: _Row, growing: bool) -> None:

@@ -126,7 +126,7 @@ def show_numbers(found: Faithfulness) -> None:
             "Max-sensitivity": [_least(each) for each in rows],
         },
         "Deletion, insertion, sensitivity-n, infidelity and max-sensitivity of each map and control",
-        width="9.5rem",
+        width="8rem",
     )
     trial, unit = found.trial, found.target.unit
     said = [
