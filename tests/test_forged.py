@@ -16,6 +16,7 @@ from PIL import Image
 from session import WAIT, Session, memory, run
 from streamlit.components.v2.bidi_component.main import _make_trigger_id
 from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.WidgetStates_pb2 import WidgetState
 
 from attribution.photo.encode import png
 
@@ -164,6 +165,23 @@ def crop_preview(session: Session) -> str:
         if each.WhichOneof("type") == "bidi_component" and "crop" in each.bidi_component.component_name:
             return str(each.bidi_component.json)
     return ""
+
+
+def test_choices_that_no_list_offers_are_ignored(server: tuple[str, int, Path]) -> None:
+    address, _, _ = server
+
+    async def visit() -> None:
+        for query in ("chapter=7&step=1", "chapter=7&step=2", "chapter=8&step=2"):
+            eve = Session(address, page="learn", query=f"model=constant&{query}")
+            await eve.open()
+            for name in names(eve):
+                if "lesson" in name or "guess" in name:
+                    eve.states = {name: WidgetState(id=name, string_value="nonsense")}
+                    await asyncio.wait_for(eve.run(), WAIT)
+                    assert "exception" not in eve.troubles(), name
+            await eve.close()
+
+    run(visit())
 
 
 def test_an_upload_changes_no_picture_of_another_session(server: tuple[str, int, Path]) -> None:

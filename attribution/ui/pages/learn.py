@@ -1,6 +1,7 @@
 """The page Learn: ten chapters, each a guess, a live figure, the answer, and the formula with its code."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from html import escape
 from pathlib import Path
@@ -17,6 +18,7 @@ from attribution.lesson.neurons_chapter import NeuronsChapter
 from attribution.lesson.patch import place_of
 from attribution.lesson.saturation import Toy
 from attribution.photo.samples import SAMPLES, sample_title
+from attribution.refusal import Refusal
 from attribution.settings import Choice, Number, Setting, described
 from attribution.ui.figure import show_figure
 from attribution.ui.forms import fill
@@ -49,6 +51,7 @@ STYLE = Path(__file__).parents[1] / "lessons" / "learn.css"
 PRESENTER_STYLE = STYLE.with_name("presenter.css")
 PRESENTER_SCALE = 1.6  # of the text in the presenter mode; 16 pixels become 27
 WIDTHS = (2, 3)  # relative widths of the text and the figure
+PLACES = described(Lesson)
 MAX_AHEAD = 8  # figures that are computed before they are asked for
 MAX_SEGMENTS_LENGTH = 30  # letters of all options beside each other; longer ones are in a list
 PURPOSE, AHEAD = "lesson", "lesson ahead"  # of the jobs for this figure and for those that may be next
@@ -186,7 +189,7 @@ class Page:
                 format_func=lambda number: f"{number}. {titles[number - 1]}",
                 label_visibility="collapsed",
                 width=300,
-                **self._bound("chapter", self.here.chapter, self.turn),
+                **self._bound("chapter", PLACES["chapter"], self.here.chapter, self.turn),
             )
             st.segmented_control(
                 self.words["step"],
@@ -194,7 +197,7 @@ class Page:
                 format_func=lambda number: self.words[STEPS[number - 1]],
                 required=True,
                 label_visibility="collapsed",
-                **self._bound("step", self.here.step, self.turn),
+                **self._bound("step", PLACES["step"], self.here.step, self.turn),
             )
             st.segmented_control(
                 self.words["language"],
@@ -202,10 +205,10 @@ class Page:
                 format_func=lambda code: languages()[code].page["name"],
                 required=True,
                 label_visibility="collapsed",
-                **self._bound("language", self.here.language, self.speak),
+                **self._bound("language", PLACES["language"], self.here.language, self.speak),
             )
 
-    def _bound(self, name: str, value: Any, take: Callable[..., None]) -> dict[str, Any]:
+    def _bound(self, name: str, setting: Setting, value: Any, take: Callable[..., None]) -> dict[str, Any]:
         """Bind a widget to a value of which the session's state is the home, whatever the language of its labels.
 
         Each place in the lesson has widgets of its own: a click sends the values of all of them, and right after a
@@ -213,6 +216,7 @@ class Page:
 
         Args:
             name: Name of the value.
+            setting: The values that it may have; a message that contains any other is ignored.
             value: The value.
             take: Called with the name and the new value.
         """
@@ -220,7 +224,12 @@ class Page:
         key = f"{KEY}-{name}-{self.here.language}-{state[SET]}"
         if key not in state or state[key] != value:
             state[key] = value
-        return {"key": key, "on_change": lambda: take(name, st.session_state[key])}
+
+        def changed() -> None:
+            with suppress(Refusal):
+                take(name, setting.check(st.session_state[key]))
+
+        return {"key": key, "on_change": changed}
 
     def show_question(self) -> None:
         """Show the question with its options, or with the counted votes when presenting."""
@@ -233,7 +242,8 @@ class Page:
         known = session().guesses.get(key)
 
         def guessed() -> None:
-            session().guesses[key] = st.session_state[f"guess.{key}"]
+            if (letter := st.session_state[f"guess.{key}"]) in LETTERS:
+                session().guesses[key] = letter
 
         st.radio(
             self.words["question"],
@@ -363,7 +373,7 @@ class Page:
         def take(_: str, value: Any) -> None:
             self._set(**{name: value})
 
-        bound = self._bound(f"{self.kind.key}-{name}", now, take)
+        bound = self._bound(f"{self.kind.key}-{name}", setting, now, take)
         if isinstance(setting, Number):
             stride = self.kind.strides.get(name, 1)
             st.slider(label, int(setting.low), int(setting.high), step=stride, width=200, **bound)
