@@ -31,10 +31,12 @@ class Setting(ABC):
     Attributes:
         help: One or two sentences.
         shown: True if forms show it; if not, only links, code and the command line set it. Default: True.
+        name: Name in forms. Default: that of the field, with spaces and a capital letter.
     """
 
     help: str
     shown: bool = field(default=True, kw_only=True)
+    name: str = field(default="", kw_only=True)
 
     @property
     @abstractmethod

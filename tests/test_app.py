@@ -316,6 +316,17 @@ def test_the_baseline_page_explains_by_a_method_that_starts_there(app: AppTest, 
     assert "Mean entropy of 2 images" in texts(app)
 
 
+def test_the_baseline_page_compares_the_method_that_is_asked_for(app: AppTest) -> None:
+    show(app, ["gradient"])
+    app.session_state["baselines"] = ["black", "blur"]
+    page_done(app, "baselines")
+    app.selectbox(key="compared.method").set_value("deep_lift").run()
+    until(app, lambda: not app.session_state["session"].watches["baselines"].job.active)
+    found = app.session_state["session"].watches["baselines"].outcome
+    assert [each.method for each in found.outcome.finished.maps] == ["deep_lift", "deep_lift"]
+    assert "DeepLIFT: each map distributes the score difference" in texts(app)
+
+
 def test_the_baseline_page_makes_one_map_for_each_baseline(app: AppTest) -> None:
     page_done(app, "baselines")
     found = app.session_state["session"].watches["baselines"].outcome
@@ -367,6 +378,7 @@ def test_the_faithfulness_page_tries_the_maps(app: AppTest) -> None:
     assert [each.name for each in tested.found.findings[: tested.found.count]] == ["Gradient"]
     assert "Gradient beats" in texts(app)
     assert "squeezenet1_1 has no stage 9" in texts(app)
+    assert app.number_input(key="faithfulness.road_steps").label == "ROAD steps"
     app.selectbox(key="faithfulness.deleted_to").set_value("black").run()
     until(app, lambda: not app.session_state["session"].watches["faithfulness"].job.active)
     again = app.session_state["session"].watches["faithfulness"].outcome

@@ -49,7 +49,10 @@ class Trial(Configurable):
     steps: int = setting(Number("Maximum number of deletion and insertion steps.", 2, 500), 50)
     road_steps: int = setting(
         Number(
-            "Maximum number of steps of ROAD, in which noisy linear imputation replaces the pixels; 0 skips it.", 0, 500
+            "Maximum number of steps of ROAD, in which noisy linear imputation replaces the pixels; 0 skips it.",
+            0,
+            500,
+            name="ROAD steps",
         ),
         0,
     )

@@ -35,13 +35,15 @@ from attribution.ui.photo import SHARED_PREFIX
 from attribution.ui.session import session
 from attribution.ui.sidebar import fill_sidebar
 from attribution.viewer.message import WHOLE_WINDOW, Window
-from attribution.work.baselines import FIRST_BASELINES
+from attribution.work.baselines import FIRST_BASELINES, ComparedMethod
 from attribution.work.path import PathChoice
 from attribution.work.shared import NAME
 
 TRACKING_PREFIXES = ("utm_", "fbclid", "gclid")  # ignored prefixes, added by mailers and social networks
 MAX_PARAMETER_LENGTH = 500  # per parameter; per item in a list of methods or baselines
-PAGES: dict[str, type[Configurable]] = {page.key: page for page in (PathChoice, Attempt, Randomisation, Trial)}
+PAGES: dict[str, type[Configurable]] = {
+    page.key: page for page in (PathChoice, ComparedMethod, Attempt, Randomisation, Trial)
+}
 SAFE_CHARACTERS = "=,():/~@"  # characters that stay unescaped in the query
 UPLOAD_SOURCES = ("upload", "camera")  # photos that a link cannot contain
 MISSING_PHOTO_NOTE = "The photo is not part of the link; upload it again, or choose a sample."

@@ -1,23 +1,61 @@
 """The task of the baseline page: the maps of one method from several baselines."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from attribution.baselines import BASELINES
 from attribution.baselines.baseline import Baseline
+from attribution.methods import METHODS
 from attribution.methods.method import Method
 from attribution.network.model import Model
 from attribution.photo.encode import eight_bit
-from attribution.settings import digest
+from attribution.settings import AUTO, Choice, Configurable, Part, described, digest, setting
 from attribution.work.analysis import Outcome, PageTask, PreparedAnalysis
 from attribution.work.jobs import Job
 
 FIRST_BASELINES = ("black", "white", "uniform_noise", "blur")  # in the order of BASELINES
 BLIND_DISTANCE = 0.05  # pixel-value distance from the baseline below which a pixel counts as blind
+
+
+def starts_there(method: type[Method]) -> bool:
+    """True if a method explains the score difference from a selectable baseline."""
+    kind = described(method).get("baseline")
+    return method.complete and isinstance(kind, Part) and kind.registry is BASELINES
+
+
+STARTING = {key: method for key, method in METHODS.items() if starts_there(method)}
+
+
+@dataclass(frozen=True)
+class ComparedMethod(Configurable):
+    """Settings of the baseline page."""
+
+    key: ClassVar[str] = "compared"
+    title: ClassVar[str] = "Compared method"
+
+    method: str = setting(
+        Choice(
+            "Method of all maps on this page. Its other settings come from the sidebar, if it is chosen there.",
+            (AUTO, *STARTING),
+            {AUTO: "First in the sidebar", **{key: method.title for key, method in STARTING.items()}},
+        ),
+        AUTO,
+    )
+
+    def among(self, methods: Sequence[Method]) -> Method:
+        """Return the method as it is among these, or with its defaults if it is not.
+
+        Args:
+            methods: Methods of the sidebar.
+        """
+        keys = list(STARTING) if self.method == AUTO else [self.method]
+        return next((each for each in methods if each.key in keys), STARTING[keys[0]]())
 
 
 @dataclass(frozen=True, eq=False)

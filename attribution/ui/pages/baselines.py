@@ -7,11 +7,10 @@ from PIL import Image, ImageOps
 from attribution.baselines import BASELINES
 from attribution.baselines.baseline import Baseline
 from attribution.methods import METHODS
-from attribution.methods.method import Method
 from attribution.photo.encode import data_url, eight_bit
 from attribution.refusal import Refusal
 from attribution.result import Attribution
-from attribution.settings import Part, described
+from attribution.settings import described
 from attribution.ui import panels
 from attribution.ui.export_dialog import offer_export
 from attribution.ui.forms import ask
@@ -21,13 +20,14 @@ from attribution.ui.session import session
 from attribution.ui.watch import show
 from attribution.viewer.message import Place, pack_map, pack_photo, pack_toolbar
 from attribution.work.analysis import PreparedAnalysis
-from attribution.work.baselines import BLIND_DISTANCE, FIRST_BASELINES, BaselineTask, Comparison, Start
-
-
-def starts_there(method: type[Method]) -> bool:
-    """True if a method explains the score difference from a selectable baseline."""
-    kind = described(method).get("baseline")
-    return method.complete and isinstance(kind, Part) and kind.registry is BASELINES
+from attribution.work.baselines import (
+    BLIND_DISTANCE,
+    FIRST_BASELINES,
+    BaselineTask,
+    ComparedMethod,
+    Comparison,
+    Start,
+)
 
 
 def draw(comparison: Comparison) -> None:
@@ -103,6 +103,7 @@ def show_together(
 
 
 show_heading("Effect of the baseline")
+compared = ask(ComparedMethod, ComparedMethod.key)
 st.session_state.setdefault("baselines", list(FIRST_BASELINES))
 keys = st.pills(
     "Baselines",
@@ -120,14 +121,11 @@ with st.expander("Baseline settings"):
         if key in keys:
             baselines.append(ask(BASELINES[key], f"baselines.{key}"))
 analysis = session().analysis
-able = [method for method in METHODS.values() if starts_there(method)]
-chosen = [] if isinstance(analysis, str) else [each for each in analysis.methods if type(each) in able]
-method = chosen[0] if chosen else able[0]()
 if isinstance(analysis, str):
     task: BaselineTask | str = analysis
 elif not baselines:
     task = "Choose at least one baseline above."
 else:
-    task = BaselineTask.of(analysis, method, tuple(baselines))
+    task = BaselineTask.of(analysis, compared.among(analysis.methods), tuple(baselines))
 shown = show("baselines", task, draw)
 offer_export(shown.outcome if shown else None)
