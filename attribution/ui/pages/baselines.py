@@ -103,7 +103,8 @@ def show_together(
 
 
 show_heading("Effect of the baseline")
-compared = ask(ComparedMethod, ComparedMethod.key)
+with st.container(width=320):
+    compared = ask(ComparedMethod, ComparedMethod.key)
 st.session_state.setdefault("baselines", list(FIRST_BASELINES))
 keys = st.pills(
     "Baselines",
