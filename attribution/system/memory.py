@@ -14,7 +14,7 @@ LIMIT_FILES = (
     "/sys/fs/cgroup/memory/memory.limit_in_bytes",
 )  # cgroup memory limits, versions 2 and 1
 TRIM_THRESHOLD, MMAP_MAX, ARENA_MAX = -1, -4, -8  # parameters of glibc's malloc.h
-LIBRARY_BYTES = 700_000_000  # bytes used by Python, torch, streamlit and a few sessions before any model is loaded
+LIBRARY_BYTES = 900_000_000  # bytes used by Python, torch, timm, streamlit and a few sessions before a model is loaded
 
 
 @cache
