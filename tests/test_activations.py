@@ -273,6 +273,8 @@ def test_score_cam_equals_its_definition_also_with_a_constant_channel(score: str
         f"{varying} of 7 feature maps served as masks (the others are constant); "
         f"the largest weight is {ratio:.3g} times the smallest."
     )
+    few = at.attribute(model, x, at.ScoreCAM(channels=3, baseline=baseline), target)
+    assert any(note.startswith("3 of 7 feature maps served as masks (those that vary most); ") for note in few.notes)
     assert ("nearly the mean of all feature maps" in found.notes[-1]) == (ratio < 3)
     assert found.forwards <= 1 + 1 + 6  # the photo, the baseline, and a channel that is not constant
     assert found.backwards == 0

@@ -325,6 +325,7 @@ def test_the_baseline_page_compares_the_method_that_is_asked_for(app: AppTest) -
     found = app.session_state["session"].watches["baselines"].outcome
     assert [each.method for each in found.outcome.finished.maps] == ["deep_lift", "deep_lift"]
     assert "DeepLIFT: each map distributes the score difference" in texts(app)
+    assert "All other settings have their defaults" in texts(app)
 
 
 def test_the_baseline_page_makes_one_map_for_each_baseline(app: AppTest) -> None:

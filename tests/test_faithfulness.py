@@ -418,6 +418,7 @@ def test_a_sentence_needs_a_lead_and_a_filler_with_a_score_is_told() -> None:
     assert found(0.3, 0.5, 0.305).sentence(0) == "map 0 beats map 1 at deletion, and no control at insertion."
     assert found(0.3, 0.5, 0.4).sentence(0) == "map 0 beats every control at deletion, and no control at insertion."
     assert found(0.3, 0.5, sensitivity=0.1).sentence(0).endswith("Its sensitivity-n is no better than chance.")
+    assert found(0.3, 0.5, sensitivity=-0.4).sentence(0).endswith("Its sensitivity-n is worse than chance.")
     with_road = found(0.3, 0.5, 0.305)
     curves = {"map 0": with_road.findings[0].deletion, "map 2": with_road.findings[0].deletion}
     findings = [

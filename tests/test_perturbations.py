@@ -65,7 +65,9 @@ def test_a_map_that_speaks_against_the_class_says_so() -> None:
     assert at.attribute(linear(8, weights), x, method, at.Target(0, "logit")).notes == ()
     weights[32:] = -1
     result = at.attribute(linear(8, weights), x, method, at.Target(0, "logit"))
-    assert result.notes[0].startswith("50% of this map is negative, that is, evidence against the class")
+    assert result.notes[0].startswith(
+        "50% of this map's total magnitude is negative, that is, evidence against the class"
+    )
 
 
 def rise(model: at.Model, x: Tensor, method: at.RISE) -> np.ndarray:

@@ -295,6 +295,8 @@ def test_the_sentences_tell_what_is_kept_and_what_is_not() -> None:
     assert (
         found("top", 1.0, 0.5, None).sentence(0).endswith("constant from stage 2 on, so there is nothing to compare.")
     )
+    some = found("top", 1.0, 0.5, None, 0.4, None, None, 0.3).sentence(0)
+    assert some.endswith("constant at stages 2, 4 to 5, so there is nothing to compare there.")
     least = found("single", 1.0, 0.8, 0.3, 0.9).sentence(0)
     assert least.endswith("lowest similarity at stage 2, 0.30.")
     whole = found("top", 1.0, 0.8, 0.27)

@@ -120,7 +120,8 @@ class Faithfulness:
             beaten.setdefault(_names(names, len(blind)), []).append(f"at {name}")
         said = f"{this.name} beats {_listed([f'{who} {_listed(at)}' for who, at in beaten.items()], ', and ')}."
         if this.mean_sensitivity_n is not None and this.mean_sensitivity_n < self.chance:
-            said += " Its sensitivity-n is no better than chance."
+            rank = "worse than" if this.mean_sensitivity_n < -self.chance else "no better than"
+            said += f" Its sensitivity-n is {rank} chance."
         return said
 
     def _leads(self, above: Curve, below: Curve, findings: Findings) -> bool:

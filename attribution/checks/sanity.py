@@ -192,8 +192,14 @@ class Sanity:
             least = min(kept, key=kept.__getitem__)
             return f"lowest similarity at stage {least}, {self._share(kept[least], place)}{so_far}"
         if len(kept) < len(alike):
-            flat = next(number for number in alike if number not in kept)
-            where = f"at stage {flat} or before{so_far}" if so_far else f"from stage {flat} on"
+            flat = [number for number in alike if number not in kept]
+            if so_far:
+                where = f"at stage {flat[0]} or before{so_far}"
+            elif flat == list(range(flat[0], len(self.stages))):
+                where = f"from stage {flat[0]} on"
+            else:
+                where = f"at stage{'s' * (len(flat) > 1)} {_listed(flat)}"
+                return f"the map is constant {where}, so there is nothing to compare there"
             return f"the map is constant {where}, so there is nothing to compare"
         return f"similarity after randomising all weights, {self._share(kept[known[-1]], place)}"
 
@@ -450,3 +456,14 @@ def _between(one: object, other: object) -> Likeness | None:
     if any(isinstance(each, Refusal) for each in values):
         return None
     return likeness(*values)  # type: ignore[arg-type]
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    """Return increasing numbers as text, such as "3, 5 to 12"."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs)

@@ -74,7 +74,7 @@ def computed(result: Attribution) -> str:
     """Format the cost of the map."""
     forwards = counted(result.forwards, "forward pass") if result.forwards else "shared forward pass"
     text = f"{result.seconds:.2f} s, {forwards}, {counted(result.backwards, 'backward pass')}"
-    return f"{text}, {counted(result.rectifiers.count, 'rectifier')} intercepted" if result.rectifiers else text
+    return f"{text}, {counted(result.rectifiers.count, 'rectifier')} found" if result.rectifiers else text
 
 
 def counted(number: int, word: str) -> str:

@@ -205,7 +205,7 @@ def against(heat: Tensor) -> tuple[str, ...]:
     share = float(heat.clamp(max=0).sum().abs() / heat.abs().sum().clamp(min=torch.finfo(heat.dtype).tiny))
     if share < MIN_NEGATIVE_SHARE:
         return ()
-    return (f"{share:.0%} of this map is negative, that is, evidence against the class.",)
+    return (f"{share:.0%} of this map's total magnitude is negative, that is, evidence against the class.",)
 
 
 def per_pixel(heat: Tensor) -> Tensor:

@@ -30,6 +30,7 @@ def starts_there(method: type[Method]) -> bool:
 
 
 STARTING = {key: method for key, method in METHODS.items() if starts_there(method)}
+USUAL = next(iter(STARTING.values()))
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,11 @@ class ComparedMethod(Configurable):
 
     method: str = setting(
         Choice(
-            "Method of all maps on this page. Its other settings come from the sidebar, if it is chosen there.",
+            "Method of all maps on this page, with the other settings of the sidebar if it is chosen there. Automatic: "
+            "the first in the sidebar whose map sums to the score difference from its baseline, or "
+            f"{USUAL.title.lower()}.",
             (AUTO, *STARTING),
-            {AUTO: "First in the sidebar", **{key: method.title for key, method in STARTING.items()}},
+            {AUTO: "Automatic", **{key: method.title for key, method in STARTING.items()}},
         ),
         AUTO,
     )
@@ -55,7 +58,7 @@ class ComparedMethod(Configurable):
             methods: Methods of the sidebar.
         """
         keys = list(STARTING) if self.method == AUTO else [self.method]
-        return next((each for each in methods if each.key in keys), STARTING[keys[0]]())
+        return next((each for each in methods if each.key in keys), STARTING.get(self.method, USUAL)())
 
 
 @dataclass(frozen=True, eq=False)

@@ -84,7 +84,8 @@ class ScoreCAM(ClassActivation):
         return Cost((1 + (self.channels or USUAL_CHANNELS)) * self.baseline.count, 0)
 
     def cells(self, scorer: Scorer, layer: Layer, tick: Tick) -> tuple[Tensor, tuple[str, ...]]:
-        maps = self._strongest(scorer.maps(layer, as_given=bool(self.layer)))  # (C, h, w)
+        whole = scorer.maps(layer, as_given=bool(self.layer))
+        maps = self._strongest(whole)  # (C, h, w)
         fillers = self.baseline.images(scorer.x)  # (K, 3, H, W)
         gains = torch.zeros(len(maps), dtype=torch.float64)
         ranges = maps.amax((1, 2)) - maps.amin((1, 2))
@@ -102,7 +103,8 @@ class ScoreCAM(ClassActivation):
                 gains[part] += (scores - score) / len(fillers)
             tick(piece.stop / len(order), lambda: self.heat(weighted(), scorer))
         ratio = float((gains.max() - gains.min()).exp())
-        used = f"{len(order)} of {len(maps)} feature maps served as masks (the others are constant)"
+        others = "the others are constant" if len(maps) == len(whole) else "those that vary most"
+        used = f"{len(order)} of {len(whole)} feature maps served as masks ({others})"
         note = f"{used}; the largest weight is {ratio:.3g} times the smallest."
         alike = "The map is nearly the mean of all feature maps, for every class; explain the logit instead."
         return weighted(), (note, alike) if ratio < ALIKE else (note,)

@@ -34,6 +34,9 @@ def draw(comparison: Comparison) -> None:
     """Show the photo, one map per baseline, their mean and their disagreement."""
     analysis = comparison.outcome.analysis
     method = analysis.methods[0]
+    chosen = session().analysis
+    is_chosen = isinstance(chosen, str) or any(each.key == method.key for each in chosen.methods)
+    others = "come from the sidebar" if is_chosen else "have their defaults"
     explained = "".join(f" Explaining: {result.explained}." for result in comparison.outcome.finished.maps[:1])
     st.text(f"{analysis.heading}{explained}")
     photo, beside = st.columns(HEADER_WIDTHS)
@@ -44,9 +47,9 @@ def draw(comparison: Comparison) -> None:
         panels.show(pack_toolbar(GROUP, session().view, session().window), "toolbar")
         blind = "Pixels equal to the baseline get zero, however important: the map is blind to them. "
         st.caption(
-            f"{method.title}: each map distributes the score difference from its baseline over the pixels. "
+            f"{method.title}: each map distributes the score difference from its baseline over the photo. "
             f"{blind if method.blind else ''}A good baseline is uninformative: the network's prediction for it has "
-            "high entropy. All other settings come from the sidebar. Each map has its own colour scale unless you "
+            f"high entropy. All other settings {others}. Each map has its own colour scale unless you "
             "choose the shared scale above."
         )
     grid = st.grid(COLUMNS, min_column_width=MIN_PANEL_WIDTH)

@@ -356,7 +356,7 @@ def show_card(batch: Batch, item: Item) -> None:
     if item.delta is not None:
         numbers.append(f"delta {item.delta:.1%}")
     if (agreement := item.mean("agreement")) is not None:
-        numbers.append(f"agreement {agreement:.2f}")
+        numbers.append(f"agreement of the maps {agreement:.2f}")
     refused = "".join(f"\n{row['refusal']}" for row in item.rows if row["refusal"])
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", gap="small"):
         st.text(f"{item.title}\n{predicted}{explained}\n{', '.join(numbers)}{refused}".strip(), width="stretch")
@@ -419,21 +419,21 @@ def show_classes(batch: Batch, driven: Driven) -> None:
         pictures.append((url, f"Mean map of {title} over {_photos(mean.count)}", title))
     _strip(pictures)
     st.caption(
-        "A prototype is a group of similar patches, each the strongest window of a map, clustered by the network's own "
-        "features (after ACE, Ghorbani et al. 2019, arXiv:1902.03129). The loss is what the score drops by when the "
-        "patch is blurred. Every map counts equally in a mean map."
+        f"A prototype is a group of similar patches, each the strongest window of a {batch.plan.leading.title} map, "
+        "clustered by the network's own features (after ACE, Ghorbani et al. 2019, arXiv:1902.03129). Every map counts "
+        "equally in a mean map. The agreement of a photo's maps is their mean rank correlation."
     )
 
 
 def show_prototype(batch: Batch, driven: Driven, prototype: Prototype, number: int) -> None:
     """Show the most typical patches of a prototype."""
-    error = f" \u00b1 {prototype.error:.2g}" if prototype.error is not None else ""
+    error = "" if prototype.error is None else f" (standard error {prototype.error:.2g})"
     st.subheader(f"Prototype {number}")
     moves = "raises" if prototype.loss < 0 else "lowers"
     average = " on average" if len(prototype.rows) > 1 else ""
     st.text(
-        f"{prototype.share:.0%} of the photos; covering the patch {moves} the score by "
-        f"{abs(prototype.loss):.2g}{error}{average}."
+        f"{_photos(len(prototype.rows))} ({prototype.share:.0%}); blurring the patch {moves} the score by "
+        f"{abs(prototype.loss):.2g}{average}{error}."
     )
     pictures = []
     for row in prototype.rows[:PATCHES]:
