@@ -342,9 +342,8 @@ def _pick(label: str, offered: list[str], record: ModelRecord) -> list[str]:
     methods = [held(METHODS[key], key, state) for key in offered]  # type: ignore[arg-type]
     seconds = {method.title: estimate(method, record, state.device) or 0.0 for method in methods}
     if slow := [f"{title} about {each:.0f} s" for title, each in seconds.items() if each >= MIN_SHOWN_SECONDS]:
-        st.caption(
-            f"On this server: {', '.join(slow)}."
-        )  # below the picker, since changing its labels would lose clicks
+        # Below the picker, since changing its labels would lose clicks.
+        st.caption(f"On this server: {', '.join(slow)}.")
     chosen: list[str] = state.methods
     return chosen
 
