@@ -38,6 +38,10 @@ class Setting(ABC):
     shown: bool = field(default=True, kw_only=True)
     name: str = field(default="", kw_only=True)
 
+    def named(self, field_name: str) -> str:
+        """Return the name in forms of a field with this setting."""
+        return self.name or field_name.replace("_", " ").capitalize()
+
     @property
     @abstractmethod
     def range(self) -> str:
@@ -429,6 +433,11 @@ def shown(value: Configurable) -> dict[str, str]:
         elif kind.shown:
             texts[name] = str(kind.plain(content))
     return texts
+
+
+def summary(value: Configurable) -> str:
+    """Format the settings that forms show on one line, without empty ones."""
+    return ", ".join(f"{name.replace('_', ' ')} {text}" for name, text in shown(value).items() if text)
 
 
 def restore(cls: type[C], fields: Mapping[str, Any]) -> C:

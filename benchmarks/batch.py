@@ -210,7 +210,7 @@ def memory(verdict: Verdict, place: Path) -> None:
 
 
 def table(out: Path) -> Any:
-    """What another run of the same batch must repeat."""
+    """Return the rows that another run of the same batch must repeat."""
     return pq.read_table(out / TABLE).drop_columns(["seconds"])
 
 

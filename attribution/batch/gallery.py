@@ -25,7 +25,7 @@ from attribution.methods import METHODS
 from attribution.photo.cells import GRID
 from attribution.photo.encode import data_url
 from attribution.refusal import Refusal
-from attribution.settings import read, shown
+from attribution.settings import read, summary
 
 MOST_MEANS = 4000  # pictures of mean maps, about 1.5 kB each; of the classes with the most photos
 FOLDER = "photos/{:06}/"  # of a photo, by its number
@@ -206,8 +206,7 @@ def _described(method: str) -> dict[str, str]:
         value = read(method, METHODS)
     except Refusal:
         return {"title": method, "settings": ""}
-    settings = ", ".join(f"{name.replace('_', ' ')} {text}" for name, text in shown(value).items() if text)
-    return {"title": value.title, "settings": settings}
+    return {"title": value.title, "settings": summary(value)}
 
 
 def _rounded(value: float | str | None) -> float | str | None:

@@ -193,14 +193,12 @@ class Sanity:
             return f"lowest similarity at stage {least}, {self._share(kept[least], place)}{so_far}"
         if len(kept) < len(alike):
             flat = [number for number in alike if number not in kept]
+            nothing = "so there is nothing to compare"
             if so_far:
-                where = f"at stage {flat[0]} or before{so_far}"
-            elif flat == list(range(flat[0], len(self.stages))):
-                where = f"from stage {flat[0]} on"
-            else:
-                where = f"at stage{'s' * (len(flat) > 1)} {_listed(flat)}"
-                return f"the map is constant {where}, so there is nothing to compare there"
-            return f"the map is constant {where}, so there is nothing to compare"
+                return f"the map is constant at stage {flat[0]} or before{so_far}, {nothing}"
+            if flat == list(range(flat[0], len(self.stages))):
+                return f"the map is constant from stage {flat[0]} on, {nothing}"
+            return f"the map is constant at stage{'s' * (len(flat) > 1)} {_runs(flat)}, {nothing} there"
         return f"similarity after randomising all weights, {self._share(kept[known[-1]], place)}"
 
     def _share(self, kept: float, place: int) -> str:
@@ -458,7 +456,7 @@ def _between(one: object, other: object) -> Likeness | None:
     return likeness(*values)  # type: ignore[arg-type]
 
 
-def _listed(numbers: Sequence[int]) -> str:
+def _runs(numbers: Sequence[int]) -> str:
     """Return increasing numbers as text, such as "3, 5 to 12"."""
     runs: list[list[int]] = []
     for number in numbers:

@@ -7,7 +7,7 @@ from itertools import chain
 from attribution.methods import METHODS
 from attribution.refusal import Refusal
 from attribution.result import Attribution, Results
-from attribution.settings import restore, shown
+from attribution.settings import restore, summary
 from attribution.targets.target import Target
 
 # Of one photo, as `attribute` or `compare` return them, also for several targets.
@@ -65,9 +65,8 @@ def title(result: Attribution) -> str:
 
 
 def settings(result: Attribution) -> str:
-    """Format the settings on one line, without empty ones."""
-    texts = shown(restore(METHODS[result.method], result.settings))
-    return ", ".join(f"{name.replace('_', ' ')} {text}" for name, text in texts.items() if text)
+    """Format the settings of the method on one line, without empty ones."""
+    return summary(restore(METHODS[result.method], result.settings))
 
 
 def computed(result: Attribution) -> str:

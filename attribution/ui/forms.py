@@ -45,7 +45,7 @@ def ask(cls: type[C], key: str, layers: Sequence[str] = ()) -> C:
         elif not kind.shown:
             values[name] = _value(kind, st.session_state[place])
         else:
-            values[name] = _widget(kind, kind.name or name.replace("_", " ").capitalize(), usual, place)
+            values[name] = _widget(kind, kind.named(name), usual, place)
     return cls(**values)
 
 

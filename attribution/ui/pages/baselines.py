@@ -34,9 +34,7 @@ def draw(comparison: Comparison) -> None:
     """Show the photo, one map per baseline, their mean and their disagreement."""
     analysis = comparison.outcome.analysis
     method = analysis.methods[0]
-    chosen = session().analysis
-    is_chosen = isinstance(chosen, str) or any(each.key == method.key for each in chosen.methods)
-    others = "come from the sidebar" if is_chosen else "have their defaults"
+    others = "come from the sidebar" if method.key in st.session_state.methods else "have their defaults"
     explained = "".join(f" Explaining: {result.explained}." for result in comparison.outcome.finished.maps[:1])
     st.text(f"{analysis.heading}{explained}")
     photo, beside = st.columns(HEADER_WIDTHS)

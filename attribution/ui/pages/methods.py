@@ -89,7 +89,7 @@ def show_text(method: type[Method]) -> None:
     )
     for name, kind in described(method).items():
         usual = kind.plain(default(method, name))
-        st.caption(f"**{name.replace('_', ' ').capitalize()}**: {kind.help} Must be {kind.range}. Default: {usual}.")
+        st.caption(f"**{kind.named(name)}**: {kind.help} Must be {kind.range}. Default: {usual}.")
     source = method.source
     link = f"[arXiv:{source.arxiv}](https://arxiv.org/abs/{source.arxiv})" if source.arxiv else source.journal
     # Not a caption, in which links have too little contrast.
